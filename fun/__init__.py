@@ -1,0 +1,3 @@
+"""FUN: scheduled unfreezing of adapters for zero-shot cross-lingual transfer."""
+
+__version__ = "0.1.0"

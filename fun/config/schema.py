@@ -1,0 +1,214 @@
+"""The typed, closed form of a run's configuration. One class per choice, built once, read everywhere.
+
+Null fields were filled before (`fun.config.lookup`), so a field that must have a value has one here.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fun.unfreezing import Schedule
+
+
+class Section(BaseModel):
+    """A closed section: unknown keys, missing values and wrong types are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class ModelConfig(Section):
+    """conf/model: the encoder, and how classification heads read it."""
+
+    name: str
+    source: str  # world, or hub:<namespace>/<name>
+    layers: int = Field(ge=1)
+    positions: int = Field(ge=1)
+    pooler: bool
+    head_layers: int = Field(ge=1)
+
+
+class MadxConfig(Section):
+    """conf/adapter/madx."""
+
+    name: Literal["madx"]
+    reduction: int = Field(ge=1)
+    nonlinearity: Literal["relu", "gelu", "swish", "tanh"]
+    language_adapter: bool
+
+
+class LoraConfig(Section):
+    """conf/adapter/lora."""
+
+    name: Literal["lora"]
+    r: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    language_adapter: bool
+
+
+class SquadConfig(Section):
+    """conf/task/squad."""
+
+    name: Literal["squad"]
+    max_length: int = Field(ge=8)
+    doc_stride: int = Field(ge=0)
+    n_best: int = Field(ge=1)
+    max_answer_length: int = Field(ge=1)
+    mask_padding: bool
+    pad_to_max_length: bool
+
+
+class MnliConfig(Section):
+    """conf/task/mnli."""
+
+    name: Literal["mnli"]
+    max_length: int = Field(ge=8)
+
+
+class CopaConfig(Section):
+    """conf/task/copa."""
+
+    name: Literal["copa"]
+    max_length: int = Field(ge=8)
+
+
+class DataSizeConfig(Section):
+    """conf/data_size: all training examples, or a subset of so many."""
+
+    name: str
+    examples: int | None = Field(default=None, ge=1)
+    subset: Literal["seeded", "first"] | None = None
+
+
+class FisherConfig(Section):
+    """conf/fisher: how tr(F) is estimated."""
+
+    name: Literal["algorithm2", "exact", "official"]
+    batches: int = Field(ge=1)
+    labels: Literal["sampled", "expected"] | None = None
+
+
+class TrainConfig(Section):
+    """Optimisation: AdamW, no warm-up, gradient norm clipped."""
+
+    lr: float = Field(gt=0)
+    lr_schedule: Literal["linear", "constant"]
+    batch_size: int = Field(ge=1)
+    epochs: int | None = Field(ge=1)
+    updates: int | None = Field(ge=1)
+    eval_every: int = Field(ge=1)
+    ties: Literal["earliest", "latest"]
+    weight_decay: float = Field(ge=0)
+    clip: float = Field(gt=0)
+    slots: int = Field(ge=1)
+
+
+class EvaluateConfig(Section):
+    """Which languages to evaluate; not identity."""
+
+    languages: tuple[str, ...] | None = Field(strict=False)
+    slots: int = Field(ge=1)
+
+
+class TrackConfig(Section):
+    """What to log along training; not identity."""
+
+    fisher_every: int = Field(ge=0)
+
+
+class CheckpointConfig(Section):
+    """How often to save; not identity."""
+
+    every: int = Field(ge=1)
+    minutes: float = Field(gt=0)
+
+
+class LoggerConfig(Section):
+    """conf/logger; not identity."""
+
+    name: Literal["none", "wandb"]
+    project: str | None = None
+    entity: str | None = None
+    mode: Literal["offline", "online"] | None = None
+
+
+class ScheduleConfig(Section):
+    """conf/schedule: the fields as configured, and the schedule built from them."""
+
+    name: str
+    fields: dict[str, Any]
+    built: Schedule = Field(exclude=True)
+
+    @property
+    def chooses_by_scores(self) -> bool:
+        """Whether the schedule ever asks for tr(F)."""
+        return type(self.built).needs_scores is not Schedule.needs_scores
+
+
+class RunConfig(Section):
+    """Everything one run reads. `active()` is its scientific part; `run_id` names it."""
+
+    task: SquadConfig | MnliConfig | CopaConfig = Field(discriminator="name")
+    model: ModelConfig
+    adapter: MadxConfig | LoraConfig = Field(discriminator="name")
+    schedule: ScheduleConfig
+    fisher: FisherConfig
+    data_size: DataSizeConfig
+    train: TrainConfig
+    precision: Literal["fp32", "bf16"]
+    seed: int = Field(ge=0)
+
+    evaluate: EvaluateConfig
+    track: TrackConfig
+    checkpoint: CheckpointConfig
+    logger: LoggerConfig
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int = Field(ge=1)
+    dry_run: bool
+    force: bool
+    retry: bool
+
+    SOURCE_LANGUAGE: ClassVar[str] = "en"
+
+    def active(self) -> dict[str, Any]:
+        """The scientific fields in use, nested; a field of a component that is not in use is absent."""
+        model = self.model.model_dump(include={"name", "source"})
+        if self.task.name != "squad":
+            model |= self.model.model_dump(include={"pooler", "head_layers"})
+        active: dict[str, Any] = {
+            "task": self.task.model_dump(),
+            "model": model,
+            "adapter": self.adapter.model_dump(),
+            "schedule": {"name": self.schedule.name, **self.schedule.fields},
+            "train": self.train.model_dump(exclude_none=True),
+            "precision": self.precision,
+            "seed": self.seed,
+        }
+        if self.schedule.chooses_by_scores:
+            active["fisher"] = self.fisher.model_dump(exclude_none=True)
+        if self.data_size.examples is not None:
+            active["data_size"] = self.data_size.model_dump(include={"examples", "subset"})
+        return active
+
+    @property
+    def label(self) -> str:
+        """The run's name for people."""
+        k = f"-k{self.schedule.fields['k']}" if "k" in self.schedule.fields else ""
+        return f"{self.adapter.name}-{self.schedule.name}{k}-{self.data_size.name}-s{self.seed}"
+
+    @property
+    def run_id(self) -> str:
+        """16 hexadecimal digits that name what the run computes (contract 1)."""
+        from fun.config.identity import run_id
+
+        return run_id(self)
+
+    def folder(self, root: Path) -> Path:
+        """The run's folder under a results root."""
+        return root / "runs" / self.task.name / self.model.name / f"{self.label}-{self.run_id}"
+
+
+def results_root() -> Path:
+    """`$FUN_RESULTS`, else `results` under the current directory."""
+    return Path(os.environ.get("FUN_RESULTS") or "results").absolute()

@@ -1,0 +1,286 @@
+"""The life of one run, from configuration to record."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from fun.assembly import build_adapter, build_estimator, build_settings, build_task
+from fun.config import SEMANTICS, RunConfig, results_root
+from fun.config.checks import check_last_opening
+from fun.config.identity import identity
+from fun.config.inputs import SOURCE, inputs
+from fun.environment import environment, peak_memory_bytes, pick_device
+from fun.errors import RunError
+from fun.journal import CHECKPOINT, Journal, open_view
+from fun.models.task_model import TaskModel
+from fun.results import Attempt, Busy, Record, RunFolder, State
+from fun.tasks.base import Feature, Row, Scored, Task
+from fun.tasks.sources import subset
+from fun.training.batches import Batches
+from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.inference import outputs
+from fun.training.loop import Training
+from fun.training.randomness import derive
+
+log = logging.getLogger("fun")
+
+ADAPTER = "adapter"
+Metrics = dict[str, dict[str, dict[str, float]]]
+Languages = Mapping[str, Sequence[str]]
+
+
+def run(config: RunConfig) -> None:
+    """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
+    folder = RunFolder(config.folder(results_root()), config.run_id)
+    status = folder.status()
+    if status.state is State.RUNNING:
+        raise Busy(f"{config.label} ({config.run_id}): {status.detail}")
+    if status.state is State.DONE and not config.force:
+        _complete(config, folder)
+        return
+    experiment = Experiment.prepare(config)
+    with folder.begin(force=config.force, retry=config.retry) as attempt:
+        record = experiment.train(attempt)
+    log.info("done: %s\n%s", folder.path, _summary(record))
+
+
+def _complete(config: RunConfig, folder: RunFolder) -> None:
+    """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
+    record = folder.record()
+    track = config.track.fisher_every
+    if track and record.tracking["fisher_every"] != track:
+        log.info("%s is done without tr(F) every %d updates: training it again for that", config.label, track)
+        experiment = Experiment.prepare(config)
+        with folder.begin(force=True) as attempt:
+            experiment.train(attempt, must_equal=record)
+    elif lacking := _lacking(requested(config), record.metrics):
+        log.info("%s is done without %s: evaluating that", config.label, lacking)
+        experiment = Experiment.prepare(config)
+        with folder.begin(extend=True) as attempt:
+            experiment.evaluate_further(attempt, record, lacking)
+    else:
+        log.info("done already: %s\n%s", folder.path, _summary(record))
+
+
+@dataclass
+class Experiment:
+    """What a run needs in memory: task, model, training batches, budget, and the English validation set."""
+
+    config: RunConfig
+    task: Task[Any]
+    model: TaskModel
+    batches: Batches
+    updates: int
+    validation: tuple[Sequence[Row], Sequence[Feature]]
+
+    @classmethod
+    def prepare(cls, config: RunConfig) -> "Experiment":
+        """Load and encode. Raises ConfigError for what only the encoded data can tell."""
+        device = pick_device(config.device)
+        torch.set_num_threads(config.threads)
+        task = build_task(config)
+        model = TaskModel(
+            config.model.source,
+            build_adapter(config.adapter),
+            task.head(),
+            name=config.task.name,
+            language_adapter=config.adapter.language_adapter,
+            init_seed=derive(config.seed, "initialisation", 0),
+        )
+        model.activate(config.SOURCE_LANGUAGE)
+        model.to(device)
+        dataset = SOURCE.training_set(config.task.name)
+        batches = Batches(
+            _training_features(config, task, model, SOURCE.rows(dataset, config.SOURCE_LANGUAGE, "train")),
+            batch_size=config.train.batch_size,
+            seed=config.seed,
+            slots=config.train.slots,
+            pad_id=model.pad_id,
+            device=device,
+        )
+        updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
+        check_last_opening(config, updates)
+        rows = SOURCE.rows(dataset, config.SOURCE_LANGUAGE, "validation")
+        return cls(config, task, model, batches, updates, (rows, task.encode(rows, model.tokenizer)))
+
+    def train(self, attempt: Attempt, must_equal: Record | None = None) -> Record:
+        """Train or resume, evaluate, write the record.
+
+        With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
+        """
+        config = self.config
+        attempt.write_bytes("config.yaml", _description(config))
+        checkpoint = _usable_checkpoint(attempt.folder / CHECKPOINT, config.track.fisher_every)
+        progress = checkpoint.progress if checkpoint else Progress(track_every=config.track.fisher_every)
+        view = open_view(config, attempt.folder)
+        with Journal(attempt, view, keep=progress.update) as journal:
+            training = Training(
+                self.model,
+                self.batches,
+                config.schedule.built,
+                build_estimator(config.fisher),
+                self.validate,
+                build_settings(config, self.updates, progress.track_every),
+                journal,
+                progress,
+            )
+            if checkpoint:
+                log.info("resuming after update %d of %d", progress.update, self.updates)
+                training.restore(checkpoint)
+            training.train()
+            attempt.publish(ADAPTER, self.model.save)
+            metrics: Metrics = {}
+            languages = requested(config)
+            if must_equal:  # a language that was evaluated once is not lost by training again
+                languages = {
+                    dataset: list(dict.fromkeys([*must_equal.metrics.get(dataset, {}), *names]))
+                    for dataset, names in languages.items()
+                }
+            seconds = self.evaluate(attempt, languages, metrics)
+            if view:
+                view.summarise(metrics)
+        body = self._record_body(progress, metrics, seconds)
+        if must_equal:
+            _compare(must_equal, body)
+        return attempt.finish(body)
+
+    def validate(self) -> dict[str, float]:
+        """Metrics on English validation, the main one first."""
+        rows, features = self.validation
+        return self.score(rows, features, self.config.SOURCE_LANGUAGE).metrics
+
+    def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str) -> Scored:
+        """Run the model over `features` and score them in `language`."""
+        config = self.config
+        found = outputs(self.model, features, slots=config.evaluate.slots, precision=config.precision)
+        return self.task.score(rows, features, found, language)
+
+    def evaluate(self, attempt: Attempt, languages: Languages, metrics: Metrics) -> float:
+        """Zero-shot evaluation into `metrics`: swap the language adapter, keep the predictions. In seconds."""
+        started = time.perf_counter()
+        for dataset, names in languages.items():
+            for language in names:
+                self.model.activate(language)
+                rows = SOURCE.rows(dataset, language, "test")
+                scored = self.score(rows, self.task.encode(rows, self.model.tokenizer), language)
+                metrics.setdefault(dataset, {})[language] = scored.metrics
+                table = pd.DataFrame(scored.predictions)
+                attempt.publish(f"predictions/{dataset}.{language}.parquet", table.to_parquet)
+        return time.perf_counter() - started
+
+    def evaluate_further(self, attempt: Attempt, record: Record, languages: Languages) -> Record:
+        """Evaluate a done run on further languages, with the weights it left, and replace its record."""
+        self.model.load(attempt.run.path / ADAPTER)
+        body = record.body()
+        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, languages, body["metrics"])
+        body["tracking"]["languages"] = {dataset: list(found) for dataset, found in body["metrics"].items()}
+        return attempt.finish(body)
+
+    def _record_body(self, progress: Progress, metrics: Metrics, evaluate_seconds: float) -> dict[str, Any]:
+        """The record as the results store wants it (design contract 4)."""
+        config = self.config
+        seconds = progress.train_seconds
+        return {
+            "semantics": SEMANTICS,
+            "label": config.label,
+            "identity": identity(config),
+            "config": config.active(),
+            "inputs": inputs(config),
+            "metrics": metrics,
+            "validation": progress.validation,
+            "selected": progress.best,
+            "unfreezing": progress.openings,
+            "trainable": progress.trainable,
+            "tracking": {
+                "fisher_every": progress.track_every,
+                "languages": {dataset: list(found) for dataset, found in metrics.items()},
+            },
+            "timing": {
+                "train_seconds": seconds,
+                "fisher_seconds": progress.fisher_seconds,
+                "evaluate_seconds": evaluate_seconds,
+                "examples_per_second": progress.examples / seconds if seconds else 0.0,
+            },
+            "peak_memory_bytes": peak_memory_bytes(self.model.device),
+            "environment": environment(self.model.device),
+            "marks": [],
+        }
+
+
+def requested(config: RunConfig) -> dict[str, list[str]]:
+    """Data set -> the languages to evaluate."""
+    wanted = config.evaluate.languages
+    return {
+        dataset: [language for language in available if wanted is None or language in wanted]
+        for dataset, available in SOURCE.test_sets(config.task.name).items()
+    }
+
+
+def _lacking(wanted: Languages, metrics: Metrics) -> dict[str, list[str]]:
+    """What of `wanted` has no metrics yet."""
+    found = {
+        dataset: [language for language in names if language not in metrics.get(dataset, {})]
+        for dataset, names in wanted.items()
+    }
+    return {dataset: names for dataset, names in found.items() if names}
+
+
+def _training_features(config: RunConfig, task: Task[Any], model: TaskModel, rows: Sequence[Row]) -> Sequence[Feature]:
+    """The encoded training set or its subset."""
+    size, rule = config.data_size.examples, config.data_size.subset
+    if size is None or rule is None:
+        features: Sequence[Feature] = task.encode(rows, model.tokenizer)
+        return features
+    features = task.encode(subset(rows, size, rule), model.tokenizer)
+    # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
+    return features[:size] if rule == "first" else features
+
+
+def _usable_checkpoint(path: Path, track_every: int) -> Checkpoint | None:
+    """The checkpoint to resume from; None to start afresh because it lacks the tr(F) that is asked for."""
+    if not path.is_file():
+        return None
+    checkpoint = Checkpoint.read(path)
+    if track_every and checkpoint.progress.track_every != track_every:
+        log.info("starting afresh: the interrupted run did not track tr(F) every %d updates", track_every)
+        return None
+    return checkpoint
+
+
+def _description(config: RunConfig) -> bytes:
+    """config.yaml of the run folder."""
+    described = {
+        "run_id": config.run_id,
+        "label": config.label,
+        "config": config.active(),
+        "inputs": inputs(config),
+    }
+    return yaml.safe_dump(described, sort_keys=False).encode()
+
+
+def _compare(old: Record, new: Mapping[str, Any]) -> None:
+    """Raise RunError unless a repeated run ended as the first one did."""
+    common = {d: {n: v for n, v in new["metrics"][d].items() if n in old.metrics.get(d, {})} for d in new["metrics"]}
+    before = {d: {n: old.metrics[d][n] for n in names} for d, names in common.items()}
+    if common != before or new["unfreezing"] != old.unfreezing or new["validation"] != old.validation:
+        raise RunError(
+            "the repeated training differs from the recorded one (another machine or version?); the old record "
+            "stays. To replace it, type force=true"
+        )
+
+
+def _summary(record: Record) -> str:
+    """Metrics per language, one line per data set and metric."""
+    lines = []
+    for dataset, languages in record.metrics.items():
+        for name in next(iter(languages.values()), {}):
+            values = "  ".join(f"{language} {values[name]:.1f}" for language, values in languages.items())
+            lines.append(f"  {dataset} {name}: {values}")
+    return "\n".join(lines)

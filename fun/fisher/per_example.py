@@ -1,0 +1,131 @@
+"""Squared norms of per-example gradients, for all blocks, from one batched backward pass.
+
+A linear map y_t = W a_t + b sees every token t of an example. With g_t the gradient of that example's loss at
+y_t, the example's gradients are Σ_t g_t a_tᵀ for W and Σ_t g_t for b. The loss of a batch is the sum over its
+examples, and no example's loss reaches another example's tokens; so one backward pass, down to the outputs y,
+yields the g_t of all examples.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from adapters.methods.lora import LoRA
+from torch import Tensor, nn
+
+from fun.errors import RunError
+
+
+@dataclass
+class Site:
+    """A module that owns parameters of a block, and what went in and out of its latest forward call."""
+
+    layer: int
+    path: str
+    module: nn.Module
+    parameters: list[str] = field(default_factory=list)  # as the module names them: weight, bias, lora_A, lora_B
+    states: tuple[Tensor, Tensor] | None = None  # input and output, [rows, T, D]
+
+    def record(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        """Forward hook. LoRA takes (previous LoRA's output or None, layer's input), returns (delta, gate)."""
+        if isinstance(module, LoRA):
+            previous, layer_input = arguments
+            source, output = layer_input if previous is None else previous, output[0]
+        else:
+            (source,) = arguments
+        self.states = source.detach(), output
+
+    def recorded(self) -> tuple[Tensor, Tensor]:
+        if self.states is None:
+            raise unreached(self.path)
+        return self.states
+
+
+def unreached(name: str) -> RunError:
+    """The error for a module or parameter that took no part in the forward pass."""
+    return RunError(
+        f"The forward pass never reached {name}, so it has no gradient. "
+        f"Activate its adapter first: model.set_active_adapters(...)."
+    )
+
+
+@contextmanager
+def recorded(model: nn.Module, blocks: Mapping[int, Mapping[str, nn.Parameter]]) -> Iterator[list[Site]]:
+    """Records the forward pass made inside the context, at every module that owns a parameter of `blocks`.
+
+    Raises RunError if a block has a module whose per-example gradients are not known here.
+    """
+    sites = _sites(model, blocks)
+    with ExitStack() as hooks:
+        for site in sites:
+            hooks.enter_context(site.module.register_forward_hook(site.record))
+        yield sites
+
+
+def _sites(model: nn.Module, blocks: Mapping[int, Mapping[str, nn.Parameter]]) -> list[Site]:
+    sites: dict[str, Site] = {}
+    for layer, block in blocks.items():
+        for name in block:
+            path, _, parameter = name.rpartition(".")
+            site = sites.setdefault(path, Site(layer, path, model.get_submodule(path)))
+            site.parameters.append(parameter)
+    for site in sites.values():
+        if not (isinstance(site.module, nn.Linear) or _is_plain_lora(site.module)):
+            raise RunError(
+                f"fisher=exact reads linear projections (bottleneck adapters) and plain LoRA; {site.path} "
+                f"is another kind of {type(site.module).__name__}. Type fisher=algorithm2."
+            )
+    return list(sites.values())
+
+
+def _is_plain_lora(module: nn.Module) -> bool:
+    # MTLLoRA is a subclass with other parameters; gated LoRA and DoRA multiply the delta by learned factors.
+    return type(module) is LoRA and not module.use_gating and not module.use_dora
+
+
+def squared_norms(losses: Tensor, sites: Sequence[Site]) -> dict[int, Tensor]:
+    """Per layer, the squared norm of each example's gradient over the block's parameters: [B].
+
+    `losses` [B] come from the forward pass that `sites` recorded; an example may own several consecutive rows
+    of that pass (the choices of a multiple-choice item). The graph is kept: other losses may follow.
+    """
+    inputs, outputs = zip(*(site.recorded() for site in sites), strict=True)
+    gradients = torch.autograd.grad(losses.sum(), outputs, retain_graph=True)
+    norms: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for site, source, gradient in zip(sites, inputs, gradients, strict=True):
+            a, g = _tokens(source, len(losses)), _tokens(gradient, len(losses))
+            for parameter in site.parameters:
+                norms[site.layer] = norms.get(site.layer, 0) + _parameter_norms(site.module, parameter, a, g)
+    return norms
+
+
+def _tokens(states: Tensor, examples: int) -> Tensor:
+    """[rows, T, D] as [B, S, D] in fp32 or wider: S counts all tokens of an example, over all of its rows."""
+    dtype = torch.promote_types(states.dtype, torch.float32)
+    return states.reshape(examples, -1, states.shape[-1]).to(dtype)
+
+
+def _parameter_norms(module: Any, parameter: str, a: Tensor, g: Tensor) -> Tensor:
+    """[B] squared norms for one parameter, from its module's inputs a and the gradients g at its outputs."""
+    match parameter:
+        case "weight":
+            return _outer_norms(g, a)
+        case "bias":
+            return g.sum(dim=1).square().sum(dim=1)
+        case "lora_A":  # the delta is scaling · B A a: two linear maps in a row
+            return _outer_norms(module.scaling * g @ module.lora_B.to(g.dtype), a)
+        case "lora_B":
+            return _outer_norms(g, module.scaling * a @ module.lora_A.to(a.dtype).T)
+        case _:
+            raise AssertionError(f"{type(module).__name__} has an unknown parameter {parameter}")
+
+
+def _outer_norms(g: Tensor, a: Tensor) -> Tensor:
+    """‖Σ_t g_t a_tᵀ‖² for g [B, S, M], a [B, S, N]: [B]. Of two equal forms, the one with fewer products."""
+    tokens, m, n = g.shape[1], g.shape[2], a.shape[2]
+    if tokens * (m + n) < m * n:
+        return ((g @ g.mT) * (a @ a.mT)).sum(dim=(1, 2))
+    return (g.mT @ a).square().sum(dim=(1, 2))

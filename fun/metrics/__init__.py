@@ -1,0 +1,31 @@
+"""Metrics as `evaluate.Metric` modules, one folder each, which `evaluate.load("<folder>")` loads offline."""
+
+import uuid
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fun.errors import ConfigError
+
+if TYPE_CHECKING:
+    import evaluate
+
+_CLASSES = {"accuracy": "Accuracy", "squad_v1": "SquadV1", "squad_zh": "SquadZh"}
+
+
+def qa_metric(language: str) -> str:
+    """Name of the metric that scores extracted answers: by character for Chinese, by word elsewhere."""
+    return "squad_zh" if language == "zh" else "squad_v1"
+
+
+def load(name: str) -> "evaluate.Metric":
+    """The metric `name`, ready to `compute`; raises ConfigError for an unknown name.
+
+    The class is imported where it lies. `evaluate.load` gives the same one but copies the file into a cache
+    that all processes of a user share, and keeps its inputs there under one experiment id: here both stay in
+    memory, so any number of runs may score side by side.
+    """
+    if name not in _CLASSES:
+        raise ConfigError(f"metric: found {name!r}, expected one of {', '.join(_CLASSES)}")
+    module = import_module(f"fun.metrics.{name}.{name}")
+    metric: evaluate.Metric = getattr(module, _CLASSES[name])(keep_in_memory=True, experiment_id=uuid.uuid4().hex)
+    return metric

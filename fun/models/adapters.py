@@ -1,0 +1,13 @@
+"""Task adapters, as the adapters library's configurations (FUN, appendix B and G.4)."""
+
+from adapters import LoRAConfig, SeqBnConfig
+
+
+def bottleneck(*, reduction: int, nonlinearity: str) -> SeqBnConfig:
+    """After the FFN only, hidden size / `reduction` wide; no invertible block of its own."""
+    return SeqBnConfig(reduction_factor=reduction, non_linearity=nonlinearity)
+
+
+def lora(*, r: int, alpha: int) -> LoRAConfig:
+    """Rank `r`, scale `alpha` / `r`, on the query and value projections, no dropout."""
+    return LoRAConfig(r=r, alpha=alpha, dropout=0.0, attn_matrices=["q", "v"])

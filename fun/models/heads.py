@@ -1,0 +1,208 @@
+"""Heads and their predictive distribution p(y|x).
+
+Every head is a prediction head of the adapters library, named like the task adapter, so that `save_adapter`
+writes it beside the adapter and a plain `load_adapter` brings it back. What is ours is the distribution:
+labels are drawn from it, and one example has one negative log-likelihood, whatever the task.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fun.errors import RunError
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """p(y|x) of B examples as independent categorical factors.
+
+    `factors[f]` holds log-probabilities, [B, C_f]. Classification and multiple choice have one factor, over
+    classes or choices; question answering has two, the start and the end of the span, over tokens.
+    """
+
+    factors: tuple[Tensor, ...]
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Labels drawn from p(y|x): int64 [B, F]. `generator` lives on the CPU.
+
+        By inversion: one uniform number per example and factor, drawn on the CPU. The labels therefore do
+        not depend on the device, nor on how far a batch is padded or where it is cut into parts.
+        """
+        size = self.factors[0].shape[0]
+        uniform = torch.rand(size, len(self.factors), dtype=torch.float64, generator=generator)
+        drawn = [_invert(factor, uniform[:, [f]]) for f, factor in enumerate(self.factors)]
+        return torch.cat(drawn, dim=1).to(self.factors[0].device)
+
+    def mode(self) -> Tensor:
+        """The most probable label of every factor: int64 [B, F]."""
+        return torch.stack([factor.argmax(dim=1) for factor in self.factors], dim=1)
+
+    def nll(self, labels: Tensor) -> Tensor:
+        """-log p(labels|x) for labels [B, F], summed over the factors: [B], one number per example."""
+        chosen = [factor.gather(1, labels[:, [f]]) for f, factor in enumerate(self.factors)]
+        return -torch.cat(chosen, dim=1).sum(dim=1)
+
+    def entries(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every class as (labels [B, 1], its probability [B], detached).
+
+        Raises RunError for several factors: their joint labels are too many to list.
+        """
+        if len(self.factors) != 1:
+            raise RunError(
+                f"Expected labels need a head with one distribution over few classes; this head has "
+                f"{len(self.factors)} (the start and the end of a span). Type fisher.labels=sampled."
+            )
+        (factor,) = self.factors
+        probability = factor.detach().exp()
+        size, classes = factor.shape
+        return ((torch.full((size, 1), label, device=factor.device), probability[:, label]) for label in range(classes))
+
+
+def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
+    """Labels [B, 1] where the distribution function of [B, C] log-probabilities passes `uniform` [B, 1]."""
+    cumulative = log_probability.detach().cpu().double().exp().cumsum(dim=1)
+    # Scaled by the last value, which rounding leaves near 1: no label of probability 0 is ever drawn.
+    labels = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
+    # NaN probabilities would give the label C; a label in range lets the NaN reach the caller's check.
+    return labels.clamp(max=log_probability.shape[1] - 1)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    # Under bf16 autocast the logits are bf16: too coarse for a softmax over hundreds of tokens.
+    return logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+class Head(Protocol):
+    """What a task asks of its prediction head. Heads never see labels: the model is called without them."""
+
+    @property
+    def name(self) -> str: ...
+
+    def add_to(self, model: Any, name: str) -> None:
+        """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
+
+    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+        """The raw scores of each factor, [B, C_f]: unlike probabilities they compare between windows of one text."""
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        """p(y|x) from the model's outputs for `batch`."""
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Gold labels [B, F] of `batch`."""
+
+
+@dataclass(frozen=True)
+class QAHead:
+    """Start and end of an answer span over the tokens of a window: one linear layer, two factors.
+
+    `mask_padding=True` takes both softmaxes over the window's own tokens, question included, so that they do
+    not depend on the padded length. False leaves padding in, as the libraries' heads and the authors' code
+    do.
+    """
+
+    mask_padding: bool
+    name: str = field(default="question_answering", init=False)
+
+    def add_to(self, model: Any, name: str) -> None:
+        model.add_qa_head(name)
+
+    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+        """Start and end, [B, T] each."""
+        return outputs.start_logits, outputs.end_logits
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        """Reads attention_mask [B, T] of `batch`."""
+        logits = self.logits(outputs)
+        if self.mask_padding:
+            padding = batch["attention_mask"] == 0
+            logits = tuple(part.masked_fill(padding, -torch.inf) for part in logits)
+        return Predictive(tuple(_log_softmax(part) for part in logits))
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Token indices of start and end, [B, 2]."""
+        return batch["labels"]
+
+
+@dataclass(frozen=True)
+class ClassificationHead:
+    """`layers` linear layers, tanh between, on the pooler's output or the first token's last state."""
+
+    num_labels: int
+    layers: int
+    use_pooler: bool
+    name: str = field(default="classification", init=False)
+
+    def add_to(self, model: Any, name: str) -> None:
+        _check_pooler(model, self.use_pooler)
+        model.add_classification_head(
+            name,
+            num_labels=self.num_labels,
+            layers=self.layers,
+            activation_function="tanh",
+            use_pooler=self.use_pooler,
+        )
+
+    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+        """One factor, [B, num_labels]."""
+        return (outputs.logits,)
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Classes, [B, 1]."""
+        return batch["labels"]
+
+
+@dataclass(frozen=True)
+class MultipleChoiceHead:
+    """Scores each of two choices by `layers` linear layers, tanh between them; one softmax over the choices.
+
+    The batch's tokens are [B, 2, T]; the model flattens them to [2B, T], the two choices of an example side
+    by side.
+    """
+
+    layers: int
+    use_pooler: bool
+    name: str = field(default="multiple_choice", init=False)
+
+    def add_to(self, model: Any, name: str) -> None:
+        _check_pooler(model, self.use_pooler)
+        model.add_multiple_choice_head(
+            name, num_choices=2, layers=self.layers, activation_function="tanh", use_pooler=self.use_pooler
+        )
+
+    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+        """One factor, [B, 2]."""
+        return (outputs.logits,)
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The right choice, [B, 1]."""
+        return batch["labels"]
+
+
+def _check_pooler(model: Any, use_pooler: bool) -> None:
+    # adapters hands such a head the hidden states of *all* tokens: logits of a wrong shape, unnoticed.
+    if use_pooler and getattr(model.base_model, "pooler", None) is None:
+        raise RunError(
+            f"The head asks for the pooler's output, but {type(model.base_model).__name__} has no pooler. "
+            f"Build the head with use_pooler=False: it then reads the first token."
+        )
+
+
+def predict(model: nn.Module, head: Head, batch: Mapping[str, Tensor]) -> Predictive:
+    """p(y|x) of a tokenised batch, by one forward pass through the model's active adapters and head."""
+    return head.predictive(forward(model, batch), batch)
+
+
+def forward(model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
+    """The model's outputs for a tokenised batch. Never with labels: transformers clamps those of a span in place."""
+    return model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})

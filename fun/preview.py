@@ -1,0 +1,24 @@
+"""What a run would be: the JSON object of `dry_run=true`."""
+
+from typing import Any
+
+from fun.config import RunConfig, results_root
+from fun.config.checks import planned_updates
+from fun.results import RunFolder
+
+
+def preview(config: RunConfig) -> dict[str, Any]:
+    """Identity, folder, state, active fields, number of updates, and the openings known beforehand."""
+    folder = config.folder(results_root())
+    updates, at_least = planned_updates(config)
+    return {
+        "run_id": config.run_id,
+        "folder": str(folder),
+        "state": str(RunFolder(folder, config.run_id).status().state),
+        "config": config.active(),
+        "updates": {"at_least": updates} if at_least else updates,
+        "unfreezing": [
+            {"update": opening.update, "layers": list(opening.layers)}
+            for opening in config.schedule.built.planned(config.model.layers, updates)
+        ],
+    }

@@ -1,0 +1,55 @@
+"""The results store: one folder per run, its states, its attempts and its record.
+
+    results/runs/<task>/<model>/<label>-<run_id>/
+        record.json             the result, written last; a run is done when this file is there and valid
+        config.yaml, metrics.jsonl, predictions/, ...    what the record's `files` lists
+        checkpoint/             working state; leaves when the record is final
+        queued.json             the job that is to run it
+        attempts/0001.json      who began attempt 1 (0001.heartbeat: still at it; 0001.end.json: how it ended)
+        attempts/0001.staging/  where attempt 1 writes before it publishes
+        redo/                   where an attempt works that will replace the record
+
+Only exclusive links, renames and removals decide between processes: no locks, so it holds on network file
+systems. Reading never writes.
+"""
+
+from fun.results.attempt import Attempt, MetricsLog
+from fun.results.canonical import canonical_json, checksum, run_id_of
+from fun.results.claim import State, Status
+from fun.results.errors import (
+    AlreadyDone,
+    Busy,
+    Damaged,
+    FailedBefore,
+    InvalidRecord,
+    NotDone,
+    ResultsError,
+    Superseded,
+)
+from fun.results.files import file_checksum
+from fun.results.folder import RunFolder, load_records
+from fun.results.record import MARKS, SCHEMA, Record
+
+__all__ = [
+    "MARKS",
+    "SCHEMA",
+    "AlreadyDone",
+    "Attempt",
+    "Busy",
+    "Damaged",
+    "FailedBefore",
+    "InvalidRecord",
+    "MetricsLog",
+    "NotDone",
+    "Record",
+    "ResultsError",
+    "RunFolder",
+    "State",
+    "Status",
+    "Superseded",
+    "canonical_json",
+    "checksum",
+    "file_checksum",
+    "load_records",
+    "run_id_of",
+]

@@ -1,0 +1,224 @@
+"""Who holds a run's current attempt, and whether that process is still at it."""
+
+import dataclasses
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from fun.results.errors import Damaged, ResultsError
+from fun.results.files import pretty_json, read_object
+
+Failure = Literal["method", "machine"]
+Mode = Literal["run", "force", "extend"]
+
+
+class State(StrEnum):
+    """Where a run stands (see `RunFolder.status`)."""
+
+    MISSING = "missing"
+    QUEUED = "queued"
+    RUNNING = "running"
+    STALE = "stale"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none."""
+
+    state: State
+    detail: str
+    attempt: int
+    failure: Failure | None = None
+
+
+def heartbeat_seconds() -> float:
+    """How often a running attempt says that it lives."""
+    return _seconds("FUN_HEARTBEAT_SECONDS", 15.0)
+
+
+def stale_seconds() -> float:
+    """How long an attempt may be silent before another may take over."""
+    return _seconds("FUN_STALE_SECONDS", 120.0)
+
+
+@dataclass(frozen=True)
+class AttemptFiles:
+    """The files of attempt `number` in a run's `attempts` folder."""
+
+    folder: Path
+    number: int
+
+    def _named(self, suffix: str) -> Path:
+        return self.folder / f"{self.number:04d}{suffix}"
+
+    @property
+    def claim(self) -> Path:
+        return self._named(".json")
+
+    @property
+    def heartbeat(self) -> Path:
+        return self._named(".heartbeat")
+
+    @property
+    def end(self) -> Path:
+        return self._named(".end.json")
+
+    @property
+    def staging(self) -> Path:
+        return self._named(".staging")
+
+    def other(self, number: int) -> "AttemptFiles":
+        return AttemptFiles(self.folder, number)
+
+    @classmethod
+    def latest(cls, folder: Path) -> Self:
+        """The attempt with the highest number; number 0, without files, where nobody has begun."""
+        names = os.listdir(folder) if folder.is_dir() else []
+        numbers = (int(found[1]) for name in names if (found := _CLAIM.fullmatch(name)))
+        return cls(folder, max(numbers, default=0))
+
+
+_CLAIM = re.compile(r"(\d{4,})\.json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run."""
+
+    host: str
+    boot: str
+    pid_namespace: str
+    pid: int
+    pid_start: int
+    job: str | None
+    started: str
+    mode: Mode
+
+    @classmethod
+    def of_this_process(cls, mode: Mode) -> Self:
+        pid = os.getpid()
+        return cls(
+            *_this_machine(),
+            pid=pid,
+            pid_start=_start_of(pid),
+            job=_scheduler_job(),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            mode=mode,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises Damaged."""
+        fields = read_object(path)
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise Damaged(f"{path} is not the claim of an attempt: {error}") from error
+
+    def to_bytes(self) -> bytes:
+        return pretty_json(dataclasses.asdict(self))
+
+    def __str__(self) -> str:
+        job = f", job {self.job}" if self.job else ""
+        return f"host {self.host}, pid {self.pid}{job}"
+
+    def process_gone(self) -> bool:
+        """Whether the process has certainly ended: only the machine that runs it can tell."""
+        here = self.boot != "" and _this_machine() == (self.host, self.boot, self.pid_namespace)
+        return here and _start_of(self.pid) != self.pid_start
+
+
+def attempt_status(files: AttemptFiles, now: float) -> Status:
+    """Where an attempt stands, were there no record: running, stale, failed, or damaged."""
+    number = files.number
+    try:
+        claim = Claim.read(files.claim)
+        end = _read_end(files.end)
+    except Damaged as damage:
+        return Status(State.DAMAGED, str(damage), number)
+    if end is not None:
+        return _ended(number, end)
+    silence = max(0.0, now - _last_sign(files))  # the file server's clock may be ahead
+    if silence > stale_seconds():
+        return Status(State.STALE, f"attempt {number} ({claim}) has been silent for {silence:.0f} s", number)
+    if claim.process_gone():
+        return Status(State.STALE, f"attempt {number} ({claim}) was killed", number)
+    return Status(State.RUNNING, f"attempt {number} ({claim}), last heartbeat {silence:.0f} s ago", number)
+
+
+def _ended(number: int, end: dict[str, Any]) -> Status:
+    match end:
+        case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
+            return Status(State.FAILED, f"attempt {number} failed ({kind}): {reason}", number, kind)
+        case {"outcome": "interrupted", "reason": str(reason)}:
+            return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
+        case {"outcome": "done"}:
+            return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
+    return Status(State.DAMAGED, f"the end mark of attempt {number} is {end}, which nothing writes", number)
+
+
+def _read_end(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_object(path)
+    except FileNotFoundError:
+        return None
+
+
+def _last_sign(files: AttemptFiles) -> float:
+    """Seconds since the epoch. Opens the files: NFS asks the server for a file's times when it is opened."""
+    signs = []
+    for path in (files.claim, files.heartbeat):
+        try:
+            with path.open("rb") as handle:
+                signs.append(os.fstat(handle.fileno()).st_mtime)
+        except FileNotFoundError:  # killed, or not yet there, between the claim and the first heartbeat
+            continue
+    return max(signs, default=0.0)
+
+
+def _start_of(pid: int) -> int:
+    """The process's start in clock ticks since boot; 0 for a process that has ended, or without /proc.
+
+    With the pid it names a process for good: pids are used again.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def _this_machine() -> tuple[str, str, str]:
+    """Host, boot and pid namespace: where pids can be compared. No boot without /proc: heartbeats must do."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        boot = namespace = ""
+    return socket.gethostname(), boot, namespace
+
+
+def _scheduler_job() -> str | None:
+    """The job's name as Slurm's own tools print it."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def _seconds(variable: str, otherwise: float) -> float:
+    text = os.environ.get(variable, str(otherwise))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise ResultsError(f"{variable} is {text!r}, expected a number of seconds above 0")
+    return seconds

@@ -1,0 +1,178 @@
+"""What every task is made of: rows, features, batches of tensors, scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+import torch
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+from fun import metrics
+from fun.errors import ConfigError, RunError
+from fun.models.heads import Head
+
+Row = Mapping[str, Any]
+"""One example in its publisher's columns."""
+
+Columns = Mapping[str, type | Sequence[Any]]
+"""What a task reads of a row: the type of a column, or all its values."""
+
+Logits = Sequence[tuple[np.ndarray, ...]]
+"""The head's output for each feature: one array of logits per factor of its predictive distribution."""
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """One input of the encoder, not padded to any batch.
+
+    `example` is the index of its row. `inputs` maps the encoder's argument names to int32 arrays [T], or
+    [choices, T] for multiple choice. `labels` holds one class per factor.
+    """
+
+    example: int
+    inputs: dict[str, np.ndarray]
+    labels: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of its longest sequence, T."""
+        return int(self.inputs["input_ids"].shape[-1])
+
+    @property
+    def slots(self) -> int:
+        """Token slots it fills: T, or choices · T."""
+        return int(self.inputs["input_ids"].size)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Metrics in percent, unrounded; `predictions[i]` holds what row i gave to them."""
+
+    metrics: dict[str, float]
+    predictions: list[dict[str, Any]]
+
+
+F = TypeVar("F", bound=Feature)
+
+
+class Task(Protocol[F]):
+    """A downstream task. `metrics` are the names it reports; the first one selects the checkpoint."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+
+    def head(self) -> Head:
+        """The prediction head, whose predictive distribution the loss and the Fisher estimators read."""
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[F]:
+        """The features of `rows`, in their order, the same for training and evaluation.
+
+        Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
+        """
+
+    def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str) -> Scored:
+        """Predictions and metrics of `rows` in `language`, from the head's output for each of their features.
+
+        Raises RunError where the output is NaN, ValueError where its shapes are not those of the features.
+        """
+
+
+def collate(features: Sequence[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F]; T is its longest.
+
+    `pad_id` fills input_ids; everything else, the attention mask above all, is filled with 0.
+    """
+    longest = max(feature.length for feature in features)
+    batch = {
+        name: stack([feature.inputs[name] for feature in features], longest, padding(name, pad_id), np.int64)
+        for name in features[0].inputs
+    }
+    batch["labels"] = np.array([feature.labels for feature in features], dtype=np.int64)
+    return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+def stack(arrays: Sequence[np.ndarray], length: int, value: float, dtype: type[np.generic]) -> np.ndarray:
+    """N arrays [..., t] as one [N, ..., length], filled up on the right with `value`."""
+    stacked = np.full((len(arrays), *arrays[0].shape[:-1], length), value, dtype=dtype)
+    for row, array in zip(stacked, arrays, strict=True):
+        row[..., : array.shape[-1]] = array
+    return stacked
+
+
+def padding(name: str, pad_id: int) -> int:
+    """The value of a padding slot in the input called `name`."""
+    return pad_id if name == "input_ids" else 0
+
+
+def check_tokenizer(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Raises ConfigError unless the tokenizer is a fast one and its model takes `max_length` tokens."""
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            f"{task}: found the slow tokenizer {type(tokenizer).__name__}, expected a fast one, which"
+            " knows the characters of its tokens; save it with a"
+            " tokenizer.json, from AutoTokenizer.from_pretrained(…, use_fast=True)"
+        )
+    if max_length > tokenizer.model_max_length:
+        raise ConfigError(
+            f"{task}: found max_length {max_length}, but this encoder reads at most"
+            f" {tokenizer.model_max_length} tokens; type task.max_length={tokenizer.model_max_length} or less"
+        )
+
+
+def check_rows(task: str, rows: Sequence[Row], columns: Columns) -> None:
+    """Raises ConfigError unless there are rows and each of them has `columns`, with values that fit."""
+    if not rows:
+        raise ConfigError(f"{task}: found no rows, expected at least one; check the data set and its split")
+    for index, row in enumerate(rows):
+        for column, expected in columns.items():
+            if column not in row:
+                raise ConfigError(
+                    f"{task}: row {index} has the columns {', '.join(row)}; expected {', '.join(columns)};"
+                    f" give the data set a column {column!r}"
+                )
+            if isinstance(expected, type):
+                fits, wanted = isinstance(row[column], expected), expected.__name__
+            else:
+                fits, wanted = row[column] in expected, f"one of {', '.join(map(repr, expected))}"
+            if not fits:
+                raise ConfigError(
+                    f"{task}: row {index} has {column} = {row[column]!r}, expected {wanted};"
+                    " check the data set and its split"
+                )
+
+
+def check_logits(task: str, logits: Logits, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Raises ValueError unless every factor of feature i has shapes[i], RunError where one is NaN."""
+    if len(logits) != len(shapes):
+        raise ValueError(f"{task}: found the output of {len(logits)} features, expected {len(shapes)}")
+    for index, (factors, shape) in enumerate(zip(logits, shapes, strict=True)):
+        if any(factor.shape != shape for factor in factors):
+            found = ", ".join(str(factor.shape) for factor in factors)
+            raise ValueError(f"{task}: the output of feature {index} has shapes {found}, expected {shape}")
+        if any(np.isnan(factor).any() for factor in factors):
+            raise RunError(
+                f"{task}: found NaN in the model's output for feature {index}, expected numbers: its weights"
+                " have diverged; type a smaller learning rate, train.lr"
+            )
+
+
+def score_labels(task: str, rows: Sequence[Row], logits: Logits, classes: int) -> Scored:
+    """Accuracy of the most probable class (ties: the lowest) against column `label`; one feature per row."""
+    check_logits(task, logits, [(classes,)] * len(rows))
+    predicted = [int(factor.argmax()) for (factor,) in logits]
+    gold = [row["label"] for row in rows]
+    accuracy = metrics.load("accuracy").compute(predictions=predicted, references=gold)["accuracy"]
+    return Scored(
+        metrics={"accuracy": 100 * accuracy},
+        predictions=[
+            {"example": index, "prediction": prediction, "label": label}
+            for index, (prediction, label) in enumerate(zip(predicted, gold, strict=True))
+        ],
+    )
+
+
+def encoded(encoding: BatchEncoding, index: int, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
+    """Sequence `index` of an encoding, as the int32 arrays [T] that this tokenizer's encoder reads."""
+    names = [name for name in tokenizer.model_input_names if name in encoding]
+    return {name: np.asarray(encoding[name][index], dtype=np.int32) for name in names}

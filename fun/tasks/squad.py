@@ -1,0 +1,242 @@
+"""Extractive question answering: trained on SQuAD, tested on XQuAD and MLQA."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from fun import metrics
+from fun.errors import ConfigError
+from fun.models.heads import Head, QAHead
+from fun.tasks.base import (
+    Columns,
+    Feature,
+    Logits,
+    Row,
+    Scored,
+    check_logits,
+    check_rows,
+    check_tokenizer,
+    encoded,
+    padding,
+    stack,
+)
+
+CHUNK = 1000
+"""Rows tokenised at once: Python's lists of all the offsets of SQuAD would take gigabytes."""
+
+COLUMNS: Columns = {"id": str, "context": str, "question": str, "answers": dict}
+
+
+@dataclass(frozen=True, eq=False)
+class Window(Feature):
+    """A question and a part of its context; the labels are the first and last token of the answer.
+
+    `offsets` [T, 2] holds each context token's characters [start, end) in the context, -1 for other tokens.
+    """
+
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True)
+class SquadTask:
+    """Windows of at most `max_length` tokens that share `doc_stride`; answers of at most `max_answer_length`.
+
+    `n_best` start and end tokens per window are combined. `mask_padding` keeps padding out of the head's
+    softmax; `pad_to_max_length` pads every window to `max_length` (the authors' code: unmasked and padded).
+    """
+
+    max_length: int
+    doc_stride: int
+    n_best: int = 20
+    max_answer_length: int = 30
+    mask_padding: bool = True
+    pad_to_max_length: bool = False
+    name: ClassVar[str] = "squad"
+    metrics: ClassVar[tuple[str, ...]] = ("f1", "em")
+
+    def head(self) -> Head:
+        """Two softmaxes over the tokens: first and last token of the answer."""
+        return QAHead(mask_padding=self.mask_padding)
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Window]:
+        """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
+
+        Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
+        """
+        check_tokenizer(self.name, tokenizer, self.max_length)
+        check_rows(self.name, rows, COLUMNS)
+        check_answers(self.name, rows)
+        # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
+        questions = [row["question"].lstrip() for row in rows]
+        self._check_room(questions, tokenizer)
+        windows: list[Window] = []
+        for first in range(0, len(rows), CHUNK):
+            part = slice(first, first + CHUNK)
+            windows += self._windows(first, questions[part], rows[part], tokenizer)
+        if self.pad_to_max_length:
+            return [pad_window(window, self.max_length, tokenizer.pad_token_id) for window in windows]
+        return windows
+
+    def score(self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str) -> Scored:
+        """F1 and exact match; `logits` holds the start and end logits [T] of each window.
+
+        Logits, not log-probabilities: windows of a row are compared by them, as in transformers' example.
+
+        The answer of a row is its best span over its windows, cut from the context; ties go to the earliest
+        window, then the smallest start, then the shortest span. Without any valid span the answer is "".
+        """
+        check_logits(self.name, logits, [(window.length,) for window in features])
+        answers = [""] * len(rows)
+        for window, (first, last) in best_spans(features, logits, self.n_best, self.max_answer_length):
+            start, end = window.offsets[first, 0], window.offsets[last, 1]
+            answers[window.example] = rows[window.example]["context"][start:end]
+        scores = metrics.load(metrics.qa_metric(language)).compute(
+            predictions=[{"id": str(index), "prediction_text": answer} for index, answer in enumerate(answers)],
+            references=[{"id": str(index), "answers": row["answers"]} for index, row in enumerate(rows)],
+        )
+        return Scored(
+            metrics={"f1": scores["f1"], "em": scores["exact_match"]},
+            predictions=[
+                {"example": index, "id": row["id"], "prediction": answer, "answers": row["answers"]["text"]}
+                for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
+            ],
+        )
+
+    def _windows(
+        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
+    ) -> Iterator[Window]:
+        """The windows of some rows, the first of which is example `first`."""
+        encoding = tokenizer(
+            questions,
+            [row["context"] for row in rows],
+            truncation="only_second",
+            max_length=self.max_length,
+            stride=self.doc_stride,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        owners = encoding["overflow_to_sample_mapping"]
+        for index, owner in enumerate(owners):
+            inputs = encoded(encoding, index, tokenizer)
+            in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids(index)])
+            offsets = np.where(in_context[:, None], encoding["offset_mapping"][index], -1).astype(np.int32)
+            answer = locate(
+                offsets,
+                answer_span(rows[owner]),
+                is_first=index == 0 or owners[index - 1] != owner,
+                is_last=index + 1 == len(owners) or owners[index + 1] != owner,
+            )
+            if answer is None:
+                cls = int(np.flatnonzero(inputs["input_ids"] == tokenizer.cls_token_id)[0])
+                answer = (cls, cls)
+            yield Window(example=first + owner, inputs=inputs, labels=answer, offsets=offsets)
+
+    def _check_room(self, questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+        """Raises ConfigError unless every question leaves the context more tokens than windows share."""
+        lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
+        longest = int(np.argmax(lengths))
+        needed = lengths[longest] + tokenizer.num_special_tokens_to_add(pair=True) + self.doc_stride + 1
+        if needed > self.max_length:
+            raise ConfigError(
+                f"{self.name}: found max_length {self.max_length}, expected at least {needed}: the question"
+                f" of row {longest} has {lengths[longest]} tokens and windows overlap by doc_stride"
+                f" {self.doc_stride}; type task.max_length={needed} or a smaller task.doc_stride"
+            )
+
+
+def check_answers(task: str, rows: Sequence[Row]) -> None:
+    """Raises ConfigError unless every row has at least one answer, inside its context."""
+    for index, row in enumerate(rows):
+        texts, starts = row["answers"].get("text", ()), row["answers"].get("answer_start", ())
+        if len(texts) == 0 or len(texts) != len(starts):
+            raise ConfigError(
+                f"{task}: row {index} has answers = {row['answers']!r}, expected text and answer_start,"
+                " equally long and not empty; check the data set and its split"
+            )
+        for text, start in zip(texts, starts, strict=True):
+            if start < 0 or start + len(text) > len(row["context"]):
+                raise ConfigError(
+                    f"{task}: row {index} has the answer {text!r} at character {start}, outside its"
+                    f" context of {len(row['context'])} characters; check the data set"
+                )
+
+
+def answer_span(row: Row) -> tuple[int, int]:
+    """Characters [start, end) of the first gold answer."""
+    start = row["answers"]["answer_start"][0]
+    return start, start + len(row["answers"]["text"][0])
+
+
+def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: bool) -> tuple[int, int] | None:
+    """First and last context token that share characters with `span`; None unless the window holds all of it.
+
+    Holds for tokens whose characters overlap (SentencePiece's "▁" and the piece after it) and for spans that
+    begin or end inside a token.
+    """
+    start, end = span
+    context = offsets[offsets[:, 0] >= 0]
+    if len(context) == 0:
+        return None
+    # Characters without a token at either end of the context belong to its first and last window.
+    begins_inside = is_first or context[:, 0].min() <= start
+    ends_inside = is_last or end <= context[:, 1].max()
+    touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
+    if not (begins_inside and ends_inside and len(touching)):
+        return None
+    return int(touching[0]), int(touching[-1])
+
+
+def pad_window(window: Window, length: int, pad_id: int) -> Window:
+    """The window, filled up with padding to `length` tokens."""
+    inputs = {
+        name: stack([values], length, padding(name, pad_id), np.int32)[0] for name, values in window.inputs.items()
+    }
+    offsets = stack([window.offsets.T], length, -1, np.int32)[0].T
+    return replace(window, inputs=inputs, offsets=offsets)
+
+
+def best_spans(
+    windows: Sequence[Window], logits: Logits, n_best: int, max_answer_length: int
+) -> list[tuple[Window, tuple[int, int]]]:
+    """For each row that has a valid span, the window and the tokens (first, last) of the best one.
+
+    Spans combine the `n_best` start and end tokens of a window; a valid one lies in the context, does not end
+    before it starts and has at most `max_answer_length` tokens. The score is start + end logit.
+    """
+    longest = max(window.length for window in windows)
+    start = stack([start for start, _ in logits], longest, -np.inf, np.float64)
+    end = stack([end for _, end in logits], longest, -np.inf, np.float64)
+    context = stack([window.offsets[:, 0] >= 0 for window in windows], longest, False, np.bool_)
+    first, last = _highest(start, n_best), _highest(end, n_best)  # [N, n]
+
+    length = last[:, None, :] - first[:, :, None] + 1  # [N, n starts, n ends]
+    valid = (
+        np.take_along_axis(context, first, axis=1)[:, :, None]
+        & np.take_along_axis(context, last, axis=1)[:, None, :]
+        & (length >= 1)
+        & (length <= max_answer_length)
+    )
+    score = np.take_along_axis(start, first, axis=1)[:, :, None] + np.take_along_axis(end, last, axis=1)[:, None, :]
+    score = np.where(valid, score, -np.inf).reshape(len(windows), -1)
+
+    # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
+    best_span = score.argmax(axis=1)
+    best_score = score.max(axis=1)
+    best_window: dict[int, int] = {}
+    for index in np.flatnonzero(best_score > -np.inf).tolist():
+        leader = best_window.setdefault(windows[index].example, index)
+        if best_score[index] > best_score[leader]:
+            best_window[windows[index].example] = index
+    row, column = np.divmod(best_span, last.shape[1])
+    return [
+        (windows[index], (int(first[index, row[index]]), int(last[index, column[index]])))
+        for index in best_window.values()
+    ]
+
+
+def _highest(logits: np.ndarray, n: int) -> np.ndarray:
+    """Positions of the `n` highest logits of each row [N, T], ascending; ties to the lower position."""
+    return np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :n], axis=1)

@@ -1,0 +1,103 @@
+"""Batches by position, cut into length-sorted micro-batches.
+
+Padding is half of the work when a batch is padded to its longest example. Here the examples of a batch are
+sorted by length and cut into parts, each padded to its own longest; the sum of the parts' losses, divided by
+the batch size, has the same gradient.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fun.tasks.base import Feature, collate
+from fun.training.randomness import generator
+
+PART_COST = 64
+"""Token slots of padding that one more part may cost: a part has an overhead of its own."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`size` examples in length-sorted parts: tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
+
+    size: int
+    parts: list[dict[str, Tensor]]
+
+
+class Batches:
+    """The training batches of every update, as a function of (seed, update)."""
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        *,
+        batch_size: int,
+        seed: int,
+        slots: int,
+        pad_id: int,
+        device: torch.device,
+    ) -> None:
+        self.features = features
+        self.batch_size = batch_size
+        self.seed = seed
+        self.slots = slots
+        self.pad_id = pad_id
+        self.device = device
+        self.per_epoch = -(-len(features) // batch_size)
+        self._epoch_order: tuple[int, list[int]] = (-1, [])
+
+    def epoch(self, update: int) -> int:
+        """The 0-based epoch of the 1-based `update`."""
+        return (update - 1) // self.per_epoch
+
+    def __getitem__(self, update: int) -> Batch:
+        """The batch of the 1-based `update`; the last one of an epoch may be smaller."""
+        epoch = self.epoch(update)
+        if self._epoch_order[0] != epoch:
+            self._epoch_order = (epoch, self._permutation("order", epoch))
+        start = (update - 1) % self.per_epoch * self.batch_size
+        return self._batch(self._epoch_order[1][start : start + self.batch_size])
+
+    def shuffled(self, purpose: str, position: int) -> Iterator[Batch]:
+        """All batches once, in an order of their own (for a Fisher pass at update `position`)."""
+        order = self._permutation(purpose, position)
+        for start in range(0, len(order), self.batch_size):
+            yield self._batch(order[start : start + self.batch_size])
+
+    def _permutation(self, purpose: str, position: int) -> list[int]:
+        count = len(self.features)
+        return torch.randperm(count, generator=generator(self.seed, purpose, position)).tolist()
+
+    def _batch(self, indices: Sequence[int]) -> Batch:
+        chosen = [self.features[index] for index in indices]
+        parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
+        return Batch(len(chosen), [{k: v.to(self.device) for k, v in part.items()} for part in parts])
+
+
+def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int) -> list[list[Feature]]:
+    """Sort by length and cut where it costs least: padded slots plus `part_cost` per part, by dynamic programming.
+
+    No part takes more than `slots` padded token slots, unless a single example does.
+    """
+    ordered = sorted(features, key=lambda feature: feature.length)  # stable: ties keep the batch's order
+    rows = [feature.slots // feature.length for feature in ordered]  # sequences per example: 1, or 2 choices
+    best: list[tuple[int, int]] = [(0, 0)]  # best[j]: least cost of the first j examples, start of their last part
+    for end in range(1, len(ordered) + 1):
+        options = []
+        sequences = 0
+        for start in reversed(range(end)):
+            sequences += rows[start]
+            padded = sequences * ordered[end - 1].length
+            if padded > slots and start < end - 1:
+                break
+            options.append((best[start][0] + padded + part_cost, start))
+        best.append(min(options))
+    parts: list[list[Feature]] = []
+    end = len(ordered)
+    while end:
+        start = best[end][1]
+        parts.append(ordered[start:end])
+        end = start
+    return parts[::-1]

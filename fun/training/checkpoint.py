@@ -1,0 +1,56 @@
+"""What exact resume needs, in one file that is replaced atomically. Randomness is by position, so none is stored."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Progress:
+    """Where training stands after `update` updates.
+
+    `validation` holds the metrics on English validation; `best` the selected entry of it; `openings` the
+    unfreezing history with its scores; `trainable` the trainable parameters per stage; `track_every` the
+    interval of tr(F) tracking. Times in seconds.
+    """
+
+    update: int = 0
+    validation: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+    openings: list[dict[str, Any]] = field(default_factory=list)
+    trainable: list[dict[str, int]] = field(default_factory=list)
+    track_every: int = 0
+    train_seconds: float = 0.0
+    fisher_seconds: float = 0.0
+    examples: int = 0
+
+
+@dataclass
+class Checkpoint:
+    """Progress, weights, optimizer state, and the weights of the best update so far."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    best_weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write one file; the caller makes it appear atomically."""
+        torch.save(
+            {
+                "progress": asdict(self.progress),
+                "weights": self.weights,
+                "best_weights": self.best_weights,
+                "optimizer": self.optimizer,
+            },
+            path,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Checkpoint":
+        """Read a file that `write` wrote."""
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return cls(Progress(**content.pop("progress")), **content)

@@ -1,0 +1,236 @@
+"""Optimisation: one plain loop with length-sorted micro-batches, unfreezing, selection and exact resume.
+
+A loop of our own rather than transformers' Trainer, because micro-batches of unequal size, randomness by
+position and a stop before a non-finite step would each need private Trainer methods. The same unfreezing
+serves any Trainer through `fun.unfreezing.callback`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fun.errors import RunError
+from fun.fisher import Estimator
+from fun.models.heads import predict
+from fun.models.task_model import TaskModel
+from fun.training.batches import Batches
+from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.inference import autocast
+from fun.training.randomness import derive, generator
+from fun.unfreezing import Opening, Schedule
+from fun.unfreezing.unfreezer import Unfreezer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the loop reads besides model and data. `updates` is the budget; seconds and updates otherwise."""
+
+    updates: int
+    lr: float
+    lr_schedule: str
+    weight_decay: float
+    clip: float
+    eval_every: int
+    ties: str
+    precision: str
+    seed: int
+    track_every: int
+    checkpoint_every: int
+    checkpoint_seconds: float
+
+
+class Journal(Protocol):
+    """Where the loop writes as it goes."""
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """One line of the step log, with its `update` and `kind`."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint."""
+
+
+class Training:
+    """One run's training: `train()` from the start, or from a checkpoint with bit-identical outcome.
+
+    `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        batches: Batches,
+        schedule: Schedule,
+        estimator: Estimator,
+        validate: Callable[[], dict[str, float]],
+        settings: Settings,
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.estimator = estimator
+        self.validate = validate
+        self.settings = settings
+        self.journal = journal
+        self.progress = progress
+        self.best_weights: dict[str, Tensor] = {}
+        self.unfreezer = Unfreezer(schedule, model.blocks, settings.seed, self._score)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters().values(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up where `checkpoint` was written; its progress was given to the constructor."""
+        self.best_weights = checkpoint.best_weights
+        self.model.load_state(checkpoint.weights)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        history = [
+            Opening(item["update"], tuple(item["layers"]), {int(k): v for k, v in item["scores"].items()} or None)
+            for item in self.progress.openings
+        ]
+        update = self.progress.update
+        self.unfreezer.restore(history, update, self.batches.epoch(max(update, 1)))
+
+    def train(self) -> None:
+        """Make the remaining updates; the model ends with the weights of the selected update.
+
+        Raises RunError before the optimizer step of an update whose loss or gradient is not finite.
+        """
+        settings = self.settings
+        saved_at = time.monotonic()
+        bar = tqdm(
+            total=settings.updates,
+            initial=self.progress.update,
+            unit="update",
+            disable=None,
+            dynamic_ncols=True,
+        )
+        with bar:
+            for update in range(self.progress.update + 1, settings.updates + 1):
+                self._before(update)
+                self._update(update, bar)
+                evaluated = update % settings.eval_every == 0 or update == settings.updates
+                if evaluated:
+                    self._evaluate(update)
+                overdue = time.monotonic() - saved_at > settings.checkpoint_seconds
+                # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
+                if update % settings.checkpoint_every == 0 or update == settings.updates or overdue:
+                    self.journal.save(self._checkpoint())
+                    saved_at = time.monotonic()
+        self.model.load_state(self.best_weights)
+
+    def _before(self, update: int) -> None:
+        """Open layers, and look at tr(F) if it is tracked: both before the update."""
+        opening = self.unfreezer.before_update(update, self.batches.epoch(update))
+        if opening is not None:
+            scores = {str(layer): value for layer, value in (opening.scores or {}).items()}
+            entry = {"update": update, "layers": list(opening.layers), "scores": scores}
+            self.progress.openings.append(entry)
+            self.journal.log({"kind": "unfreezing", **entry})
+        if opening is not None or update == 1:
+            self.progress.trainable.append({"update": update, "parameters": self.model.trainable()})
+        track = self.settings.track_every
+        if track and (update - 1) % track == 0:
+            self._track(update)
+
+    def _update(self, update: int, bar: "tqdm[Any]") -> None:
+        started = time.perf_counter()
+        # Dropout of update n depends on n alone: a Fisher pass or an evaluation before it changes nothing.
+        torch.manual_seed(derive(self.settings.seed, "dropout", update))
+        self.model.module.train()
+        batch = self.batches[update]
+        loss = torch.zeros((), device=self.model.device)
+        for part in batch.parts:
+            with autocast(self.model.device, self.settings.precision):
+                predictive = predict(self.model.module, self.model.head, part)
+            share = predictive.nll(self.model.head.labels(part)).sum() / batch.size
+            share.backward()
+            loss += share.detach()
+        gradients = [p for p in self.model.parameters().values() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(gradients, self.settings.clip)
+        value = loss.item()
+        if not (math.isfinite(value) and math.isfinite(norm.item())):
+            raise RunError(
+                f"update {update}: the loss is {value} and the gradient's norm {norm.item()}; nothing was "
+                "stepped. Type a smaller train.lr"
+            )
+        rate = learning_rate(self.settings.lr, self.settings.lr_schedule, update, self.settings.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.update = update
+        self.progress.examples += batch.size
+        self.progress.train_seconds += time.perf_counter() - started
+        self.journal.log({"kind": "train", "update": update, "loss": value, "lr": rate, "norm": norm.item()})
+        bar.set_postfix_str(f"loss {value:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
+        bar.update()
+
+    def _evaluate(self, update: int) -> None:
+        """Measure English validation; keep the weights if this is the best update so far."""
+        metrics = self.validate()
+        self.progress.validation.append({"update": update, "metrics": metrics})
+        self.journal.log({"kind": "validation", "update": update, **metrics})
+        name, value = next(iter(metrics.items()))
+        best = self.progress.best
+        if best is None or is_better(value, best["value"], self.settings.ties):
+            self.progress.best = {"update": update, "metric": name, "value": value}
+            self.best_weights = self.model.state()
+
+    def _score(self, update: int) -> dict[int, float]:
+        """tr(F) of every layer before `update`, on batches and labels of this position's own."""
+        started = time.perf_counter()
+        seed = self.settings.seed
+        scores = self.estimator.score(
+            self.model.module,
+            self.model.head,
+            self.model.blocks,
+            self.batches.shuffled("fisher batches", update),
+            generator(seed, "fisher labels", update),
+        )
+        self.progress.fisher_seconds += time.perf_counter() - started
+        return scores
+
+    def _track(self, update: int) -> None:
+        """Log tr(F) of the open layers, and its mean over them (Figure 3)."""
+        scores = self._score(update)
+        tracked = {str(layer): scores[layer] for layer in sorted(self.unfreezer.open)}
+        self.journal.log(
+            {
+                "kind": "fisher",
+                "update": update,
+                "estimator": type(self.estimator).__name__.lower(),
+                "scores": tracked,
+                "open": sorted(self.unfreezer.open),
+                "mean_open": sum(tracked.values()) / len(tracked) if tracked else None,
+            }
+        )
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.progress, self.model.state(), self.best_weights, self.optimizer.state_dict())
+
+
+def learning_rate(peak: float, schedule: str, update: int, updates: int) -> float:
+    """The rate of the 1-based `update`: `peak`, or falling linearly to 0 after the last update; no warm-up."""
+    return peak if schedule == "constant" else peak * (updates - update + 1) / updates
+
+
+def is_better(value: float, best: float, ties: str) -> bool:
+    """Whether a later update replaces the best one so far: `ties` says who wins between equals."""
+    return value > best or (value == best and ties == "latest")
+
+
+def layers_text(layers: frozenset[int]) -> str:
+    """Open layers for people: 11-8, or 11,3,0, or head."""
+    ordered = sorted(layers, reverse=True)
+    if not ordered:
+        return "head"
+    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] - 1, -1)):
+        return f"{ordered[0]}-{ordered[-1]}"
+    return ",".join(map(str, ordered))

@@ -1,0 +1,69 @@
+"""The unfreezing callback for anybody's transformers `Trainer` (or adapters `AdapterTrainer`)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from fun.unfreezing.schedules import Opening, Schedule
+from fun.unfreezing.unfreezer import Blocks, Scorer, Unfreezer
+
+HISTORY_FILE = "unfreezing.json"
+
+
+class UnfreezingCallback(TrainerCallback):
+    """Opens the layers of `blocks` on `schedule` while a Trainer trains.
+
+    Leave every parameter of `blocks` trainable when the Trainer starts: it builds its optimizer from the
+    trainable ones, and the callback closes layers only after that. The openings so far are saved beside
+    each checkpoint and read back when training resumes from it. `history` lists them.
+
+    Args:
+        schedule: any `Schedule`, for example `GradualUnfreezing(k=100)`.
+        blocks: layer -> named parameters, as `fun.models.blocks.task_blocks(model, adapter)` returns it.
+        seed: the run's seed (only random schedules read it).
+        scorer: update -> tr(F) per layer; needed by schedules that choose by scores (`fun`).
+    """
+
+    def __init__(self, schedule: Schedule, blocks: Blocks, seed: int = 0, scorer: Scorer | None = None) -> None:
+        self.unfreezer = Unfreezer(schedule, blocks, seed, scorer)
+
+    @property
+    def history(self) -> list[Opening]:
+        """What has opened so far, oldest first."""
+        return self.unfreezer.history
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step == 0:
+            return
+        file = _checkpoint(args, state) / HISTORY_FILE
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"training resumes after update {state.global_step}, but {file} is missing: resume from a "
+                "checkpoint that was saved with this callback, in the same output_dir"
+            )
+        history = [
+            Opening(item["update"], tuple(item["layers"]), _int_keys(item["scores"]))
+            for item in json.loads(file.read_text())
+        ]
+        self.unfreezer.restore(history, state.global_step, int(state.epoch or 0))
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.unfreezer.before_update(state.global_step + 1, int(state.epoch or 0))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        items = [{"update": o.update, "layers": o.layers, "scores": o.scores} for o in self.history]
+        (_checkpoint(args, state) / HISTORY_FILE).write_text(json.dumps(items))
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+
+
+def _int_keys(scores: dict[str, float] | None) -> dict[int, float] | None:
+    return None if scores is None else {int(layer): value for layer, value in scores.items()}

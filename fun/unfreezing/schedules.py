@@ -1,0 +1,267 @@
+"""Unfreezing schedules as pure functions of the moment (FUN, Algorithm 1; section 4.2 for the baselines).
+
+Layers are numbered 0 … L-1 from bottom to top. Updates are 1-based: an opening at update n means that the
+layer's parameters receive their first gradient in update n. The head trains always and is no layer.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Layers that newly open, and the first update in which they train.
+
+    `layers` is empty only in a plan, where the layer will be chosen while training. `scores` holds the
+    tr(F) per layer that the choice was made from, if it was made from scores.
+    """
+
+    update: int
+    layers: tuple[int, ...]
+    scores: Mapping[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a schedule may look at when it is asked about update `update`.
+
+    `epoch` is 0-based; `layers` is L; `history` holds the openings before this update, oldest first;
+    `scores` holds tr(F) per layer if the schedule asked for it, else None.
+    """
+
+    update: int
+    epoch: int
+    layers: int
+    seed: int
+    history: tuple[Opening, ...] = ()
+    scores: Mapping[int, float] | None = None
+
+    @property
+    def opened(self) -> frozenset[int]:
+        """Every layer that some earlier update opened."""
+        return frozenset(layer for opening in self.history for layer in opening.layers)
+
+
+class Schedule(ABC):
+    """Answers one question: which layers are open in update n?"""
+
+    @abstractmethod
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        """The layers that train in `moment.update`."""
+
+    def needs_scores(self, moment: Moment) -> bool:
+        """Whether `open_layers` wants tr(F) at this moment. Scores cost a pass over up to 41 batches."""
+        return False
+
+    def planned(self, layers: int, updates: int) -> list[Opening]:
+        """The openings known before training of `updates` updates, by asking for each update in turn."""
+        history: list[Opening] = []
+        for update in range(1, updates + 1):
+            moment = Moment(update, 0, layers, 0, tuple(history))
+            if new := sorted(self.open_layers(moment) - moment.opened, reverse=True):
+                history.append(Opening(update, tuple(new)))
+        return history
+
+
+SCHEDULES: dict[str, type[Schedule]] = {}
+"""Every schedule by the name that configuration files use."""
+
+S = TypeVar("S", bound=type[Schedule])
+
+
+def register(name: str) -> Callable[[S], S]:
+    """Class decorator: make a schedule known under `name` (the name of its file in conf/schedule/)."""
+
+    def add(schedule: S) -> S:
+        if name in SCHEDULES:
+            raise ValueError(f"schedule {name!r} is registered twice: {SCHEDULES[name]} and {schedule}")
+        SCHEDULES[name] = schedule
+        return schedule
+
+    return add
+
+
+@register("std")
+@dataclass(frozen=True)
+class Standard(Schedule):
+    """Standard training: every layer from update 1."""
+
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        return frozenset(range(moment.layers))
+
+    def planned(self, layers: int, updates: int) -> list[Opening]:
+        return [Opening(1, tuple(reversed(range(layers))))]
+
+
+@dataclass(frozen=True)
+class Stepwise(Schedule):
+    """One layer more every k updates (Algorithm 1). A subclass says which: `select`.
+
+    The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0,
+    offset 1 ("after k updates"). The authors' code opens one update earlier (offset 0), and its GU one
+    interval later (delay 1). With `first="top"` layer L-1 trains from update 1 (footnote 9 and the code);
+    with `first="select"` the first layer is selected too, as Algorithm 1 reads literally.
+    """
+
+    k: int
+    delay: int = 0
+    offset: int = 1
+    first: str = "top"
+
+    chosen_in_training: ClassVar[bool] = False
+    """True if `select` depends on the seed or on scores, so that a plan cannot name the layer."""
+
+    def __post_init__(self) -> None:
+        _check_int("schedule.k", self.k, 1)
+        _check_int("schedule.delay", self.delay, 0)
+        _check_int("schedule.offset", self.offset, 0)
+        if self.first not in ("top", "select"):
+            raise ValueError(f"schedule.first is {self.first!r}; expected top or select")
+
+    @abstractmethod
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        """SELECT of Algorithm 1: one of the `closed` layers (ascending), for opening `number` (0 = first)."""
+
+    def openings_due(self, layers: int) -> list[int]:
+        """The update of each opening, by opening number 0 … L-1; several may share one update."""
+        return [1] + [(m + self.delay) * self.k + self.offset for m in range(1, layers)]
+
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        opened = set(moment.opened)
+        due = self.openings_due(moment.layers)
+        for number in range(len(opened), moment.layers):
+            if due[number] > moment.update:
+                break
+            opened.add(self._choose(opened, number, moment))
+        return frozenset(opened)
+
+    def _choose(self, opened: set[int], number: int, moment: Moment) -> int:
+        if number == 0 and self.first == "top":
+            return moment.layers - 1
+        closed = [layer for layer in range(moment.layers) if layer not in opened]
+        return self.select(closed, number, moment)
+
+    def planned(self, layers: int, updates: int) -> list[Opening]:
+        by_number = self._order(layers)
+        merged: dict[int, tuple[int, ...]] = {}
+        for update, chosen in zip(self.openings_due(layers), by_number, strict=True):
+            merged[update] = merged.get(update, ()) + chosen
+        return [Opening(update, tuple(sorted(merged[update], reverse=True))) for update in sorted(merged)]
+
+    def _order(self, layers: int) -> list[tuple[int, ...]]:
+        """The layer of each opening number, as far as it is known before training."""
+        opened: set[int] = set()
+        order: list[tuple[int, ...]] = []
+        for number, update in enumerate(self.openings_due(layers)):
+            if self.chosen_in_training and not (number == 0 and self.first == "top"):
+                order.append(())
+            else:
+                order.append((self._choose(opened, number, Moment(update, 0, layers, 0)),))
+                opened.update(order[-1])
+        return order
+
+
+@register("gu")
+@dataclass(frozen=True)
+class GradualUnfreezing(Stepwise):
+    """GU: top-down, L-1, L-2, … 0 (Howard and Ruder, 2018)."""
+
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        return closed[-1]
+
+
+@register("rev")
+@dataclass(frozen=True)
+class ReverseUnfreezing(Stepwise):
+    """Bottom-up (Table 12): 0, 1, … after the first opening."""
+
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        return closed[0]
+
+
+@register("rand")
+@dataclass(frozen=True)
+class RandomUnfreezing(Stepwise):
+    """A random closed layer, drawn from (seed, opening number) alone: no state, no shared random stream."""
+
+    chosen_in_training = True
+
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        return random.Random(f"unfreezing/rand/{moment.seed}/{number}").choice(closed)
+
+
+@register("fun")
+@dataclass(frozen=True)
+class FisherUnfreezing(Stepwise):
+    """FUN: the closed layer with the largest tr(F); ties go to the higher layer (section 3.2)."""
+
+    chosen_in_training = True
+
+    def needs_scores(self, moment: Moment) -> bool:
+        done, due = len(moment.opened), self.openings_due(moment.layers)
+        if done == 0 and self.first == "top":
+            done = 1
+        # The last closed layer needs no scores: there is nothing to choose.
+        return done < moment.layers - 1 and due[done] <= moment.update
+
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        if len(closed) == 1:
+            return closed[0]
+        if moment.scores is None:
+            raise ValueError(f"update {moment.update}: fun chooses by tr(F), and no scores were given")
+        return max(closed, key=lambda layer: (moment.scores[layer], layer))  # type: ignore[index]
+
+
+@register("fixed")
+@dataclass(frozen=True)
+class FixedOrder(Stepwise):
+    """Layer L-1, then the rest in a given order (the ten schedules of Figure 4).
+
+    `order` is a permutation of 0 … L-2, or of all layers with `first="select"`.
+    """
+
+    order: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "order", tuple(self.order))
+
+    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
+        self.check_order(moment.layers)
+        return self.order[number - 1 if self.first == "top" else number]
+
+    def check_order(self, layers: int) -> None:
+        """Raise ValueError unless `order` names every layer that is not opened first exactly once."""
+        expected = list(range(layers - 1 if self.first == "top" else layers))
+        if sorted(self.order) != expected:
+            raise ValueError(
+                f"schedule.order is {list(self.order)}; expected a permutation of {expected}: "
+                f"type schedule.order={str(expected[::-1]).replace(' ', '')}"
+            )
+
+
+@register("lpft")
+@dataclass(frozen=True)
+class LinearProbeThenFineTune(Schedule):
+    """LPFT: the head alone, then every layer at once (Kumar et al., 2022), from update k + offset."""
+
+    k: int
+    offset: int = 1
+
+    def __post_init__(self) -> None:
+        _check_int("schedule.k", self.k, 1)
+        _check_int("schedule.offset", self.offset, 0)
+
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
+
+    def planned(self, layers: int, updates: int) -> list[Opening]:
+        return [Opening(self.k + self.offset, tuple(reversed(range(layers))))]
+
+
+def _check_int(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")

@@ -1,0 +1,82 @@
+"""A miniature multilingual world: eight languages, three tasks, a pretrained encoder and language adapters.
+
+Everything is made from one seed. Task data are generated when asked for and compared with the manifest; the
+encoder and the adapters are shipped in `assets/`. `python -m fun.world build` makes it all again.
+"""
+
+from pathlib import Path
+
+from fun.errors import ConfigError
+from fun.world.lexicon import LANGUAGES
+from fun.world.manifest import ASSETS, canonical, key, manifest, sha256
+from fun.world.splits import SPLITS, TASKS, Row, available, generate
+
+__all__ = [
+    "LANGUAGES",
+    "TASKS",
+    "data_key",
+    "encoder_folder",
+    "encoder_key",
+    "language_adapter_folder",
+    "language_adapter_key",
+    "load_split",
+]
+
+
+def _checked_language(language: str) -> str:
+    if language not in LANGUAGES:
+        raise ConfigError(f"language {language!r} is not in the miniature world: choose one of {', '.join(LANGUAGES)}")
+    return language
+
+
+def _split_name(task: str, language: str, split: str) -> str:
+    if task not in TASKS:
+        raise ConfigError(f"task {task!r} is not in the miniature world: choose one of {', '.join(TASKS)}")
+    if split not in SPLITS:
+        raise ConfigError(f"split {split!r} is not in the miniature world: choose one of {', '.join(SPLITS)}")
+    if split not in available(task, _checked_language(language)):
+        raise ConfigError(f"{task} has no {split} data in {language}: choose language en or split test")
+    return f"{task}/{language}/{split}"
+
+
+def load_split(task: str, language: str, split: str) -> list[Row]:
+    """The rows of a split, in the publishers' columns.
+
+    squad: id, title, context, question, answers {text, answer_start}; mnli: id, premise, hypothesis, label
+    (0 entailment, 1 neutral, 2 contradiction); copa: id, premise, choice1, choice2, question, label. Rows are
+    parallel across languages and share ids. Raises ConfigError for an unknown name or where the generated
+    data are not those of the manifest.
+    """
+    name = _split_name(task, language, split)
+    rows = generate(task, language, split, manifest()["seed"])
+    if (found := sha256(canonical(rows))) != (expected := manifest()["splits"][name]):
+        raise ConfigError(
+            f"the miniature world's {name} is not what its manifest says (generated {found[:16]}, expected "
+            f"{expected[:16]}): the generator was changed; undo that, or run `python -m fun.world build`"
+        )
+    return rows
+
+
+def data_key(task: str, language: str, split: str) -> str:
+    """The content key of a split; nothing is generated."""
+    return key(manifest()["splits"][_split_name(task, language, split)])
+
+
+def encoder_folder() -> Path:
+    """The pretrained encoder with its tokenizer, as a transformers folder."""
+    return ASSETS / "encoder"
+
+
+def encoder_key() -> str:
+    """The content key of the encoder and tokenizer."""
+    return key(manifest()["encoder"])
+
+
+def language_adapter_folder(language: str) -> Path:
+    """A language's adapter, as an adapters folder (safetensors, no head)."""
+    return ASSETS / "adapters" / _checked_language(language)
+
+
+def language_adapter_key(language: str) -> str:
+    """The content key of a language's adapter."""
+    return key(manifest()["adapters"][_checked_language(language)])

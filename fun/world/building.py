@@ -1,0 +1,43 @@
+"""Building the world: data hashes, encoder and language adapters, from one seed."""
+
+from pathlib import Path
+
+from fun.world.lexicon import LANGUAGES
+from fun.world.manifest import ASSETS, canonical, folder_hashes, manifest, sha256, write_manifest
+from fun.world.splits import TASKS, available, generate
+
+
+def split_hashes(seed: int) -> dict[str, str]:
+    """task/language/split -> hash of its canonical JSON, for every split there is."""
+    return {
+        f"{task}/{code}/{split}": sha256(canonical(generate(task, code, split, seed)))
+        for task in TASKS
+        for code in LANGUAGES
+        for split in available(task, code)
+    }
+
+
+def build(assets: Path, seed: int) -> None:
+    """Make everything from the seed and write it to a folder."""
+    from fun.world import pretraining
+
+    assets.mkdir(parents=True, exist_ok=True)
+    model = pretraining.train_encoder(seed, assets.parent / "pretraining.jsonl")
+    pretraining.save_encoder(model, assets / "encoder", seed)
+    for code in LANGUAGES:
+        pretraining.train_language_adapter(model, code, assets / "adapters" / code, seed)
+    write_manifest(assets, seed, split_hashes(seed), LANGUAGES)
+
+
+def differences() -> list[str]:
+    """What in this installation is not as the manifest says, one line each; empty where all is well."""
+    expected = manifest()
+    found = split_hashes(expected["seed"])
+    splits = expected["splits"]
+    wrong = [name for name in sorted(splits | found) if splits.get(name) != found.get(name)]
+    folders = {"encoder": expected["encoder"]}
+    folders |= {f"adapters/{code}": files for code, files in expected["adapters"].items()}
+    for name, files in folders.items():
+        there = folder_hashes(ASSETS / name)
+        wrong += [f"{name}/{file}" for file in sorted(files | there) if files.get(file) != there.get(file)]
+    return wrong

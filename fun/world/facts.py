@@ -1,0 +1,216 @@
+"""What can be true in the world: random facts, causal rules, premises with claims, contexts with questions.
+
+Documents for pretraining and items for the tasks are both drawn from here, in terms of clauses, so that a
+task asks in English for what the text of every language has shown.
+"""
+
+import random
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+from fun.world.grammar import Clause, has_hypernym
+from fun.world.lexicon import COLOURS, NAMES, RELATION, RELATIONS, TOPICS
+
+Item = TypeVar("Item")
+
+ENTAILED, UNKNOWN, CONTRADICTED = range(3)  # the order of MNLI's labels
+
+FACTUAL = tuple(range(len(RELATIONS)))
+ASKABLE = tuple(index for index, relation in enumerate(RELATIONS) if not relation.copula)
+CAUSES = tuple(RELATION[name] for name in ("own", "fear", "eat", "carry"))
+RULE_RELATIONS = {"seen": CAUSES[:2], "held out": CAUSES[2:]}  # COPA trains on one, tests on the other
+
+
+def below(rng: random.Random, n: int) -> int:
+    """A uniform integer in [0, n), from `random()`: the one stream that Python keeps across versions."""
+    return int(rng.random() * n)
+
+
+def pick(rng: random.Random, items: Sequence[Item]) -> Item:
+    """A uniform choice."""
+    return items[below(rng, len(items))]
+
+
+def other(rng: random.Random, n: int, than: int) -> int:
+    """A uniform integer in [0, n) that is not `than`."""
+    return (than + 1 + below(rng, n - 1)) % n
+
+
+def shuffled(rng: random.Random, items: Sequence[Item]) -> list[Item]:
+    """The items in random order."""
+    return sorted(items, key=lambda _: rng.random())
+
+
+def people(rng: random.Random, n: int) -> list[int]:
+    """n different persons."""
+    chosen: dict[int, None] = {}
+    while len(chosen) < n:
+        chosen[below(rng, len(NAMES))] = None
+    return list(chosen)
+
+
+class Rules(NamedTuple):
+    """Which mood an object's topic causes, for own and eat, and for fear and carry."""
+
+    gentle: tuple[int, ...]
+    harsh: tuple[int, ...]
+
+    def mood(self, relation: int, topic: int) -> int:
+        """The mood that follows."""
+        gentle = relation in (RELATION["own"], RELATION["eat"])
+        return (self.gentle if gentle else self.harsh)[topic]
+
+
+def rules(seed: int) -> Rules:
+    """Two permutations of the moods that agree on no topic."""
+    rng = random.Random(f"rules {seed}")
+    gentle = shuffled(rng, range(TOPICS))
+    harsh = shuffled(rng, range(TOPICS))
+    while any(a == b for a, b in zip(gentle, harsh, strict=True)):
+        harsh = shuffled(rng, range(TOPICS))
+    return Rules(tuple(gentle), tuple(harsh))
+
+
+def fact(rng: random.Random, person: int, relation: int, value: int) -> Clause:
+    """The clause with random modifiers and, half of the time, the verb's synonym."""
+    kind = RELATIONS[relation]
+    colour = number = -1
+    if kind.counted:
+        number = below(rng, TOPICS) if rng.random() < 0.5 else -1
+    elif kind.object in ("animal", "tool", "food") and rng.random() < 0.3:
+        colour = below(rng, len(COLOURS))
+    return Clause(person, relation, value, colour, number, synonym=rng.random() < 0.5)
+
+
+def anything(
+    rng: random.Random, person: int, without: Collection[tuple[int, int]], relations: Sequence[int] = FACTUAL
+) -> Clause:
+    """A random fact about the person in a relation that `without` does not settle for this person."""
+    relation = pick(rng, [r for r in relations if (person, r) not in without])
+    return fact(rng, person, relation, below(rng, TOPICS))
+
+
+def restated(rng: random.Random, clause: Clause, hypernym: bool) -> Clause:
+    """The clause in other words: synonym, without its modifiers, or (where that may be) hypernym."""
+    if rng.random() < 0.5:
+        clause = clause._replace(synonym=not clause.synonym)
+    if rng.random() < 0.5:
+        clause = clause._replace(colour=-1, number=-1)
+    if hypernym and has_hypernym(clause.relation) and rng.random() < 0.15:
+        clause = clause._replace(colour=-1, number=-1, hypernym=True)
+    return clause
+
+
+class Premise(NamedTuple):
+    """Clauses in the order of the text, and which of them claims are about."""
+
+    clauses: list[Clause]
+    about: Clause
+    same_relation: Clause | None  # another person's value in the relation
+    elsewhere: Clause  # another person's clause, which the premise leaves open for the person
+
+
+def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
+    """Two or three facts about two persons; `matched` is the share with two clauses of the same relation.
+
+    A share `single` has one fact only, and nothing else to confuse it with.
+    """
+    person, second = people(rng, 2)
+    about = anything(rng, person, ())
+    known = {(person, about.relation), (second, about.relation)}
+    if single and rng.random() < single:
+        return Premise([about], about, None, about._replace(person=second))
+    elsewhere = anything(rng, second, known)
+    clauses = [about, elsewhere]
+    same = None
+    if rng.random() < matched:
+        same = fact(rng, second, about.relation, other(rng, TOPICS, about.value))
+        clauses.append(same)
+    return Premise(shuffled(rng, clauses), about, same, elsewhere)
+
+
+def claim_about(rng: random.Random, given: Premise, label: int, matched: float, negated: float) -> Clause:
+    """A claim that the premise entails, leaves open or contradicts.
+
+    Swapped values come from the other person's clause where there is one, and a share `matched` of open
+    claims repeats the other person's clause of the wrong person: word overlap alone says little. A share
+    `negated` of the claims is in the negative.
+    """
+    about = given.about
+    negative = rng.random() < negated
+    if label == UNKNOWN:
+        if rng.random() < matched:
+            claim = given.elsewhere
+            if claim in given.clauses:
+                claim = claim._replace(person=about.person)
+        else:
+            claim = anything(rng, about.person, {(c.person, c.relation) for c in given.clauses})
+    elif (label == CONTRADICTED) != negative:
+        if given.same_relation is not None:
+            claim = given.same_relation._replace(person=about.person)
+        else:
+            claim = about._replace(value=other(rng, TOPICS, about.value))
+    else:
+        claim = about
+    # "never owns a creature" would deny more than the value, and a creature is never the wrong animal
+    hypernym = not negative and label != CONTRADICTED
+    return restated(rng, claim, hypernym)._replace(negated=negative)
+
+
+class Context(NamedTuple):
+    """Clauses in the order of the text, the one that answers the question, and the fact as it is asked."""
+
+    clauses: list[Clause]
+    answering: Clause
+    asked: Clause
+    who: bool
+
+
+def context(rng: random.Random, length: int) -> Context:
+    """`length` (at least 2) facts about three persons, with a question.
+
+    Another person always stands in the same relation and, from 3 facts on, the person asked about in another
+    one: neither the relation nor the person alone finds the answer.
+    """
+    persons = people(rng, 3 if length < 8 else 6)
+    person, second, third = persons[:3]
+    answering = anything(rng, person, (), ASKABLE)
+    relation, value = answering.relation, answering.value
+    known = {(person, relation), (second, relation), (third, relation)}
+    clauses = [
+        answering,
+        fact(rng, second, relation, other(rng, TOPICS, value)),
+        anything(rng, person, known),
+    ][:length]
+    known.add((person, clauses[-1].relation))
+    if length > 3 and rng.random() < 0.3:
+        clauses.append(fact(rng, third, relation, other(rng, TOPICS, value)))
+    while len(clauses) < length:
+        candidate = anything(rng, pick(rng, persons), known)
+        if (candidate.relation, candidate.value) != (relation, value):
+            clauses.append(candidate)
+            known.add((candidate.person, candidate.relation))
+    asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
+    return Context(shuffled(rng, clauses), answering, asked, rng.random() < 0.25)
+
+
+def asked_again(rng: random.Random, given: Context) -> Context:
+    """The context with a question on another of its clauses: what or where, which one person answers."""
+    answering = pick(rng, [c for c in given.clauses if c.relation in ASKABLE])
+    asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
+    return given._replace(answering=answering, asked=asked, who=False)
+
+
+class Cause(NamedTuple):
+    """What happened and what followed from it."""
+
+    cause: Clause
+    effect: Clause
+
+
+def causal(rng: random.Random, world: Rules, relations: Sequence[int], person: int, value: int) -> Cause:
+    """A cause in one of the relations and the mood that the world's rules make of it."""
+    relation = pick(rng, relations)
+    cause = Clause(person, relation, value, synonym=rng.random() < 0.5)
+    effect = Clause(person, RELATION["feel"], world.mood(relation, value))
+    return Cause(cause, effect)

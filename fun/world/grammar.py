@@ -1,0 +1,128 @@
+"""Clauses and how each language says them.
+
+A clause is a fact about a person; rendering it gives the concepts in the language's order, with a role for
+each, so that documents know which word to mask and task data know where an answer stands.
+"""
+
+from typing import NamedTuple
+
+from fun.world.lexicon import (
+    CLASSES,
+    COLOUR,
+    CONCEPT,
+    DIGIT,
+    FIRST_OF,
+    HYPERNYMS,
+    LANGUAGES_BY_CODE,
+    NAME,
+    RELATIONS,
+    SUFFIX,
+)
+
+THE, NEVER, IN = (CONCEPT["function", word] for word in ("the", "never", "in"))
+WHAT, WHERE, WHO = (CONCEPT["function", word] for word in ("what", "where", "who"))
+STOP, ASK = CONCEPT["punctuation", "."], CONCEPT["punctuation", "?"]
+
+OTHER, SUBJECT, VERB, VALUE = range(4)  # roles of a word; VALUE covers the object with its modifiers
+
+
+class Clause(NamedTuple):
+    """`person` stands in `relation` to the object of topic `value`; -1 is no colour, no number."""
+
+    person: int
+    relation: int
+    value: int
+    colour: int = -1
+    number: int = -1
+    negated: bool = False
+    synonym: bool = False
+    hypernym: bool = False
+
+
+Word = tuple[int, int]  # concept, role
+
+_VERBS = [
+    (CONCEPT["verb", relation.verb], CONCEPT["verb", relation.synonym or relation.verb]) for relation in RELATIONS
+]
+_OBJECTS = [[CONCEPT[relation.object, word] for word in CLASSES[relation.object]] for relation in RELATIONS]
+_HYPERNYMS = [
+    CONCEPT["hypernym", HYPERNYMS[relation.object]] if relation.object in HYPERNYMS else None for relation in RELATIONS
+]
+
+
+def has_hypernym(relation: int) -> bool:
+    """Whether the relation's objects have a hypernym (a cow is a creature)."""
+    return _HYPERNYMS[relation] is not None
+
+
+def name_of(person: int) -> int:
+    """The concept of a person's name."""
+    return NAME + person
+
+
+def value_of(kind: str, topic: int) -> int:
+    """The concept of a class's word for a topic."""
+    return FIRST_OF[kind] + topic
+
+
+def _object(clause: Clause, code: str) -> list[Word]:
+    """The object as a noun phrase with article, modifiers, adposition and case as the language has them."""
+    language = LANGUAGES_BY_CODE[code]
+    relation = RELATIONS[clause.relation]
+    noun = _OBJECTS[clause.relation][clause.value]
+    if clause.hypernym:
+        hypernym = _HYPERNYMS[clause.relation]
+        assert hypernym is not None
+        noun = hypernym
+    phrase: list[Word] = [(noun, VALUE)]
+    if clause.colour >= 0:
+        colour = (COLOUR + clause.colour, VALUE)
+        phrase = [*phrase, colour] if language.adjective_after else [colour, *phrase]
+    if clause.number >= 0:
+        phrase = [(DIGIT + clause.number, VALUE), *phrase]
+    elif language.articles and relation.object != "mood":
+        phrase = [(THE, OTHER), *phrase]
+    if relation.copula:
+        return phrase
+    if language.case:
+        phrase = [*phrase, (SUFFIX["locative" if relation.locative else "accusative"], OTHER)]
+    if relation.locative and language.adposition == "before":
+        phrase = [(IN, OTHER), *phrase]
+    elif relation.locative and language.adposition == "after":
+        phrase = [*phrase, (IN, OTHER)]
+    return phrase
+
+
+def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]) -> list[Word]:
+    """Subject, verb (with its negation) and object in the language's order."""
+    language = LANGUAGES_BY_CODE[code]
+    verb: list[Word] = [(NEVER, OTHER)] if clause.negated else []
+    if language.copula or not RELATIONS[clause.relation].copula:
+        verb = [*verb, (_VERBS[clause.relation][clause.synonym], VERB)]
+    if language.order == "SVO":
+        return subject + verb + object_
+    if language.order == "SOV":
+        return subject + object_ + verb
+    return verb + subject + object_
+
+
+def statement(clause: Clause, code: str) -> list[Word]:
+    """The clause as a sentence that ends with a full stop."""
+    subject = [(name_of(clause.person), SUBJECT)]
+    return [*_ordered(clause, code, subject, _object(clause, code)), (STOP, OTHER)]
+
+
+def claim(clause: Clause, code: str) -> list[Word]:
+    """The clause as a yes-no question."""
+    return [*statement(clause, code)[:-1], (ASK, OTHER)]
+
+
+def question(clause: Clause, code: str, who: bool) -> list[Word]:
+    """The question that the clause answers: who (its person), or what or where (its object)."""
+    if who:
+        bare = clause._replace(colour=-1, number=-1)
+        words = _ordered(clause, code, [(WHO, OTHER)], _object(bare, code))
+    else:
+        asked = WHERE if RELATIONS[clause.relation].object == "place" else WHAT
+        words = _ordered(clause, code, [(name_of(clause.person), SUBJECT)], [(asked, OTHER)])
+    return [*words, (ASK, OTHER)]

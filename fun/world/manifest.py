@@ -1,0 +1,51 @@
+"""The manifest: a hash for everything the world ships or generates, so that a run can name what it read."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ASSETS = Path(__file__).parent / "assets"
+MANIFEST = "manifest.json"
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sha256(content: bytes) -> str:
+    """The hash in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def folder_hashes(folder: Path) -> dict[str, str]:
+    """File name -> hash of every file in the folder."""
+    return {path.name: sha256(path.read_bytes()) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """The shipped manifest: `seed`, `splits` (task/language/split -> hash), `encoder` and `adapters`
+    (file -> hash)."""
+    content: dict[str, Any] = json.loads((ASSETS / MANIFEST).read_text())
+    return content
+
+
+def key(content: Any) -> str:
+    """The content key of a hash, or of a folder's hashes."""
+    digest = content if isinstance(content, str) else sha256(canonical(content))
+    return f"world@sha256:{digest[:16]}"
+
+
+def write_manifest(assets: Path, seed: int, splits: dict[str, str], languages: Iterable[str]) -> None:
+    """Hash the assets in a folder and write its manifest."""
+    content = {
+        "seed": seed,
+        "splits": splits,
+        "encoder": folder_hashes(assets / "encoder"),
+        "adapters": {code: folder_hashes(assets / "adapters" / code) for code in languages},
+    }
+    (assets / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,191 @@
+"""How the world's encoder and language adapters were made: masked language modelling on its documents.
+
+Two phases of encoder training with a growing share of verified claims, then one short run per language
+adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter) on monolingual text.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import adapters
+import numpy as np
+import torch
+from adapters import SeqBnInvConfig
+from torch import Tensor, nn
+from transformers import BertConfig, BertForMaskedLM, BertModel
+
+from fun.world.documents import MaskedBatch, Masking, Mixture, Reader, collect
+from fun.world.facts import Rules, rules
+from fun.world.tokenizer import MAX_POSITIONS, SPECIAL, save_tokenizer, spelling, vocabulary
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of encoder training: linear warm-up and linear decay."""
+
+    name: str
+    updates: int
+    learning_rate: float
+    mixture: Mixture
+
+
+FIRST = Mixture(
+    causal=0.20,
+    question=0.25,
+    verify=0.25,
+    questions=1,
+    claims=2,
+    fewest=4,
+    single=0.0,
+    negated=0.25,
+    matched=0.3,
+    masking=Masking(words=0.2, salient=0.5, verdicts=0.5, evidence=0.2),
+)
+SECOND = Mixture(
+    causal=0.15,
+    question=0.28,
+    verify=0.37,
+    questions=2,
+    claims=3,
+    fewest=2,
+    single=0.3,
+    negated=0.10,
+    matched=0.4,
+    masking=Masking(words=0.2, salient=0.85, verdicts=0.9, evidence=0.04),
+)
+PHASES = (
+    Phase("one", 4500, 2e-3, FIRST),
+    Phase("two", 3500, 1.5e-3, SECOND),
+    Phase("three", 3000, 1.2e-3, SECOND),
+)
+BATCH, WARMUP, POOL = 96, 300, 1000  # POOL: updates per fresh lot of documents
+
+ADAPTER_UPDATES, ADAPTER_BATCH, ADAPTER_LEARNING_RATE = 60, 64, 2e-3
+
+
+def reader(seed: int, switched: float) -> Reader:
+    """A reader of the world's documents; `switched` is the share of code-switched ones."""
+    ids = vocabulary(seed)
+    pad, _, cls, sep, mask = (ids[token] for token in SPECIAL)
+    return Reader(spelling(seed), cls=cls, sep=sep, pad=pad, mask=mask, switched_documents=switched)
+
+
+def new_encoder(seed: int) -> BertForMaskedLM:
+    """The encoder before training: 12 layers of 64 units, 0.46 M parameters."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary(seed)),
+        hidden_size=64,
+        num_hidden_layers=12,
+        num_attention_heads=4,
+        intermediate_size=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=MAX_POSITIONS,
+        initializer_range=0.04,
+        pad_token_id=0,
+    )
+    return BertForMaskedLM(config)
+
+
+def masked_loss(encoder: nn.Module, head: nn.Module, batch: MaskedBatch) -> Tensor:
+    """Mean cross-entropy over the masked positions; the head reads only those."""
+    hidden = encoder(
+        input_ids=torch.from_numpy(batch.input_ids),
+        attention_mask=torch.from_numpy(batch.attention_mask),
+        token_type_ids=torch.from_numpy(batch.token_type_ids),
+    ).last_hidden_state
+    logits = head(hidden.flatten(0, 1)[torch.from_numpy(batch.positions)])
+    return nn.functional.cross_entropy(logits, torch.from_numpy(batch.targets))
+
+
+def _endless(phase: Phase, world: Rules, text: Reader, seed: int) -> Iterator[MaskedBatch]:
+    """Batches of ever new documents."""
+    lot = 0
+    while True:
+        name = f"documents {phase.name} {lot} {seed}"
+        documents = collect(random.Random(name), world, phase.mixture, BATCH * POOL // 2)
+        rng = np.random.default_rng([seed, phase.updates, lot])
+        for _ in range(2):  # each document twice, masked and switched anew
+            yield from text.batches(documents, BATCH, phase.mixture.masking, rng)
+        lot += 1
+
+
+def train_phase(model: BertForMaskedLM, phase: Phase, seed: int, log: Path) -> None:
+    """Train the encoder for one phase; the loss goes to `log` every 100 updates."""
+    world, text = rules(seed), reader(seed, switched=0.4)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda n: min((n + 1) / WARMUP, max(0.0, (phase.updates - n) / (phase.updates - WARMUP)))
+    )
+    batches, started, total = _endless(phase, world, text, seed), time.time(), 0.0
+    model.train()
+    for update in range(1, phase.updates + 1):
+        loss = masked_loss(model.bert, model.cls, next(batches))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        total += loss.item()
+        if update % 100 == 0:
+            seconds = round(time.time() - started, 1)
+            row = {"phase": phase.name, "update": update, "loss": total / 100, "seconds": seconds}
+            with log.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            total = 0.0
+
+
+def train_encoder(seed: int, log: Path) -> BertForMaskedLM:
+    """The encoder after all phases."""
+    model = new_encoder(seed)
+    for phase in PHASES:
+        train_phase(model, phase, seed, log)
+    return model
+
+
+def save_encoder(model: BertForMaskedLM, folder: Path, seed: int) -> None:
+    """Write the encoder in half precision with its tokenizer.
+
+    Pretraining has no pooler; an identity stands in for it, so that loading reports nothing missing.
+    """
+    encoder = BertModel(model.config)
+    encoder.load_state_dict(model.bert.state_dict(), strict=False)
+    nn.init.eye_(encoder.pooler.dense.weight)
+    nn.init.zeros_(encoder.pooler.dense.bias)
+    encoder.half().save_pretrained(folder)
+    save_tokenizer(folder, seed)
+
+
+def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed: int) -> None:
+    """Train a language's MAD-X adapter on its own text and write it in half precision, without a head.
+
+    `model` is left as it was but for `adapters.init`.
+    """
+    torch.manual_seed(seed)
+    adapters.init(model)
+    model.add_adapter(code, config=SeqBnInvConfig(reduction_factor=2, non_linearity="relu"))
+    model.train_adapter(code)
+    trained = [parameter for name, parameter in model.named_parameters() if f".{code}." in name]
+    optimizer = torch.optim.AdamW(trained, lr=ADAPTER_LEARNING_RATE, weight_decay=0.0)
+    text = reader(seed, switched=0.0)
+    n = ADAPTER_UPDATES * ADAPTER_BATCH
+    documents = collect(random.Random(f"adapter {code} {seed}"), rules(seed), SECOND, n, only=code)
+    rng = np.random.default_rng([seed, *code.encode()])
+    for update, batch in enumerate(text.batches(documents, ADAPTER_BATCH, SECOND.masking, rng)):
+        optimizer.param_groups[0]["lr"] = ADAPTER_LEARNING_RATE * (1 - update / ADAPTER_UPDATES)
+        masked_loss(model.bert, model.cls, batch).backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    for parameter in trained:
+        parameter.data = parameter.data.half()
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_adapter(str(folder), code, with_head=False, use_safetensors=True)
+    model.delete_adapter(code)

@@ -1,0 +1,91 @@
+"""Shared helpers: the real entry point, in a results folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SHORT = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "fisher.batches=2", "schedule.k=1")
+"""A run short enough for a test, long enough for every schedule's last opening."""
+
+
+@dataclass(frozen=True)
+class Cli:
+    """`python -m fun.run` and `python -m reproduce` with `results` as results root, in directory `cwd`."""
+
+    results: Path
+    cwd: Path = ROOT
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "FUN_RESULTS": str(self.results),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "HF_HUB_OFFLINE": "1",
+        }
+
+    def start(self, *arguments: str, module: str = "fun.run") -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", module, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=self.cwd, env=self.environment())
+
+    def __call__(
+        self, *arguments: str, module: str = "fun.run", status: int | None = 0
+    ) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*arguments, module=module)
+        out, err = process.communicate(timeout=600)
+        assert status is None or process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def preview(self, *arguments: str) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(self(*arguments, "dry_run=true").stdout)
+        return shown
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """run_id -> record.json of every done run."""
+        files = self.results.glob("runs/*/*/*/record.json")
+        found = (json.loads(file.read_text()) for file in files)
+        return {record["run_id"]: record for record in found}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "results")
+
+
+def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be bit-identical between two executions of one run: not its times and places.
+
+    Weights and predictions enter by their checksums.
+    """
+    kept = (
+        "run_id",
+        "metrics",
+        "validation",
+        "selected",
+        "unfreezing",
+        "trainable",
+        "inputs",
+        "config",
+        "tracking",
+    )
+    files = {name: digest for name, digest in record["files"].items() if name != "metrics.jsonl"}
+    return {name: record[name] for name in kept} | {"files": files}
+
+
+def real_data() -> Path:
+    """The folder of real data; skips where there is none, fails in CI."""
+    folder = os.environ.get("FUN_REAL_DATA")
+    if folder is None:
+        if os.environ.get("CI"):
+            pytest.fail("FUN_REAL_DATA is unset, and CI must not skip the tests on real data")
+        pytest.skip("FUN_REAL_DATA is unset: no real data here")
+    return Path(folder)

@@ -1,0 +1,430 @@
+"""Tables: the golden one byte for byte, gaps, statistics, Table 1's declaration, the command line."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from fun.config import compose
+from fun.config.identity import identity
+from fun.errors import ConfigError
+from fun.results import State
+from reproduce import cells, papers, published, table
+from reproduce.__main__ import main
+from reproduce.cells import Rank, Statistic, ranking
+from reproduce.papers import Column, Place, Target
+from reproduce.plan import Found, Gap, Needed, Store, found, missing, needed_runs, sweeps
+from reproduce.run import Job, last_line, run_missing, work
+from tests.golden import make
+
+TARGETS = papers.targets()
+COMMAND = "python -m fun.run model=micro task=squad adapter=madx data_size=full"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """A copy of the golden records, to be spoilt."""
+    return shutil.copytree(make.RECORDS, tmp_path / "records")
+
+
+def folder(root: Path, schedule: str, seed: int) -> Path:
+    return root / make.folder_name(make.overrides(schedule, seed))
+
+
+def rewrite(root: Path, schedule: str, values: make.Values, **changes: object) -> None:
+    """Give both seeds of a schedule these values."""
+    for seed in (0, 1):
+        fields = make.content(make.identity(make.overrides(schedule, seed)), make.metrics(values), **changes)
+        make.write_record(folder(root, schedule, seed), fields)
+
+
+def filled(root: Path, allow_marked: bool = False) -> tuple[cells.Grid, list[str]]:
+    needed = needed_runs(make.TARGET)
+    results = found(needed, make.Records(root, allow_marked))
+    grid = cells.fill(make.TARGET, results, published.load(make.TARGET.paper, make.HERE))
+    return grid, missing(needed, results)
+
+
+def cell(grid: cells.Grid, row: str, column: Column, metric: str = "f1") -> cells.Cell:
+    return grid.cells[Place("micro", row, "microqa", column, metric)]
+
+
+def counts(grid: cells.Grid, row: str, column: Column) -> tuple[int, int]:
+    statistic = cell(grid, row, column).statistic
+    assert statistic is not None
+    return statistic.n, statistic.declared
+
+
+# --- the golden table ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tex", "table.txt"])
+def test_golden(name: str) -> None:
+    expected = (make.HERE / name).read_text(encoding="utf-8")
+    assert make.render(make.RECORDS)[name] == expected
+
+
+def test_golden_records_are_those_of_make(tmp_path: Path) -> None:
+    make.write_records(tmp_path)
+    written = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.json")}
+    committed = {p.relative_to(make.RECORDS): p.read_bytes() for p in make.RECORDS.rglob("*.json")}
+    assert written == committed
+
+
+def test_deleted_records_leave_gaps(records: Path) -> None:
+    shutil.rmtree(folder(records, "gu", 1))
+    shutil.rmtree(folder(records, "rand", 0))
+    grid, absent = filled(records)
+    for column in Column:
+        assert counts(grid, "gu", column) == (1, 2)
+        gap = cell(grid, "gu", column)
+        assert gap.statistic is not None
+        assert (gap.statistic.mean, gap.statistic.std, gap.rank) == (None, None, None)
+    # The only rand run left lacks one target language: a value in English, no average.
+    assert [counts(grid, "rand", column) for column in Column] == [(1, 2), (1, 2), (0, 2)]
+    assert cell(grid, "fun", Column.average).rank is Rank.best
+    assert cell(grid, "std", Column.average).rank is Rank.second
+    assert "1/2" in table.plain(grid)
+    assert absent == [
+        f"{COMMAND} schedule=rand seed=0",
+        f"{COMMAND} schedule=gu seed=1 track.fisher_every=10",
+        "# done, but without microqa in l2",
+        f"{COMMAND} schedule=rand seed=1",
+    ]
+
+
+def test_no_lowest_language_while_the_standard_row_is_incomplete(records: Path) -> None:
+    shutil.rmtree(folder(records, "std", 0))
+    grid, _ = filled(records)
+    assert grid.lowest == {("micro", "microqa"): None}
+    assert all(cell(grid, row, Column.lowest).statistic is None for row in make.TARGET.table.rows)
+    assert "Lowest (published: L2)" in table.plain(grid)
+
+
+def test_a_damaged_record_is_listed_and_not_counted(records: Path) -> None:
+    path = folder(records, "gu", 0) / "record.json"
+    path.write_text(path.read_text().replace('"f1": 45', '"f1": 46'))
+    grid, absent = filled(records)
+    assert counts(grid, "gu", Column.average) == (1, 2)
+    reason, line = absent[-2:]
+    assert reason.startswith("# damaged: ")
+    assert "checksum" in reason
+    assert line == f"{COMMAND} schedule=gu seed=0 track.fisher_every=10 force=true"
+
+
+def test_a_marked_record_counts_only_where_it_is_allowed(records: Path) -> None:
+    rewrite(records, "gu", dict.fromkeys(("en", "l1", "l2", "l3"), (1, 1)), marks=["synthetic"])
+    grid, absent = filled(records)
+    assert counts(grid, "gu", Column.average) == (0, 2)
+    assert any("marked synthetic" in line for line in absent)
+    grid, absent = filled(records, allow_marked=True)
+    assert counts(grid, "gu", Column.average) == (2, 2)
+    assert cell(grid, "gu", Column.average).notes == ("from records marked synthetic",)
+    assert not any("synthetic" in line for line in absent)
+
+
+# --- statistics ---------------------------------------------------------------------------------------------
+
+
+def test_languages_are_averaged_within_a_seed_first() -> None:
+    """Seed averages 50 and 52: a std over the six numbers at once would be 9.2."""
+    grid, _ = filled(make.RECORDS)
+    average = cell(grid, "std", Column.average).statistic
+    assert average is not None
+    assert average.values == (50.0, 52.0)
+    assert average.mean == 51.0
+    assert average.std == pytest.approx(2**0.5)
+
+
+def test_mean_and_sample_std_equal_numpy() -> None:
+    values = (57.1, 58.35, 56.902, 57.77)
+    statistic = Statistic(values)
+    assert statistic.mean == pytest.approx(np.mean(values), rel=1e-14)
+    assert statistic.std == pytest.approx(np.std(values, ddof=1), rel=1e-12)
+
+
+def test_one_replicate_has_no_std() -> None:
+    statistic = Statistic((57.125,))
+    assert (statistic.mean, statistic.std) == (57.125, None)
+    assert table.printed(statistic) == "57.12"
+
+
+def test_an_incomplete_statistic_has_no_number() -> None:
+    statistic = Statistic((57.0, None, 58.0, None))
+    assert (statistic.mean, statistic.std, table.printed(statistic)) == (None, None, "2/4")
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ({"a": 3.0, "b": 2.0, "c": 1.0}, {"a": Rank.best, "b": Rank.second}),
+        ({"a": 3.001, "b": 2.999, "c": 1.0}, {"a": Rank.best, "b": Rank.best, "c": Rank.second}),
+        ({"a": 3.0, "b": 2.004, "c": 1.996}, {"a": Rank.best, "b": Rank.second, "c": Rank.second}),
+        ({"a": None, "b": 2.0, "c": 1.0}, {"b": Rank.best, "c": Rank.second}),
+        ({"a": None, "b": 2.0}, {}),
+    ],
+)
+def test_ranking(means: dict[str, float | None], expected: dict[str, Rank]) -> None:
+    assert ranking(means) == expected
+
+
+def test_the_lowest_language_is_that_of_the_standard_row_by_the_main_metric(records: Path) -> None:
+    rewrite(records, "std", {"en": (80, 70), "l1": (40, 30), "l2": (39, 31), "l3": (41, 20)})
+    rewrite(records, "gu", {"en": (80, 70), "l1": (10, 10), "l2": (50, 40), "l3": (60, 50)})
+    grid, _ = filled(records)
+    assert grid.lowest == {("micro", "microqa"): "l2"}
+    for metric, value in (("f1", 50.0), ("em", 40.0)):
+        lowest = cell(grid, "gu", Column.lowest, metric)
+        assert lowest.language == "l2"
+        assert lowest.statistic == Statistic((value, value))
+
+
+def test_of_equally_low_languages_the_first_declared(records: Path) -> None:
+    rewrite(records, "std", {"en": (80, 70), "l1": (41, 30), "l2": (40, 31), "l3": (40, 20)})
+    assert filled(records)[0].lowest == {("micro", "microqa"): "l2"}
+
+
+# --- Table 1 ------------------------------------------------------------------------------------------------
+
+
+def test_every_published_number_of_table_1_stands_in_one_cell() -> None:
+    target = TARGETS["table1"]
+    numbers = published.load(target.paper)
+    placed = [number for place in target.places() if (number := numbers.number(target, place))]
+    with (published.PUBLISHED / "fun.csv").open(encoding="utf-8") as file:
+        printed = [row for row in csv.DictReader(file) if row["table"] == "1"]
+    assert len(placed) == len(printed) == 144
+    assert Counter((n.mean, n.std, n.language) for n in placed) == Counter(
+        (row["mean"], row["std"], row["language"].removeprefix("lowest:")) for row in printed
+    )
+
+
+def test_a_published_number_stands_in_its_own_cell() -> None:
+    target = TARGETS["table1"]
+    number = published.load(target.paper).number(target, Place("mbert", "gu", "xquad", Column.lowest, "f1"))
+    assert number == published.Number("44.08", "", "th")
+
+
+def test_every_erratum_touches_a_number() -> None:
+    target = TARGETS["table1"]
+    numbers = published.load(target.paper)
+    shown = {text for place in target.places() for text in numbers.errata(target, place)}
+    shown |= {text for dataset in target.datasets for text in numbers.dataset_errata(target, dataset)}
+    with (published.PUBLISHED / "fun_errata.csv").open(encoding="utf-8") as file:
+        assert shown == {row["text"] for row in csv.DictReader(file)}
+
+
+def test_needed_runs_are_shared_between_datasets() -> None:
+    needed = needed_runs(TARGETS["table1"])
+    assert len(needed) == len({run.overrides for run in needed}) == 2 * 3 * 4 * 4
+    squad = next(run for run in needed if "task=squad" in run.overrides)
+    assert {dataset for dataset, _, _ in squad.values} == {"mlqa", "xquad"}
+
+
+def test_a_model_that_is_not_built_says_so_once() -> None:
+    needed = needed_runs(TARGETS["table1"])[:2]
+    results = found(needed, Store(Path("nowhere")))
+    lines = missing(needed, results)
+    assert len(lines) == 3
+    assert "model=mbert" in lines[0]
+    assert not any(result.startable for result in results.values())
+
+
+@pytest.mark.parametrize("name", list(TARGETS))
+def test_tables_fit_and_compile(name: str) -> None:
+    target = TARGETS[name]
+    results = {run.overrides: Gap(State.MISSING) for run in needed_runs(target)}
+    _check_rendering(cells.fill(target, results, published.load(target.paper)))
+
+
+def test_golden_fits_and_compiles() -> None:
+    _check_rendering(filled(make.RECORDS)[0])
+
+
+def _check_rendering(grid: cells.Grid) -> None:
+    assert max(map(len, table.plain(grid).splitlines())) <= table.WIDTH
+    latex = table.to_latex(grid)
+    bare = re.sub(r"\\[&%$#_{}\\]", "", latex.replace(r"\\", "\\newline "))
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert Counter(re.findall(r"\\begin{(\w+\*?)}", latex)) == Counter(re.findall(r"\\end{(\w+\*?)}", latex))
+    for tabular in re.findall(r"\\begin{tabular}.*?\\end{tabular}", latex, re.DOTALL):
+        columns = len(re.search(r"{tabular}{(\w+)}", tabular)[1])  # type: ignore[index]
+        rows = [line for line in tabular.splitlines() if line.endswith(r"\\")]
+        assert rows
+        for row in rows:
+            spanned = sum(int(n) - 1 for n in re.findall(r"\\multicolumn{(\d+)}", row))
+            assert row.replace(r"\&", "").count("&") + 1 + spanned == columns
+
+
+# --- declarations -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"titel": "x"}, "titel"),
+        ({"lowest": "sdt"}, "'sdt' is not declared; valid: std, rand, gu, fun"),
+        ({"blocks": [["squad"]]}, "'squad' is not declared"),
+        ({"replicates": ["seed=0", "seed=0"]}, "none twice"),
+        ({"columns": ["median"]}, "'source', 'lowest' or 'average'"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    declared = yaml.safe_load((make.HERE / "paper.yaml").read_text())
+    declared["tables"]["golden"] |= change
+    path = tmp_path / "paper.yaml"
+    path.write_text(yaml.safe_dump(declared, sort_keys=False))
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        papers.load(path)
+
+
+def test_sweeps_are_the_same_runs() -> None:
+    needed = [run.overrides for run in needed_runs(TARGETS["table1-micro"])]
+    assert sweeps(needed) == [
+        "python -m fun.run -m model=micro task=squad,copa,mnli adapter=madx data_size=full "
+        "schedule=std,rand,gu,fun seed=0,1,2,3"
+    ]
+    assert sweeps(needed[:1]) == [f"{COMMAND} schedule=std seed=0"]
+    # Not a product: nothing may be swept that is not needed.
+    assert sweeps([("a=1", "b=1"), ("a=1", "b=2"), ("a=2", "b=1")]) == [
+        "python -m fun.run -m a=1 b=1,2",
+        "python -m fun.run a=2 b=1",
+    ]
+
+
+# --- the command line, with the real lookup -----------------------------------------------------------------
+
+
+def write_demo_records(root: Path, marks: list[str]) -> None:
+    for index, needed in enumerate(needed_runs(TARGETS["demo"])):
+        config = compose(needed.overrides)
+        metrics = {"micronli": {lang: {"accuracy": 60.0 + index} for _, lang, _ in needed.values}}
+        make.write_record(config.folder(root), make.content(identity(config), metrics, marks=marks))
+
+
+def test_table_from_real_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_demo_records(tmp_path, marks=[])
+    assert main(["table", "demo", "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "60.50±0.71" in printed  # std: seeds 60 and 61
+    assert "Missing" not in printed
+    written = tmp_path / "tables" / "fun" / "demo.csv"
+    first = written.read_bytes()
+    assert main(["table", "demo", "--results", str(tmp_path)]) == 0
+    assert written.read_bytes() == first
+    assert (written.with_suffix(".tex")).is_file()
+
+
+def test_marked_records_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_demo_records(tmp_path, marks=["synthetic"])
+    assert main(["table", "demo", "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "±0" not in printed
+    assert "0/2" in printed
+    assert main(["table", "demo", "--results", str(tmp_path), "--allow-marked"]) == 0
+    assert "60.50±0.71" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "typed", [["table", "tabel1"], ["run", "tabel1"], ["figure", "orders", "table1", "--model", "bert"]]
+)
+def test_an_unknown_target_names_the_valid_ones(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(typed) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "table1-micro" in message
+
+
+def test_done_targets_run_nothing_and_load_no_torch(tmp_path: Path) -> None:
+    write_demo_records(tmp_path, marks=[])
+    code = (
+        "import sys; from reproduce.__main__ import main\n"
+        f"status = main(['run', 'demo', '--results', {str(tmp_path)!r}])\n"
+        "sys.exit(status or 'torch' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Nothing to run for demo: 6 of 6 runs are done." in done.stdout
+    assert not (tmp_path / "logs").exists()
+
+
+# --- running what is missing --------------------------------------------------------------------------------
+
+
+def test_dry_run_prints_what_is_missing(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(folder(records, "fun", 0))
+    assert run_missing(make.TARGET, make.Records(records), records, workers=2, dry_run=True) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{COMMAND} schedule=rand seed=1",
+        f"{COMMAND} schedule=fun seed=0",
+    ]
+
+
+def test_a_run_that_leaves_no_record_is_failed(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The child's own error is shown: `task=nonsense` is no run, whatever the lookup says about it."""
+    target = _nonsense()
+    lookup = _Nowhere()
+    assert run_missing(target, lookup, records, workers=2, dry_run=False) == 2
+    printed = capsys.readouterr().out
+    assert printed.count("FAILED") == 2
+    assert "[2/2]" in printed
+    assert "nonsense" in (records / "logs" / "micro-nonsense-madx-full-std-0.log").read_text()
+
+
+class _Nowhere:
+    """A results folder where nothing ever appears."""
+
+    def __call__(self, needed: Needed) -> Found | Gap:
+        return Gap(State.MISSING)
+
+
+def _nonsense() -> Target:
+    declared = yaml.safe_load((make.HERE / "paper.yaml").read_text())
+    declared["datasets"]["microqa"]["overrides"] = "task=nonsense"
+    golden = declared["tables"]["golden"]
+    golden["rows"] = {"std": golden["rows"]["std"]}
+    golden["figures"] = {}
+    return Target("golden", papers.Paper.model_validate(declared))
+
+
+def _python(code: str, log: Path) -> Job:
+    return Job((sys.executable, "-c", code), log)
+
+
+def test_workers_run_every_job_and_report_each(tmp_path: Path) -> None:
+    jobs = [_python(f"print('line {n}'); raise SystemExit({n})", tmp_path / f"{n}.log") for n in range(3)]
+    ended: dict[Path, int] = {}
+    work(jobs, 2, dict(os.environ), lambda job, status, seconds: ended.update({job.log: status}))
+    assert ended == {tmp_path / f"{n}.log": n for n in range(3)}
+    assert [last_line(job.log) for job in jobs] == ["line 0", "line 1", "line 2"]
+
+
+def test_an_interrupt_stops_the_children(tmp_path: Path) -> None:
+    sleeper = _python(
+        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)",
+        tmp_path / "sleeper.log",
+    )
+    waiter = _python(
+        f"import os, time\nwhile not os.path.exists({str(tmp_path / 'pid')!r}) or not open("
+        f"{str(tmp_path / 'pid')!r}).read(): time.sleep(0.02)",
+        tmp_path / "waiter.log",
+    )
+
+    def interrupt(job: Job, status: int, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work([sleeper, waiter], 2, dict(os.environ), interrupt)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

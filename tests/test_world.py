@@ -1,0 +1,147 @@
+"""The miniature world: the data are what the manifest says, sound, and free of repeats; the assets load."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import AutoAdapterModel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from fun import world
+from fun.errors import ConfigError
+from fun.world import LANGUAGES, TASKS, baselines, building, load_split
+from fun.world.splits import SIZES
+
+Rows = list[dict[str, Any]]
+
+WINDOW = 64  # tokens the tasks read at once, question and special tokens included
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(world.encoder_folder())
+
+
+@pytest.fixture(scope="module")
+def english() -> dict[tuple[str, str], Rows]:
+    return {(task, split): load_split(task, "en", split) for task in TASKS for split in SIZES[task]}
+
+
+@pytest.fixture(scope="module")
+def tests() -> dict[tuple[str, str], Rows]:
+    return {(task, code): load_split(task, code, "test") for task in TASKS for code in LANGUAGES}
+
+
+def texts(row: dict[str, Any]) -> list[str]:
+    return [row[column] for column in row if isinstance(row[column], str) and column not in ("id", "title")]
+
+
+def test_everything_is_as_the_manifest_says() -> None:
+    assert building.differences() == []
+
+
+def test_sizes_and_balanced_classes(english: dict[tuple[str, str], Rows]) -> None:
+    for (task, split), rows in english.items():
+        assert len(rows) == len({row["id"] for row in rows}) == SIZES[task][split]
+        if task != "squad":
+            counts = Counter(row["label"] for row in rows).values()
+            assert max(counts) - min(counts) <= 1
+
+
+def test_splits_share_no_item(english: dict[tuple[str, str], Rows]) -> None:
+    for task in TASKS:
+        rows = [row for split in SIZES[task] for row in english[task, split]]
+        assert len(rows) - len({tuple(sorted(texts(row))) for row in rows}) == 0
+
+
+def test_test_items_are_parallel_and_translated(tests: dict[tuple[str, str], Rows]) -> None:
+    for task in TASKS:
+        source = tests[task, "en"]
+        for code in LANGUAGES[1:]:
+            pairs = list(zip(tests[task, code], source, strict=True))
+            assert all(row["id"] == english["id"] for row, english in pairs)
+            assert all(row.get("label") == english.get("label") for row, english in pairs)
+            # half of l1's words are English: a few short items are the same
+            assert sum(texts(row) == texts(english) for row, english in pairs) < 0.03 * len(pairs)
+
+
+def test_answers_stand_where_the_offsets_say(
+    tokenizer: PreTrainedTokenizerFast,
+    english: dict[tuple[str, str], Rows],
+    tests: dict[tuple[str, str], Rows],
+) -> None:
+    rows = [row for code in LANGUAGES for row in tests["squad", code]]
+    rows += english["squad", "train"] + english["squad", "validation"]
+    encoded = tokenizer([row["context"] for row in rows], return_offsets_mapping=True)["offset_mapping"]
+    for row, offsets in zip(rows, encoded, strict=True):
+        begins, ends = {start for start, _ in offsets}, {end for _, end in offsets}
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text
+            assert start in begins
+            assert start + len(text) in ends
+
+
+def test_some_answers_repeat_and_some_contexts_exceed_the_window(
+    tokenizer: PreTrainedTokenizerFast, tests: dict[tuple[str, str], Rows]
+) -> None:
+    for code in LANGUAGES:
+        rows = tests["squad", code]
+        repeated = [row for row in rows if row["context"].count(row["answers"]["text"][-1]) > 1]
+        assert 0.2 < len(repeated) / len(rows) < 0.6
+        pairs = tokenizer([row["question"] for row in rows], [row["context"] for row in rows])["input_ids"]
+        long = [ids for ids in pairs if len(ids) > WINDOW]
+        assert 0.08 < len(long) / len(rows) < 0.16
+        assert max(map(len, pairs)) <= tokenizer.model_max_length
+
+
+def test_no_word_is_unknown(tokenizer: PreTrainedTokenizerFast, tests: dict[tuple[str, str], Rows]) -> None:
+    written = [text for rows in tests.values() for row in rows for text in texts(row)]
+    written += ["What was the cause?", "What was the effect?"]
+    ids = tokenizer(written)["input_ids"]
+    assert sum(row.count(tokenizer.unk_token_id) for row in ids) == 0
+
+
+def test_shortcuts_do_not_solve_the_tasks() -> None:
+    scores = baselines.report()
+    assert scores["mnli: words of the claim alone, accuracy"]["en"] < 43
+    assert scores["mnli: overlap with the premise, accuracy"]["en"] < 65
+    assert max(scores["squad: clause in the relation asked for, EM"].values()) < 50
+    assert 40 < scores["copa: words of the choices alone, accuracy"]["en"] < 60
+
+
+def test_encoder_and_adapters_load_in_full(tokenizer: PreTrainedTokenizerFast) -> None:
+    model, report = AutoAdapterModel.from_pretrained(
+        world.encoder_folder(), dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(report.values())
+    batch = tokenizer("Umar visits the city.", "Umar visits where?", return_tensors="pt")
+    hidden = [model(**batch)[0]]
+    for code in LANGUAGES:
+        folder = world.language_adapter_folder(code)
+        assert model.load_adapter(str(folder), use_safetensors=True, with_head=False) == code
+        model.set_active_adapters(code)
+        hidden.append(model(**batch)[0])
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert len({state[0, 0, 0].item() for state in hidden}) == 1 + len(LANGUAGES)
+
+
+def test_assets_are_small() -> None:
+    assets: Path = world.encoder_folder().parent
+    assert sum(path.stat().st_size for path in assets.rglob("*") if path.is_file()) < 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        (("xnli", "en", "test"), "squad, mnli, copa"),
+        (("mnli", "de", "test"), "en, l1, l2, l3, l4, l5, l6, l7"),
+        (("mnli", "en", "dev"), "test, validation, train"),
+        (("mnli", "l3", "train"), "language en or split test"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_valid_ones(name: tuple[str, str, str], remedy: str) -> None:
+    for look_up in (load_split, world.data_key):
+        with pytest.raises(ConfigError, match=remedy):
+            look_up(*name)
