@@ -41,13 +41,13 @@ def run(config: RunConfig) -> None:
     folder = RunFolder(config.folder(results_root()), config.run_id)
     status = folder.status()
     if status.state is State.RUNNING:
-        raise Busy(f"{config.label} ({config.run_id}): {status.detail}")
+        raise Busy(f"{config.label} ({config.run_id}) is running already: {status.detail}")
     if status.state is State.DONE and not config.force:
         _complete(config, folder)
         return
     experiment = Experiment.prepare(config)
     with folder.begin(force=config.force, retry=config.retry) as attempt:
-        record = experiment.train(attempt)
+        record = experiment.train(attempt, requested(config))
     log.info("done: %s\n%s", folder.path, _summary(record))
 
 
@@ -59,7 +59,8 @@ def _complete(config: RunConfig, folder: RunFolder) -> None:
         log.info("%s is done without tr(F) every %d updates: training it again for that", config.label, track)
         experiment = Experiment.prepare(config)
         with folder.begin(force=True) as attempt:
-            experiment.train(attempt, must_equal=record)
+            # A language that was evaluated once is not lost by training again.
+            experiment.train(attempt, _union(record.metrics, requested(config)), must_equal=record)
     elif lacking := _lacking(requested(config), record.metrics):
         log.info("%s is done without %s: evaluating that", config.label, lacking)
         experiment = Experiment.prepare(config)
@@ -110,8 +111,8 @@ class Experiment:
         rows = SOURCE.rows(dataset, config.SOURCE_LANGUAGE, "validation")
         return cls(config, task, model, batches, updates, (rows, task.encode(rows, model.tokenizer)))
 
-    def train(self, attempt: Attempt, must_equal: Record | None = None) -> Record:
-        """Train or resume, evaluate, write the record.
+    def train(self, attempt: Attempt, languages: Languages, must_equal: Record | None = None) -> Record:
+        """Train or resume, evaluate in `languages`, write the record.
 
         With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
         """
@@ -137,12 +138,6 @@ class Experiment:
             training.train()
             attempt.publish(ADAPTER, self.model.save)
             metrics: Metrics = {}
-            languages = requested(config)
-            if must_equal:  # a language that was evaluated once is not lost by training again
-                languages = {
-                    dataset: list(dict.fromkeys([*must_equal.metrics.get(dataset, {}), *names]))
-                    for dataset, names in languages.items()
-                }
             seconds = self.evaluate(attempt, languages, metrics)
             if view:
                 view.summarise(metrics)
@@ -221,6 +216,11 @@ def requested(config: RunConfig) -> dict[str, list[str]]:
         dataset: [language for language in available if wanted is None or language in wanted]
         for dataset, available in SOURCE.test_sets(config.task.name).items()
     }
+
+
+def _union(metrics: Metrics, wanted: Languages) -> dict[str, list[str]]:
+    """What has metrics, and what is wanted besides."""
+    return {dataset: list(dict.fromkeys([*metrics.get(dataset, {}), *names])) for dataset, names in wanted.items()}
 
 
 def _lacking(wanted: Languages, metrics: Metrics) -> dict[str, list[str]]:

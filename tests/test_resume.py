@@ -1,0 +1,120 @@
+"""Exact resume: killed at any moment and started again, a run ends bit-identical (design contract 6)."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, outcome
+from tests.test_run import only, wait_for_update
+
+RUN = ("task=copa", "schedule=fun", "train.updates=24", "train.eval_every=6", "train.batch_size=8", "fisher.batches=2",
+       "schedule.k=2", "checkpoint.every=5", "track.fisher_every=8")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[dict], float]:  # type: ignore[type-arg]
+    """Record, step log and duration of the run when nobody kills it."""
+    cli = Cli(tmp_path_factory.mktemp("undisturbed") / "results")
+    started = time.monotonic()
+    cli(*RUN)
+    folder, record = only(cli)
+    return record, steps(folder), time.monotonic() - started
+
+
+def steps(folder: Path) -> list[dict]:  # type: ignore[type-arg]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_equal(cli: Cli, undisturbed: tuple) -> None:  # type: ignore[type-arg]
+    folder, record = only(cli)
+    expected, log, _ = undisturbed
+    assert outcome(record) == outcome(expected)  # weights and predictions by checksum
+    assert steps(folder) == log
+    assert cli.preview(*RUN)["state"] == "done"
+
+
+@pytest.mark.parametrize("update", [3, 13], ids=["before the first checkpoint", "between checkpoints"])
+def test_a_killed_run_resumes_exactly(cli: Cli, undisturbed: tuple, update: int) -> None:  # type: ignore[type-arg]
+    process = cli.start(*RUN)
+    wait_for_update(cli, update)
+    process.kill()
+    process.communicate()
+    assert cli.preview(*RUN)["state"] == "stale"
+    shown = cli(*RUN)
+    assert ("resuming after update 10" in shown.stderr) == (update == 13)
+    assert_equal(cli, undisturbed)
+
+
+def test_a_stopped_run_that_was_taken_over_writes_nothing_more(cli: Cli, undisturbed: tuple, monkeypatch) -> None:  # type: ignore[no-untyped-def,type-arg]
+    monkeypatch.setenv("FUN_HEARTBEAT_SECONDS", "0.2")
+    stopped = cli.start(*RUN)
+    wait_for_update(cli, 7)
+    stopped.send_signal(signal.SIGSTOP)
+    busy = cli(*RUN, status=1)  # it still looks alive
+    assert "running" in busy.stderr
+    monkeypatch.setenv("FUN_STALE_SECONDS", "1")
+    cli(*RUN)
+    folder, record = only(cli)
+    written = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    stopped.send_signal(signal.SIGCONT)
+    _, error = stopped.communicate(timeout=120)
+    assert stopped.returncode == 1
+    assert "attempt 2 took over" in error
+    assert record["attempt"] == 2
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == written
+    assert_equal(cli, undisturbed)
+
+
+@pytest.mark.long
+def test_twenty_runs_killed_at_random_moments(tmp_path: Path, undisturbed: tuple) -> None:  # type: ignore[type-arg]
+    moments = random.Random(20)
+    for number in range(20):
+        cli = Cli(tmp_path / f"run{number}")
+        kills = 0
+        while True:
+            process = cli.start(*RUN)
+            # Spread over the whole life: start-up, training, scoring, checkpoints, evaluation, the record.
+            wait = moments.uniform(0.35, 1.05) * undisturbed[2] if kills < 3 else 600
+            try:
+                process.communicate(timeout=wait)
+            except Exception:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                kills += 1
+                where = [
+                    line["update"]
+                    for folder in cli.results.glob("runs/*/*/*")
+                    if (folder / "metrics.jsonl").exists()
+                    for line in steps(folder)[-1:]
+                ]
+                records = list(cli.results.glob("runs/*/*/*/record.json"))
+                print(
+                    f"run {number}: kill {kills} after {wait:.1f} s, step log at {where or 'nothing'}, record: {bool(records)}"
+                )
+                for record in records:
+                    json.loads(record.read_text())  # whole, if it is there
+                continue
+            assert process.returncode == 0
+            break
+        assert_equal(cli, undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("schedule", ["std", "gu", "lpft", "rand", "rev", "fun", "fixed"])
+@pytest.mark.parametrize("adapter", ["madx", "lora"])
+def test_every_schedule_resumes_exactly(tmp_path: Path, schedule: str, adapter: str) -> None:
+    run = [f"schedule={schedule}", f"adapter={adapter}", *(item for item in RUN if not item.startswith("schedule"))]
+    run += [] if schedule == "std" else ["schedule.k=1"]
+    run += ["schedule.order=[3,10,0,9,1,8,2,7,4,6,5]"] if schedule == "fixed" else []
+    whole, killed = Cli(tmp_path / "whole"), Cli(tmp_path / "killed")
+    whole(*run)
+    process = killed.start(*run)
+    wait_for_update(killed, 13)
+    process.kill()
+    process.communicate()
+    killed(*run)
+    assert outcome(only(killed)[1]) == outcome(only(whole)[1])
