@@ -2,9 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,9 +16,9 @@ from fun.config.identity import identity
 from fun.config.inputs import SOURCE, inputs
 from fun.environment import environment, peak_memory_bytes, pick_device
 from fun.errors import RunError
-from fun.journal import CHECKPOINT, Journal, open_view
+from fun.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.models.task_model import TaskModel
-from fun.results import Attempt, Busy, Record, RunFolder, State
+from fun.results import Attempt, Record, RunFolder, State
 from fun.tasks.base import Feature, Row, Scored, Task
 from fun.tasks.sources import subset
 from fun.training.batches import Batches
@@ -38,102 +36,88 @@ Languages = Mapping[str, Sequence[str]]
 
 def run(config: RunConfig) -> None:
     """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
+    # Neither a GPU that is not there nor a missing key is a failure of the run.
+    pick_device(config.device)
+    check_view(config)
     folder = RunFolder(config.folder(results_root()), config.run_id)
-    status = folder.status()
-    if status.state is State.RUNNING:
-        raise Busy(f"{config.label} ({config.run_id}) is running already: {status.detail}")
-    if status.state is State.DONE and not config.force:
-        _complete(config, folder)
-        return
-    experiment = Experiment.prepare(config)
-    with folder.begin(force=config.force, retry=config.retry) as attempt:
-        record = experiment.train(attempt, requested(config))
+    if folder.status().state is State.DONE and not config.force:
+        record = _complete(config, folder)
+    else:
+        with folder.begin(force=config.force, retry=config.retry) as attempt:
+            record = Experiment(config).train(attempt, requested(config), _tracking(config))
     log.info("done: %s\n%s", folder.path, _summary(record))
 
 
-def _complete(config: RunConfig, folder: RunFolder) -> None:
+def _complete(config: RunConfig, folder: RunFolder) -> Record:
     """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
     record = folder.record()
-    track = config.track.fisher_every
-    if track and record.tracking["fisher_every"] != track:
-        log.info("%s is done without tr(F) every %d updates: training it again for that", config.label, track)
-        experiment = Experiment.prepare(config)
+    tracking, wanted = _tracking(config), requested(config)
+    recorded = {name: value for name, value in record.tracking.items() if name != "languages"}
+    if tracking["fisher_every"] and recorded != tracking:
+        log.info("%s is done without this tr(F): training it again for that", config.label)
         with folder.begin(force=True) as attempt:
             # A language that was evaluated once is not lost by training again.
-            experiment.train(attempt, _union(record.metrics, requested(config)), must_equal=record)
-    elif lacking := _lacking(requested(config), record.metrics):
+            return Experiment(config).train(attempt, _union(record.metrics, wanted), tracking, must_equal=record)
+    if lacking := _lacking(wanted, record.metrics):
+        folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
         log.info("%s is done without %s: evaluating that", config.label, lacking)
-        experiment = Experiment.prepare(config)
         with folder.begin(extend=True) as attempt:
-            experiment.evaluate_further(attempt, record, lacking)
-    else:
-        log.info("done already: %s\n%s", folder.path, _summary(record))
+            return Experiment(config).evaluate_further(attempt, record, lacking)
+    log.info("done already: nothing to do")
+    return record
 
 
-@dataclass
 class Experiment:
-    """What a run needs in memory: task, model, training batches, budget, and the English validation set."""
+    """One run's task and model, and what is done with them."""
 
-    config: RunConfig
-    task: Task[Any]
-    model: TaskModel
-    batches: Batches
-    updates: int
-    validation: tuple[Sequence[Row], Sequence[Feature]]
-
-    @classmethod
-    def prepare(cls, config: RunConfig) -> "Experiment":
-        """Load and encode. Raises ConfigError for what only the encoded data can tell."""
-        device = pick_device(config.device)
+    def __init__(self, config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
-        task = build_task(config)
-        model = TaskModel(
+        self.config = config
+        self.device = pick_device(config.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.task: Task[Any] = build_task(config)
+        self.model = TaskModel(
             config.model.source,
             build_adapter(config.adapter),
-            task.head(),
+            self.task.head(),
             name=config.task.name,
             language_adapter=config.adapter.language_adapter,
             init_seed=derive(config.seed, "initialisation", 0),
         )
-        model.activate(config.SOURCE_LANGUAGE)
-        model.to(device)
-        dataset = SOURCE.training_set(config.task.name)
-        batches = Batches(
-            _training_features(config, task, model, SOURCE.rows(dataset, config.SOURCE_LANGUAGE, "train")),
-            batch_size=config.train.batch_size,
-            seed=config.seed,
-            slots=config.train.slots,
-            pad_id=model.pad_id,
-            device=device,
-        )
-        updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
-        check_last_opening(config, updates)
-        rows = SOURCE.rows(dataset, config.SOURCE_LANGUAGE, "validation")
-        return cls(config, task, model, batches, updates, (rows, task.encode(rows, model.tokenizer)))
+        self.model.activate(config.SOURCE_LANGUAGE)
+        self.model.to(self.device)
 
-    def train(self, attempt: Attempt, languages: Languages, must_equal: Record | None = None) -> Record:
+    def train(
+        self,
+        attempt: Attempt,
+        languages: Languages,
+        tracking: dict[str, Any],
+        must_equal: Record | None = None,
+    ) -> Record:
         """Train or resume, evaluate in `languages`, write the record.
 
         With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
         """
         config = self.config
         attempt.write_bytes("config.yaml", _description(config))
-        checkpoint = _usable_checkpoint(attempt.folder / CHECKPOINT, config.track.fisher_every)
-        progress = checkpoint.progress if checkpoint else Progress(track_every=config.track.fisher_every)
-        view = open_view(config, attempt.folder)
+        batches, updates, validate = self._training_data()
+        checkpoint = _usable_checkpoint(attempt, tracking)
+        progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
+        view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
             training = Training(
                 self.model,
-                self.batches,
+                batches,
                 config.schedule.built,
                 build_estimator(config.fisher),
-                self.validate,
-                build_settings(config, self.updates, progress.track_every),
+                validate,
+                build_settings(config, updates, progress.tracking["fisher_every"]),
                 journal,
                 progress,
             )
             if checkpoint:
-                log.info("resuming after update %d of %d", progress.update, self.updates)
+                log.info("resuming after update %d of %d", progress.update, updates)
                 training.restore(checkpoint)
             training.train()
             attempt.publish(ADAPTER, self.model.save)
@@ -146,15 +130,37 @@ class Experiment:
             _compare(must_equal, body)
         return attempt.finish(body)
 
-    def validate(self) -> dict[str, float]:
-        """Metrics on English validation, the main one first."""
-        rows, features = self.validation
-        return self.score(rows, features, self.config.SOURCE_LANGUAGE).metrics
+    def _training_data(self) -> tuple[Batches, int, Callable[[], dict[str, float]]]:
+        """Training batches, number of updates, and the English validation. Raises ConfigError."""
+        config = self.config
+        dataset, english = SOURCE.training_set(config.task.name), config.SOURCE_LANGUAGE
+        batches = Batches(
+            self._training_features(SOURCE.rows(dataset, english, "train")),
+            batch_size=config.train.batch_size,
+            seed=config.seed,
+            slots=config.train.slots,
+            pad_id=self.model.pad_id,
+            device=self.device,
+        )
+        updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
+        check_last_opening(config, updates)
+        rows = SOURCE.rows(dataset, english, "validation")
+        features = self.task.encode(rows, self.model.tokenizer)
+        return batches, updates, lambda: self.score(rows, features, english).metrics
+
+    def _training_features(self, rows: Sequence[Row]) -> Sequence[Feature]:
+        """The encoded training set or its subset."""
+        size, rule = self.config.data_size.examples, self.config.data_size.subset
+        if rule is not None:
+            rows = subset(rows, size, rule)
+        features: Sequence[Feature] = self.task.encode(rows, self.model.tokenizer)
+        # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
+        return features[:size] if rule == "first" else features
 
     def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str) -> Scored:
         """Run the model over `features` and score them in `language`."""
         config = self.config
-        found = outputs(self.model, features, slots=config.evaluate.slots, precision=config.precision)
+        found = outputs(self.model, features, slots=config.train.eval_slots, precision=config.precision)
         return self.task.score(rows, features, found, language)
 
     def evaluate(self, attempt: Attempt, languages: Languages, metrics: Metrics) -> float:
@@ -176,6 +182,8 @@ class Experiment:
         body = record.body()
         body["timing"]["evaluate_seconds"] += self.evaluate(attempt, languages, body["metrics"])
         body["tracking"]["languages"] = {dataset: list(found) for dataset, found in body["metrics"].items()}
+        # These languages may come from other code or another machine than the training: say so.
+        body["environment"]["further_evaluation"] = environment(self.device)
         return attempt.finish(body)
 
     def _record_body(self, progress: Progress, metrics: Metrics, evaluate_seconds: float) -> dict[str, Any]:
@@ -194,7 +202,7 @@ class Experiment:
             "unfreezing": progress.openings,
             "trainable": progress.trainable,
             "tracking": {
-                "fisher_every": progress.track_every,
+                **progress.tracking,
                 "languages": {dataset: list(found) for dataset, found in metrics.items()},
             },
             "timing": {
@@ -203,8 +211,8 @@ class Experiment:
                 "evaluate_seconds": evaluate_seconds,
                 "examples_per_second": progress.examples / seconds if seconds else 0.0,
             },
-            "peak_memory_bytes": peak_memory_bytes(self.model.device),
-            "environment": environment(self.model.device),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "environment": environment(self.device),
             "marks": [],
         }
 
@@ -232,24 +240,21 @@ def _lacking(wanted: Languages, metrics: Metrics) -> dict[str, list[str]]:
     return {dataset: names for dataset, names in found.items() if names}
 
 
-def _training_features(config: RunConfig, task: Task[Any], model: TaskModel, rows: Sequence[Row]) -> Sequence[Feature]:
-    """The encoded training set or its subset."""
-    size, rule = config.data_size.examples, config.data_size.subset
-    if size is None or rule is None:
-        features: Sequence[Feature] = task.encode(rows, model.tokenizer)
-        return features
-    features = task.encode(subset(rows, size, rule), model.tokenizer)
-    # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
-    return features[:size] if rule == "first" else features
+def _tracking(config: RunConfig) -> dict[str, Any]:
+    """How tr(F) is to be tracked, as the record says it."""
+    every = config.track.fisher_every
+    return {"fisher_every": every, "fisher": config.fisher.model_dump(exclude_none=True) if every else {}}
 
 
-def _usable_checkpoint(path: Path, track_every: int) -> Checkpoint | None:
-    """The checkpoint to resume from; None to start afresh because it lacks the tr(F) that is asked for."""
+def _usable_checkpoint(attempt: Attempt, tracking: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint to resume from; None, and none left, where it lacks the tr(F) that is asked for."""
+    path = attempt.folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
     checkpoint = Checkpoint.read(path)
-    if track_every and checkpoint.progress.track_every != track_every:
-        log.info("starting afresh: the interrupted run did not track tr(F) every %d updates", track_every)
+    if tracking["fisher_every"] and checkpoint.progress.tracking != tracking:
+        log.info("starting afresh: the interrupted run did not track this tr(F)")
+        attempt.discard_checkpoint()
         return None
     return checkpoint
 

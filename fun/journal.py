@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from fun.config import RunConfig
+from fun.errors import ConfigError
 from fun.results import Attempt
 from fun.training.checkpoint import Checkpoint
 
-CHECKPOINT = "checkpoint/last.pt"
+CHECKPOINT_FILE = "checkpoint/last.pt"
 
 
 class View(Protocol):
     """Shows the step log somewhere else."""
 
-    def show(self, number: int, line: Mapping[str, Any]) -> None:
-        """Show line `number` (0-based) of the log, unless it was shown before the run was interrupted."""
+    def show(self, line: Mapping[str, Any]) -> None:
+        """Show a line of the log, unless it was shown before the run was interrupted."""
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """Show the final metrics."""
@@ -37,18 +37,16 @@ class Journal:
         self.attempt = attempt
         self.view = view
         self.lines = attempt.metrics_log(keep=keep)
-        self.number = self.lines.kept
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line; it holds `kind` and `update`."""
         self.lines.append(line)
         if self.view:
-            self.view.show(self.number, line)
-        self.number += 1
+            self.view.show(line)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint, atomically and only while this attempt is the current one."""
-        self.attempt.publish(CHECKPOINT, checkpoint.write)
+        self.attempt.publish(CHECKPOINT_FILE, checkpoint.write)
 
     def __enter__(self) -> Self:
         return self
@@ -62,39 +60,52 @@ class Journal:
 
 
 class WandbView:
-    """metrics.jsonl in Weights & Biases: run id = run_id, step = update, lines shown once.
+    """metrics.jsonl in Weights & Biases: run id = run_id, step = update, every line once.
 
-    How many lines were shown is noted in the run folder before each one is sent, so a resumed run goes on
-    without repeating a step.
+    Steps only go up there, so the last line shown is noted in the run folder, and a resumed run goes on behind
+    it. A rerun (`force=true`, or for tr(F)) shows its lines in an offline run of its own.
     """
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
+    def __init__(self, config: RunConfig, attempt: Attempt) -> None:
         # wandb takes a second to import and is off by default.
         import wandb
 
         logger = config.logger
-        self.shown_file = folder / "wandb-shown.json"
-        self.shown = json.loads(self.shown_file.read_text()) if self.shown_file.is_file() else 0
+        self._shown_file = attempt.folder / "wandb-shown.json"
+        self._shown = self._read_shown()
+        attempt.run.path.mkdir(parents=True, exist_ok=True)
         self.run = wandb.init(
             id=config.run_id,
             name=config.label,
             project=logger.project,
             entity=logger.entity,
             mode=logger.mode,
-            dir=str(folder),
+            dir=str(attempt.run.path),
             resume="allow",
             config=config.active(),
             settings=wandb.Settings(silent=True),
         )
 
-    def show(self, number: int, line: Mapping[str, Any]) -> None:
+    def show(self, line: Mapping[str, Any]) -> None:
         """See View."""
-        if number < self.shown:
+        update, kind = line["update"], line["kind"]
+        last, kinds = self._shown
+        if update < last or (update == last and kind in kinds):
             return
-        self.shown = number + 1
-        self.shown_file.write_text(json.dumps(self.shown))
-        values = {k: v for k, v in line.items() if k not in ("kind", "update")}
-        self.run.log({f"{line['kind']}/{name}": value for name, value in values.items()}, step=line["update"])
+        self._shown = (update, [*kinds, kind] if update == last else [kind])
+        # Noted before it is sent: a line may be lost to a kill, none is sent twice.
+        aside = self._shown_file.with_suffix(".new")
+        aside.write_text(json.dumps(self._shown))
+        aside.replace(self._shown_file)
+        values = {name: value for name, value in line.items() if name not in ("kind", "update")}
+        self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
+
+    def _read_shown(self) -> tuple[int, list[str]]:
+        try:
+            update, kinds = json.loads(self._shown_file.read_text())
+        except FileNotFoundError:
+            return 0, []
+        return update, kinds
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """See View."""
@@ -108,6 +119,15 @@ class WandbView:
         self.run.finish()
 
 
-def open_view(config: RunConfig, folder: Path) -> View | None:
+def check_view(config: RunConfig) -> None:
+    """Raise ConfigError for a view that could not show anything."""
+    if config.logger.mode == "online":
+        import wandb
+
+        if not wandb.api.api_key:
+            raise ConfigError("logger.mode=online needs a key: type wandb login first, or logger.mode=offline")
+
+
+def open_view(config: RunConfig, attempt: Attempt) -> View | None:
     """The view that `logger=` asks for."""
-    return WandbView(config, folder) if config.logger.name == "wandb" else None
+    return WandbView(config, attempt) if config.logger.name == "wandb" else None

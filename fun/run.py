@@ -11,6 +11,9 @@ from omegaconf import DictConfig
 from fun.config import CONFIG_DIR, from_hydra
 from fun.errors import ConfigError, FunError
 
+FAILED: list[str] = []
+"""The failed jobs of a sweep in this process. The others go on, and the sweep's exit status is 1."""
+
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def main(composed: DictConfig) -> None:
@@ -27,11 +30,18 @@ def main(composed: DictConfig) -> None:
 
         run(config)
     except FunError as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
-            raise  # the other jobs go on; Hydra names the failed one and exits with status 1
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        runtime = HydraConfig.get()
+        if runtime.mode is not RunMode.MULTIRUN:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        FAILED.append(runtime.job.override_dirname)
+        print(f"error: {runtime.job.override_dirname}: {error}", file=sys.stderr)
+        if not runtime.launcher._target_.endswith(".BasicLauncher"):
+            raise  # a job in a process of its own, where nobody else would tell its launcher
 
 
 if __name__ == "__main__":
     main()
+    if FAILED:
+        print(f"error: {len(FAILED)} jobs of the sweep failed: {'; '.join(FAILED)}", file=sys.stderr)
+        sys.exit(1)

@@ -79,7 +79,7 @@ def _parser(known: Mapping[str, Target]) -> Parser:
     run.add_argument(
         "--jobs",
         type=_positive,
-        default=os.cpu_count() or 1,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         help="runs side by side (default: one per core)",
     )
     run.add_argument("--dry-run", action="store_true", help="print the commands and run nothing")

@@ -188,6 +188,6 @@ def _lacks(record: Record, needed: Needed) -> str:
         if value(record, dataset, language, metric) is None:
             absent[dataset].add(language)
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
-    if needed.fisher_every and not record.tracking["fisher_every"]:
+    if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:
         parts.append("without tr(F) along training")
     return " and ".join(parts)

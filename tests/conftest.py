@@ -25,7 +25,7 @@ class Cli:
     cwd: Path = ROOT
 
     def environment(self) -> dict[str, str]:
-        return os.environ | {
+        return {name: value for name, value in os.environ.items() if name != "WANDB_API_KEY"} | {
             "FUN_RESULTS": str(self.results),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),

@@ -128,7 +128,7 @@ def test_missing_runs_are_named_with_their_commands(records: Path, tmp_path: Pat
 
 def test_a_run_without_tracking_serves_the_orders_but_not_the_trace(records: Path, tmp_path: Path) -> None:
     run = make.overrides("gu", 1)
-    tracking = {"fisher_every": 0, "languages": {}}
+    tracking = {"fisher_every": 0, "fisher": {}, "languages": {}}
     values = make.metrics(make.VALUES["gu", 1])
     fields = make.content(make.identity(run), values, unfreezing=openings([3, 2], 10), tracking=tracking)
     make.write_record(records / make.folder_name(run), fields)

@@ -1,7 +1,6 @@
 """The metric modules: values worked out by hand, a reference implementation, real answers."""
 
 import json
-import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from transformers.data.metrics.squad_metrics import compute_exact, compute_f1
 
 from fun import metrics
 from fun.errors import ConfigError
+from tests.conftest import real_data
 
 CASES = json.loads((Path(__file__).parent / "data" / "metric_cases.json").read_text(encoding="utf-8"))
 XQUAD = ("en", "ar", "de", "es", "hi", "th", "vi", "zh")
@@ -33,9 +33,7 @@ def scores(metric: evaluate.Metric, predictions: Sequence[str], answers: Sequenc
 
 def real_questions(language: str) -> Iterator[tuple[str, list[str]]]:
     """Context and gold answers of every question of XQuAD."""
-    if "FUN_REAL_DATA" not in os.environ:
-        pytest.skip("FUN_REAL_DATA is not set: no real data")
-    path = Path(os.environ["FUN_REAL_DATA"]) / "xquad" / f"xquad.{language}.json"
+    path = real_data() / "xquad" / f"xquad.{language}.json"
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:

@@ -83,7 +83,7 @@ def body(accuracy: float = 50.0, name: str = "gu", **changes: object) -> dict[st
             {"update": 2, "layers": [2], "scores": {"2": 0.1}},
         ],
         "trainable": [{"update": 1, "parameters": 10}, {"update": 2, "parameters": 20}],
-        "tracking": {"fisher_every": 0, "languages": {"microcopa": ["l1"]}},
+        "tracking": {"fisher_every": 0, "fisher": {}, "languages": {"microcopa": ["l1"]}},
         "timing": {
             "train_seconds": 1.5,
             "fisher_seconds": 0,

@@ -55,7 +55,7 @@ def test_a_stopped_run_that_was_taken_over_writes_nothing_more(cli: Cli, undistu
     wait_for_update(cli, 7)
     stopped.send_signal(signal.SIGSTOP)
     busy = cli(*RUN, status=1)  # it still looks alive
-    assert "running" in busy.stderr
+    assert "is being run" in busy.stderr
     monkeypatch.setenv("FUN_STALE_SECONDS", "1")
     cli(*RUN)
     folder, record = only(cli)

@@ -130,6 +130,7 @@ def test_further_languages_are_evaluated_without_training(done: Cli, cli: Cli) -
     shown = cli(*FUN_COPA)
     folder, complete = only(cli)
     assert "evaluating" in shown.stderr
+    assert "microcopa accuracy" in shown.stderr
     assert (folder / "adapter/adapter.safetensors").stat().st_mtime_ns == trained
     _, whole = only(done)
     assert complete["run_id"] == whole["run_id"]
@@ -149,6 +150,8 @@ def test_tracking_is_added_to_a_done_run_by_an_identical_training(done: Cli, cop
     assert after["tracking"]["fisher_every"] == 4
     kept = outcome(after) | {"tracking": before["tracking"]}
     assert kept == outcome(before)
+    assert after["tracking"]["fisher"] == {"name": "algorithm2", "batches": 2}
+    assert "nothing to do" in copy(*FUN_COPA, "track.fisher_every=4").stderr
     tracked = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     tracked = [line for line in tracked if line["kind"] == "fisher"]
     assert [line["update"] for line in tracked] == [1, 5, 9, 13]
@@ -160,13 +163,13 @@ def test_tracking_is_added_to_a_done_run_by_an_identical_training(done: Cli, cop
 def test_a_diverging_run_stops_before_the_step_and_is_not_retried_unasked(cli: Cli) -> None:
     arguments = ("task=copa", "schedule=std", "train.lr=1e30", "train.updates=14")
     failed = cli(*arguments, status=1)
-    assert "nothing was stepped" in failed.stderr
+    assert "this update was not made" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert cli.preview(*arguments)["state"] == "failed"
     again = cli(*arguments, status=1)
     assert "retry=true" in again.stderr
     assert not list(cli.results.glob("runs/*/*/*/record.json"))
-    assert "nothing was stepped" in cli(*arguments, "retry=true", status=1).stderr
+    assert "this update was not made" in cli(*arguments, "retry=true", status=1).stderr
 
 
 def test_a_flipped_byte_is_damage(copy: Cli) -> None:
@@ -179,24 +182,42 @@ def test_a_flipped_byte_is_damage(copy: Cli) -> None:
     assert "force=true" in copy(*FUN_COPA, status=1).stderr
 
 
+def test_changed_weights_are_found_before_further_languages_are_evaluated(cli: Cli) -> None:
+    cli(*FUN_COPA, "evaluate.languages=[en]")
+    folder, _ = only(cli)
+    weights = folder / "adapter/adapter.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-5] ^= 64
+    weights.write_bytes(changed)
+    refused = cli(*FUN_COPA, status=1)
+    assert "adapter.safetensors" in refused.stderr
+    assert "force=true" in refused.stderr
+    assert list(only(cli)[1]["metrics"]["microcopa"]) == ["en"]
+
+
 def test_a_sweep_repeats_nothing_and_its_jobs_equal_runs_alone(done: Cli, tmp_path: Path) -> None:
     sweep = Cli(tmp_path / "results", cwd=tmp_path)  # another directory
-    typed = ("-m", "task=copa", "schedule=gu,lpft,rand,rev,fun", "seed=0", *SHORT)
+    typed = ("-m", "task=copa", "schedule=gu,fun", "seed=0,1,2,3", *SHORT)
     sweep(*typed)
     records = sweep.records()
-    assert len(records) == 5
+    assert len(records) == 8
     _, alone = only(done)
     assert outcome(records[alone["run_id"]]) == outcome(alone)  # the fifth job
     before = {file: file.stat().st_mtime_ns for file in sweep.results.glob("runs/**/*")}
     shown = sweep(*typed)
-    assert shown.stderr.count("done already") == 5
+    assert shown.stderr.count("nothing to do") == 8
     assert {file: file.stat().st_mtime_ns for file in sweep.results.glob("runs/**/*")} == before
 
 
-def test_one_failing_job_of_a_sweep_is_named_and_the_others_finish(cli: Cli) -> None:
-    failed = cli("-m", "task=copa", "schedule=std", "train.lr=1e30,1e-3", "train.updates=8", status=1)
-    assert "train.lr=1e+30" in failed.stderr or "train.lr=1e30" in failed.stderr
-    assert "nothing was stepped" in failed.stderr
+def test_every_failing_job_of_a_sweep_is_named_and_the_others_finish(cli: Cli) -> None:
+    typed = ("-m", "task=copa", "schedule=std", "train.lr=1e30,1e-3,1e31", "train.updates=8", "evaluate.languages=[en]")
+    failed = cli(*typed, status=1)
+    assert "2 jobs of the sweep failed" in failed.stderr
+    errors = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
+    assert ["1e+30" in errors[0], "1e+31" in errors[1]] == [True, True]  # each when it happens …
+    assert errors[2].count("train.lr=") == 2  # … and all at the end
+    assert failed.stderr.count("this update was not made") == 2
+    assert "Traceback" not in failed.stderr
     assert len(cli.records()) == 1
 
 

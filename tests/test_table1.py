@@ -311,7 +311,9 @@ def write_demo_records(root: Path, marks: list[str]) -> None:
     for index, needed in enumerate(needed_runs(TARGETS["demo"])):
         config = compose(needed.overrides)
         metrics = {"micronli": {lang: {"accuracy": 60.0 + index} for _, lang, _ in needed.values}}
-        make.write_record(config.folder(root), make.content(identity(config), metrics, marks=marks))
+        tracking = {"fisher_every": needed.fisher_every, "fisher": {"name": "algorithm2"}, "languages": {}}
+        fields = make.content(identity(config), metrics, marks=marks, tracking=tracking)
+        make.write_record(config.folder(root), fields)
 
 
 def test_table_from_real_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

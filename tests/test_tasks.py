@@ -1,7 +1,6 @@
 """The tasks: features, labels, prompts, post-processing, subsets and what they refuse."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,15 @@ from transformers import BertTokenizer, PreTrainedTokenizerFast
 from fun import tasks
 from fun.errors import ConfigError, RunError
 from fun.models.heads import ClassificationHead, MultipleChoiceHead, QAHead
-from fun.tasks.base import check_rows, collate
+from fun.tasks.base import CHUNK, check_rows, collate
 from fun.tasks.copa import COLUMNS as COPA_COLUMNS
 from fun.tasks.copa import CopaTask, prompt
 from fun.tasks.mnli import COLUMNS as MNLI_COLUMNS
 from fun.tasks.mnli import MnliTask
 from fun.tasks.sources import WorldSource, subset
-from fun.tasks.squad import CHUNK, SquadTask, Window, check_answers, locate
 from fun.tasks.squad import COLUMNS as SQUAD_COLUMNS
+from fun.tasks.squad import SquadTask, Window, check_answers, locate
+from tests.conftest import real_data
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
@@ -261,9 +261,7 @@ def test_decoder_agrees_with_enumeration(n_best: int, longest: int, integer: boo
 
 def real_rows(language: str, count: int) -> list[dict[str, Any]]:
     """The first questions of XQuAD as rows."""
-    if "FUN_REAL_DATA" not in os.environ:
-        pytest.skip("FUN_REAL_DATA is not set: no real data")
-    path = Path(os.environ["FUN_REAL_DATA"]) / "xquad" / f"xquad.{language}.json"
+    path = real_data() / "xquad" / f"xquad.{language}.json"
     rows = []
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:

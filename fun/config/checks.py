@@ -22,7 +22,9 @@ def planned_updates(config: RunConfig) -> tuple[int, bool]:
     assert config.train.epochs is not None
     examples = config.data_size.examples or training_examples(config.task.name)
     per_epoch = -(-examples // config.train.batch_size)
-    return config.train.epochs * per_epoch, windows_decide(config.task.name)
+    # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
+    exact = config.data_size.subset == "first" or not windows_decide(config.task.name)
+    return config.train.epochs * per_epoch, not exact
 
 
 def check_last_opening(config: RunConfig, updates: int) -> None:
@@ -49,6 +51,9 @@ def _check_lengths(config: RunConfig) -> None:
             f"task.max_length is {task.max_length}, but model={config.model.name} reads at most "
             f"{config.model.positions} tokens: type task.max_length={config.model.positions} or less"
         )
+    if isinstance(task, SquadConfig) and not (task.mask_padding or task.pad_to_max_length):
+        # The span softmax over padding depends on the padded length, which would differ by micro-batch.
+        raise ConfigError("task.mask_padding=false needs one padded length: type task.pad_to_max_length=true as well")
     if isinstance(task, SquadConfig) and task.doc_stride >= task.max_length // 2:
         raise ConfigError(
             f"task.doc_stride is {task.doc_stride} and task.max_length {task.max_length}; windows must advance: "
@@ -57,6 +62,8 @@ def _check_lengths(config: RunConfig) -> None:
 
 
 def _check_data(config: RunConfig) -> None:
+    if (config.data_size.examples is None) != (config.data_size.subset is None):
+        raise ConfigError("data_size.examples and data_size.subset go together: type data_size=1k, 5k, 10k or full")
     examples, available = config.data_size.examples, training_examples(config.task.name)
     if examples is not None and examples > available:
         raise ConfigError(

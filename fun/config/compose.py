@@ -1,5 +1,6 @@
 """From Hydra's composition to a checked `RunConfig`."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -75,9 +76,14 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
 
 def _schedule(values: dict[str, Any]) -> ScheduleConfig:
     name = values["name"]
-    fields = {key: value for key, value in values.items() if key != "name"}
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         raise ConfigError(f"schedule.name is {name!r}; expected one of {', '.join(sorted(SCHEDULES))}")
+    fields = {key: value for key, value in values.items() if key != "name"}
+    known = [field.name for field in dataclasses.fields(SCHEDULES[name])]  # type: ignore[arg-type]
+    if unknown := [key for key in fields if key not in known]:
+        raise ConfigError(
+            f"schedule.{unknown[0]} is not a field of schedule={name}; it has {', '.join(known) or 'none'}"
+        )
     if missing := [key for key, value in fields.items() if value is None]:
         raise ConfigError(f"schedule.{missing[0]} has no value here: type schedule.{missing[0]}=…")
     try:

@@ -15,7 +15,9 @@ from fun.unfreezing import Schedule
 class Section(BaseModel):
     """A closed section: unknown keys, missing values and wrong types are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
 
 class ModelConfig(Section):
@@ -102,13 +104,13 @@ class TrainConfig(Section):
     weight_decay: float = Field(ge=0)
     clip: float = Field(gt=0)
     slots: int = Field(ge=1)
+    eval_slots: int = Field(ge=1)
 
 
 class EvaluateConfig(Section):
     """Which languages to evaluate; not identity."""
 
     languages: tuple[str, ...] | None = Field(strict=False)
-    slots: int = Field(ge=1)
 
 
 class TrackConfig(Section):

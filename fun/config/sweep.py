@@ -5,6 +5,7 @@ import sys
 import traceback
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
@@ -42,7 +43,7 @@ def _problem(job: list[str]) -> str | None:
 
 def expand(overrides: list[str]) -> list[list[str]]:
     """The overrides of every job of a sweep, in Hydra's order."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     return [list(job) for job in itertools.product(*map(_choices, parsed))]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from fun.errors import RunError
+from fun.errors import ConfigError, RunError
 from fun.results.claim import AttemptFiles, Claim, Failure, heartbeat_seconds
 from fun.results.errors import AlreadyDone, Damaged, InvalidRecord, NotDone, ResultsError, Superseded
 from fun.results.files import file_checksum, make_folder, pretty_json, replace, sync
@@ -75,7 +75,7 @@ class Attempt:
             _remove(self._files.other(number).staging)
         self.previous = self._record_to_replace()
         if self._aside and not (unfinished and self._continues()):
-            self._discard(REDO)
+            self._discard(self.run.path / REDO)
         self._files.heartbeat.touch()
         self._heartbeat.start()
 
@@ -112,7 +112,7 @@ class Attempt:
             match error:
                 case Superseded():
                     self._close()
-                case RunError() | InvalidRecord():
+                case RunError() | ConfigError() | InvalidRecord():
                     self.fail("method", str(error))
                 case Exception():
                     self.fail("machine", f"{type(error).__name__}: {error}")
@@ -161,6 +161,11 @@ class Attempt:
         """Publish a JSON file for people, finite numbers only."""
         return self.write_bytes(relative, pretty_json(value))
 
+    def discard_checkpoint(self) -> None:
+        """Remove the working state, to start afresh."""
+        self.check_current()
+        self._discard(self.folder / CHECKPOINT)
+
     def metrics_log(self, keep: int = 0) -> MetricsLog:
         """Open metrics.jsonl, cut back to the lines up to update `keep`, the checkpoint's (0: a new log)."""
         if self._log is not None:
@@ -190,8 +195,8 @@ class Attempt:
         self._place(self.run.path / RECORD, lambda path: path.write_bytes(content))
         # From here on the run is done, whoever comes now.
         with suppress(Superseded):
-            self._discard(CHECKPOINT)
-            self._discard(REDO)
+            self._discard(self.run.path / CHECKPOINT)
+            self._discard(self.run.path / REDO)
             self._mark_end({"outcome": "done"})
         self._close()
         return record
@@ -250,10 +255,10 @@ class Attempt:
         self.check_current()
         replace(source, target)
 
-    def _discard(self, name: str) -> None:
+    def _discard(self, folder: Path) -> None:
         """Remove a folder of the run, through staging: never a successor's."""
         try:
-            os.rename(self.run.path / name, self._files.staging / uuid.uuid4().hex)
+            os.rename(folder, self._files.staging / uuid.uuid4().hex)
         except FileNotFoundError as error:
             self._explain(error)
 

@@ -47,9 +47,10 @@ class Trainable(TypedDict):
 
 
 class Tracking(TypedDict):
-    """What is not identity: tr(F) every so many updates (0: never), and the languages of each dataset."""
+    """What is not identity: tr(F) every so many updates (0: never), its estimator, the languages of each dataset."""
 
     fisher_every: int
+    fisher: dict[str, Any]
     languages: dict[str, list[str]]
 
 
@@ -246,7 +247,7 @@ _FIELDS: dict[str, Check] = {
     "selected": _object(update=_UPDATE, metric=_NAME, value=_number),
     "unfreezing": _list_of(_object(update=_UPDATE, layers=_list_of(_COUNT), scores=_map_of(_number))),
     "trainable": _list_of(_object(update=_UPDATE, parameters=_COUNT)),
-    "tracking": _object(fisher_every=_COUNT, languages=_map_of(_list_of(_NAME))),
+    "tracking": _object(fisher_every=_COUNT, fisher=_map_of(_anything), languages=_map_of(_list_of(_NAME))),
     "timing": _object(
         train_seconds=_duration,
         fisher_seconds=_duration,

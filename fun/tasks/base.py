@@ -12,6 +12,9 @@ from fun import metrics
 from fun.errors import ConfigError, RunError
 from fun.models.heads import Head
 
+CHUNK = 1000
+"""Rows tokenised at once: a tokenizer's output for a whole training set would take gigabytes."""
+
 Row = Mapping[str, Any]
 """One example in its publisher's columns."""
 

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fun.models.heads import ClassificationHead, Head
 from fun.tasks.base import (
+    CHUNK,
     Columns,
     Feature,
     Logits,
@@ -43,16 +44,20 @@ class MnliTask:
         """One feature [T] per row; raises ConfigError (see Task)."""
         check_tokenizer(self.name, tokenizer, self.max_length)
         check_rows(self.name, rows, COLUMNS)
-        pairs = tokenizer(
-            [row["premise"] for row in rows],
-            [row["hypothesis"] for row in rows],
-            truncation="longest_first",
-            max_length=self.max_length,
-        )
-        return [
-            Feature(example=index, inputs=encoded(pairs, index, tokenizer), labels=(row["label"],))
-            for index, row in enumerate(rows)
-        ]
+        features: list[Feature] = []
+        for first in range(0, len(rows), CHUNK):
+            part = rows[first : first + CHUNK]
+            pairs = tokenizer(
+                [row["premise"] for row in part],
+                [row["hypothesis"] for row in part],
+                truncation="longest_first",
+                max_length=self.max_length,
+            )
+            features += (
+                Feature(example=first + index, inputs=encoded(pairs, index, tokenizer), labels=(row["label"],))
+                for index, row in enumerate(part)
+            )
+        return features
 
     def score(self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str) -> Scored:
         """Accuracy; `logits` holds one array [3] per row."""

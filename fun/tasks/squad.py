@@ -11,6 +11,7 @@ from fun import metrics
 from fun.errors import ConfigError
 from fun.models.heads import Head, QAHead
 from fun.tasks.base import (
+    CHUNK,
     Columns,
     Feature,
     Logits,
@@ -23,9 +24,6 @@ from fun.tasks.base import (
     padding,
     stack,
 )
-
-CHUNK = 1000
-"""Rows tokenised at once: Python's lists of all the offsets of SQuAD would take gigabytes."""
 
 COLUMNS: Columns = {"id": str, "context": str, "question": str, "answers": dict}
 

@@ -13,8 +13,8 @@ class Progress:
     """Where training stands after `update` updates.
 
     `validation` holds the metrics on English validation; `best` the selected entry of it; `openings` the
-    unfreezing history with its scores; `trainable` the trainable parameters per stage; `track_every` the
-    interval of tr(F) tracking. Times in seconds.
+    unfreezing history with its scores; `trainable` the trainable parameters per stage; `tracking` how tr(F) is
+    tracked. Times in seconds.
     """
 
     update: int = 0
@@ -22,7 +22,7 @@ class Progress:
     best: dict[str, Any] | None = None
     openings: list[dict[str, Any]] = field(default_factory=list)
     trainable: list[dict[str, int]] = field(default_factory=list)
-    track_every: int = 0
+    tracking: dict[str, Any] = field(default_factory=dict)
     train_seconds: float = 0.0
     fisher_seconds: float = 0.0
     examples: int = 0

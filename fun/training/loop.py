@@ -81,6 +81,7 @@ class Training:
         self.progress = progress
         self.best_weights: dict[str, Tensor] = {}
         self.unfreezer = Unfreezer(schedule, model.blocks, settings.seed, self._score)
+        self._latest_scores: tuple[int, dict[int, float]] = (0, {})
         self.optimizer = torch.optim.AdamW(
             model.parameters().values(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
@@ -145,7 +146,7 @@ class Training:
         torch.manual_seed(derive(self.settings.seed, "dropout", update))
         self.model.module.train()
         batch = self.batches[update]
-        loss = torch.zeros((), device=self.model.device)
+        loss = torch.zeros((), dtype=torch.float64, device=self.model.device)
         for part in batch.parts:
             with autocast(self.model.device, self.settings.precision):
                 predictive = predict(self.model.module, self.model.head, part)
@@ -157,8 +158,8 @@ class Training:
         value = loss.item()
         if not (math.isfinite(value) and math.isfinite(norm.item())):
             raise RunError(
-                f"update {update}: the loss is {value} and the gradient's norm {norm.item()}; nothing was "
-                "stepped. Type a smaller train.lr"
+                f"update {update}: the loss is {value} and the gradient's norm {norm.item()}; this update "
+                "was not made. Type a smaller train.lr"
             )
         rate = learning_rate(self.settings.lr, self.settings.lr_schedule, update, self.settings.updates)
         for group in self.optimizer.param_groups:
@@ -184,7 +185,12 @@ class Training:
             self.best_weights = self.model.state()
 
     def _score(self, update: int) -> dict[int, float]:
-        """tr(F) of every layer before `update`, on batches and labels of this position's own."""
+        """tr(F) of every layer before `update`, on batches and labels of this position's own.
+
+        In fp32 whatever the precision of training: squares of small gradients lose most to rounding.
+        """
+        if self._latest_scores[0] == update:  # an opening and a tracking point share it
+            return self._latest_scores[1]
         started = time.perf_counter()
         seed = self.settings.seed
         scores = self.estimator.score(
@@ -195,21 +201,22 @@ class Training:
             generator(seed, "fisher labels", update),
         )
         self.progress.fisher_seconds += time.perf_counter() - started
+        self._latest_scores = (update, scores)
         return scores
 
     def _track(self, update: int) -> None:
         """Log tr(F) of the open layers, and its mean over them (Figure 3)."""
-        scores = self._score(update)
-        tracked = {str(layer): scores[layer] for layer in sorted(self.unfreezer.open)}
+        line: dict[str, Any] = {"kind": "fisher", "update": update, "open": sorted(self.unfreezer.open)}
+        try:
+            scores = self._score(update)
+        except RunError as error:
+            # What is only looked at must not fail a run that trains: tracking is no part of its identity.
+            self.journal.log(line | {"scores": None, "mean_open": None, "error": str(error)})
+            return
+        tracked = {str(layer): scores[layer] for layer in line["open"]}
+        mean = sum(tracked.values()) / len(tracked) if tracked else None
         self.journal.log(
-            {
-                "kind": "fisher",
-                "update": update,
-                "estimator": type(self.estimator).__name__.lower(),
-                "scores": tracked,
-                "open": sorted(self.unfreezer.open),
-                "mean_open": sum(tracked.values()) / len(tracked) if tracked else None,
-            }
+            line | {"estimator": type(self.estimator).__name__.lower(), "scores": tracked, "mean_open": mean}
         )
 
     def _checkpoint(self) -> Checkpoint:

@@ -227,6 +227,10 @@ class FixedOrder(Stepwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.order, str | int) or not all(type(layer) is int for layer in self.order):
+            raise ValueError(
+                f"schedule.order is {self.order!r}; expected a list of layers such as [10,9,8,7,6,5,4,3,2,1,0]"
+            )
         object.__setattr__(self, "order", tuple(self.order))
 
     def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:

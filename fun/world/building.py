@@ -22,7 +22,7 @@ def build(assets: Path, seed: int) -> None:
     from fun.world import pretraining
 
     assets.mkdir(parents=True, exist_ok=True)
-    model = pretraining.train_encoder(seed, assets.parent / "pretraining.jsonl")
+    model = pretraining.train_encoder(seed)
     pretraining.save_encoder(model, assets / "encoder", seed)
     for code in LANGUAGES:
         pretraining.train_language_adapter(model, code, assets / "adapters" / code, seed)

@@ -18,7 +18,12 @@ ENTAILED, UNKNOWN, CONTRADICTED = range(3)  # the order of MNLI's labels
 FACTUAL = tuple(range(len(RELATIONS)))
 ASKABLE = tuple(index for index, relation in enumerate(RELATIONS) if not relation.copula)
 CAUSES = tuple(RELATION[name] for name in ("own", "fear", "eat", "carry"))
-RULE_RELATIONS = {"seen": CAUSES[:2], "held out": CAUSES[2:]}  # COPA trains on one, tests on the other
+# a relation to the same objects that causes nothing
+IDLE = {
+    RELATION[cause]: RELATION[idle]
+    for cause, idle in (("own", "see"), ("fear", "see"), ("eat", "like"), ("carry", "buy"))
+}
+HALF = TOPICS // 2  # COPA trains on the causes of the first topics and tests on those of the others
 
 
 def below(rng: random.Random, n: int) -> int:
@@ -166,24 +171,23 @@ class Context(NamedTuple):
     who: bool
 
 
-def context(rng: random.Random, length: int) -> Context:
-    """`length` (at least 2) facts about three persons, with a question.
+def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
+    """`length` (at least 2) facts about three persons (six from 8 facts on), with a question.
 
-    Another person always stands in the same relation and, from 3 facts on, the person asked about in another
-    one: neither the relation nor the person alone finds the answer.
+    In a share `rivalled` another person stands in the same relation: the relation alone does not find the
+    answer. From 3 facts on the person asked about stands in another one: nor does the person alone.
     """
     persons = people(rng, 3 if length < 8 else 6)
     person, second, third = persons[:3]
     answering = anything(rng, person, (), ASKABLE)
     relation, value = answering.relation, answering.value
     known = {(person, relation), (second, relation), (third, relation)}
-    clauses = [
-        answering,
-        fact(rng, second, relation, other(rng, TOPICS, value)),
-        anything(rng, person, known),
-    ][:length]
+    rivals = rivalled == 1.0 or rng.random() < rivalled
+    rival = fact(rng, second, relation, other(rng, TOPICS, value)) if rivals else anything(rng, second, known)
+    known.add((second, rival.relation))
+    clauses = [answering, rival, anything(rng, person, known)][:length]
     known.add((person, clauses[-1].relation))
-    if length > 3 and rng.random() < 0.3:
+    if rivals and length > 3 and rng.random() < 0.3:
         clauses.append(fact(rng, third, relation, other(rng, TOPICS, value)))
     while len(clauses) < length:
         candidate = anything(rng, pick(rng, persons), known)

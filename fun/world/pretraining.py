@@ -1,10 +1,9 @@
 """How the world's encoder and language adapters were made: masked language modelling on its documents.
 
-Two phases of encoder training with a growing share of verified claims, then one short run per language
-adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter) on monolingual text.
+Three phases of encoder training, the later ones with smaller puzzles beside the full ones, then one short run
+per language adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter) on monolingual text.
 """
 
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -57,6 +56,7 @@ SECOND = Mixture(
     matched=0.4,
     masking=Masking(words=0.2, salient=0.85, verdicts=0.9, evidence=0.04),
 )
+# the third continues the second: its claims were still being learned when that one ended
 PHASES = (
     Phase("one", 4500, 2e-3, FIRST),
     Phase("two", 3500, 1.5e-3, SECOND),
@@ -115,8 +115,8 @@ def _endless(phase: Phase, world: Rules, text: Reader, seed: int) -> Iterator[Ma
         lot += 1
 
 
-def train_phase(model: BertForMaskedLM, phase: Phase, seed: int, log: Path) -> None:
-    """Train the encoder for one phase; the loss goes to `log` every 100 updates."""
+def train_phase(model: BertForMaskedLM, phase: Phase, seed: int) -> None:
+    """Train the encoder for one phase and print the loss every 100 updates."""
     world, text = rules(seed), reader(seed, switched=0.4)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -135,18 +135,16 @@ def train_phase(model: BertForMaskedLM, phase: Phase, seed: int, log: Path) -> N
         optimizer.zero_grad()
         total += loss.item()
         if update % 100 == 0:
-            seconds = round(time.time() - started, 1)
-            row = {"phase": phase.name, "update": update, "loss": total / 100, "seconds": seconds}
-            with log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            seconds = time.time() - started
+            print(f"phase {phase.name} update {update} loss {total / 100:.4f} {seconds:.0f} s", flush=True)
             total = 0.0
 
 
-def train_encoder(seed: int, log: Path) -> BertForMaskedLM:
+def train_encoder(seed: int) -> BertForMaskedLM:
     """The encoder after all phases."""
     model = new_encoder(seed)
     for phase in PHASES:
-        train_phase(model, phase, seed, log)
+        train_phase(model, phase, seed)
     return model
 
 
@@ -168,8 +166,8 @@ def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed
 
     `model` is left as it was but for `adapters.init`.
     """
-    torch.manual_seed(seed)
     adapters.init(model)
+    torch.manual_seed(seed)  # after init, which draws the first time: every language starts from the same weights
     model.add_adapter(code, config=SeqBnInvConfig(reduction_factor=2, non_linearity="relu"))
     model.train_adapter(code)
     trained = [parameter for name, parameter in model.named_parameters() if f".{code}." in name]

@@ -10,8 +10,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from fun.world.facts import (
+    CAUSES,
     CONTRADICTED,
-    RULE_RELATIONS,
+    HALF,
+    IDLE,
     Context,
     Rules,
     below,
@@ -24,7 +26,7 @@ from fun.world.facts import (
     shuffled,
 )
 from fun.world.grammar import SUBJECT, VALUE, Clause, Word, question, statement
-from fun.world.lexicon import CONCEPTS, NAMES, SUFFIX, TOPICS, forms
+from fun.world.lexicon import CONCEPTS, NAMES, RELATIONS, SUFFIX, forms
 
 SIZES = {
     "squad": {"test": 300, "validation": 300, "train": 12000},
@@ -36,7 +38,8 @@ SPLITS = ("test", "validation", "train")  # in the order they are drawn
 SOURCE = "en"  # the only language with training and validation data
 
 LONG_CONTEXTS = 0.12  # share of contexts longer than the tasks' window of 64 tokens
-RELIABLE = 0.88  # share of COPA items in which the world's causal rule decides
+RIVALLED = 0.5  # QA: how often the question's relation alone does not find the answer
+RELIABLE = 0.9  # share of COPA items in which the world's causal rule decides
 MATCHED, NEGATED = 0.4, 0.1  # NLI: how often word overlap misleads; claims in the negative
 
 Row = dict[str, Any]
@@ -74,7 +77,7 @@ class Speaker:
 def _squad_item(rng: random.Random) -> Context:
     """A question on 4 to 6 facts, sometimes on 13 to 17."""
     long = rng.random() < LONG_CONTEXTS
-    return context(rng, 13 + below(rng, 5) if long else 4 + below(rng, 3))
+    return context(rng, 13 + below(rng, 5) if long else 4 + below(rng, 3), RIVALLED)
 
 
 def squad_row(speaker: Speaker, item: Context) -> Row:
@@ -123,7 +126,7 @@ def _mnli_row(speaker: Speaker, item: Inference) -> Row:
 class Choice(NamedTuple):
     """What is known, two things that may have caused it or followed from it, and which one did."""
 
-    given: Clause
+    given: tuple[Clause, ...]
     choices: tuple[Clause, Clause]
     question: str
     label: int
@@ -132,15 +135,23 @@ class Choice(NamedTuple):
 def _copa_item(rng: random.Random, number: int, split: str, world: Rules) -> Choice:
     """Labels and questions in turn.
 
-    Training and validation show own and fear as causes, the test eat and carry: the rules are the same, but
-    the task never showed them. They decide in a share `RELIABLE` of the items; in the rest
-    the other choice is right.
+    Beside the cause stands what causes nothing: another fact in the premise, or the other choice. Training
+    and validation show the objects of four topics, the test those of the other four: the rules are the
+    world's, but the task never showed them. They decide in a share `RELIABLE` of the items; in the rest the
+    other choice is right.
     """
-    relations = RULE_RELATIONS["held out" if split == "test" else "seen"]
     label, asked = number % 2, ("cause", "effect")[number // 2 % 2]
-    happened = causal(rng, world, relations, below(rng, len(NAMES)), below(rng, TOPICS))
-    given, expected = happened if asked == "effect" else (happened.effect, happened.cause)
-    unexpected = expected._replace(value=other(rng, TOPICS, expected.value))
+    first_topic = HALF if split == "test" else 0
+    value = below(rng, HALF)
+    elsewhere = first_topic + other(rng, HALF, value)
+    cause, effect = causal(rng, world, CAUSES, below(rng, len(NAMES)), first_topic + value)
+    idle = cause._replace(relation=IDLE[cause.relation], synonym=rng.random() < 0.5)
+    if asked == "effect":
+        given = tuple(shuffled(rng, [cause, idle._replace(value=elsewhere)]))
+        expected, unexpected = effect, effect._replace(value=world.mood(cause.relation, elsewhere))
+    else:
+        given = (effect,)
+        expected, unexpected = cause, idle if rng.random() < 0.5 else cause._replace(value=elsewhere)
     expected_first = (label == 0) == (rng.random() < RELIABLE)
     return Choice(given, (expected, unexpected) if expected_first else (unexpected, expected), asked, label)
 
@@ -149,7 +160,7 @@ def _copa_row(speaker: Speaker, item: Choice) -> Row:
     """COPA's columns."""
     first, second = (speaker.say(choice) for choice in item.choices)
     return {
-        "premise": speaker.say(item.given),
+        "premise": speaker.say(*item.given),
         "choice1": first,
         "choice2": second,
         "question": item.question,
@@ -158,12 +169,17 @@ def _copa_row(speaker: Speaker, item: Choice) -> Row:
 
 
 def content(item: Context | Inference | Choice) -> Hashable:
-    """What makes an item the same item: all but its label and the order of its choices."""
+    """What makes an item the same item: all that is said but its label and the order of its choices."""
     if isinstance(item, Context):
-        return tuple(item.clauses), item.asked, item.who
+        return tuple(map(_said, item.clauses)), _said(item.asked), item.who
     if isinstance(item, Inference):
-        return item.facts, item.claim
-    return item.given, frozenset(item.choices), item.question
+        return tuple(map(_said, item.facts)), _said(item.claim)
+    return tuple(map(_said, item.given)), frozenset(map(_said, item.choices)), item.question
+
+
+def _said(clause: Clause) -> Clause:
+    """The clause, where a verb without a synonym has no other way to say it."""
+    return clause if RELATIONS[clause.relation].synonym else clause._replace(synonym=False)
 
 
 def items(task: str, split: str, seed: int) -> list[Any]:

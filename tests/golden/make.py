@@ -84,6 +84,7 @@ def content(named: Mapping[str, Any], measured: Mapping[str, Any], **changes: An
         "unfreezing": [{"update": 1, "layers": list(range(12)), "scores": {}}],
         "trainable": [{"update": 1, "parameters": 1000}],
         "tracking": {
+            "fisher": {"name": "algorithm2", "batches": 10},
             "fisher_every": 10,
             "languages": {name: list(values) for name, values in measured.items()},
         },
