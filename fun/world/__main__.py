@@ -38,7 +38,7 @@ def main() -> int:
     """Run one command; a user's error ends in one line and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m fun.world", description="The miniature world.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    build = commands.add_parser("build", help="make everything from one seed (20 minutes)")
+    build = commands.add_parser("build", help="make everything from one seed (20 to 30 minutes)")
     build.add_argument("--out", type=Path, default=ASSETS)
     build.add_argument("--seed", type=int, default=0)
     build.set_defaults(run=_build)
