@@ -182,7 +182,7 @@ def _ranks(target: Target, measured: Mapping[Place, Statistic]) -> dict[Place, R
 def _notes(runs: Iterable[Record | None]) -> tuple[str, ...]:
     present = [run for run in runs if run is not None]
     notes = []
-    versions = sorted({_code_version(run) for run in present})
+    versions = sorted({version for run in present for version in _code_versions(run)})
     if len(versions) > 1:
         notes.append(f"mixes code versions {', '.join(versions)}")
     semantics = sorted({run.semantics for run in present})
@@ -194,6 +194,10 @@ def _notes(runs: Iterable[Record | None]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _code_version(run: Record) -> str:
-    sha, dirty = run.environment["git_sha"], run.environment["git_dirty"]
-    return f"{sha[:10] if sha else 'unknown'}{' with changes' if dirty else ''}"
+def _code_versions(run: Record) -> set[str]:
+    """The code that trained the run, and that which evaluated it on further languages later."""
+    environments = [run.environment, run.environment.get("further_evaluation", run.environment)]
+    return {
+        f"{found['git_sha'][:10] if found['git_sha'] else 'unknown'}{' with changes' if found['git_dirty'] else ''}"
+        for found in environments
+    }

@@ -111,8 +111,8 @@ def draw_trace(panel: Panel, window: int) -> Figure:
     for style, (row, runs) in zip(cycle(STYLES), panel.runs.items(), strict=False):
         logs = [[line for line in run.run.metrics_log() if line["kind"] == "fisher"] for run in runs.values()]
         estimators |= {line["estimator"] for log in logs for line in log}
-        # Before its first layer opens (lpft) a run has no open layer and no mean.
-        traces = [{line["update"]: line["mean_open"] for line in log if line["open"]} for log in logs]
+        # No mean before the first layer opens (lpft), nor where tr(F) was not finite.
+        traces = [{line["update"]: line["mean_open"] for line in log if line["mean_open"] is not None} for log in logs]
         look: dict[str, Any] = {"color": style.color, "linestyle": style.line}
         for trace in traces:
             axes.plot(list(trace), list(trace.values()), **look, linewidth=0.7, alpha=0.5)

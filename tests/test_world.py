@@ -1,5 +1,6 @@
 """The miniature world: the data are what the manifest says, sound, and free of repeats; the assets load."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,13 @@ def test_unknown_names_are_refused_with_the_valid_ones(name: tuple[str, str, str
     for look_up in (load_split, world.data_key):
         with pytest.raises(ConfigError, match=remedy):
             look_up(*name)
+
+
+def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(world.ASSETS, tmp_path / "assets")
+    weights = tmp_path / "assets/adapters/l1/adapter.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(world, "ASSETS", tmp_path / "assets")
+    assert world.language_adapter_folder("l2").is_dir()
+    with pytest.raises(ConfigError, match=r"adapter\.safetensors is not what the manifest says"):
+        world.language_adapter_folder("l1")

@@ -206,7 +206,12 @@ class Training:
 
     def _track(self, update: int) -> None:
         """Log tr(F) of the open layers, and its mean over them (Figure 3)."""
-        line: dict[str, Any] = {"kind": "fisher", "update": update, "open": sorted(self.unfreezer.open)}
+        line: dict[str, Any] = {
+            "kind": "fisher",
+            "update": update,
+            "estimator": type(self.estimator).__name__.lower(),
+            "open": sorted(self.unfreezer.open),
+        }
         try:
             scores = self._score(update)
         except RunError as error:
@@ -215,9 +220,7 @@ class Training:
             return
         tracked = {str(layer): scores[layer] for layer in line["open"]}
         mean = sum(tracked.values()) / len(tracked) if tracked else None
-        self.journal.log(
-            line | {"estimator": type(self.estimator).__name__.lower(), "scores": tracked, "mean_open": mean}
-        )
+        self.journal.log(line | {"scores": tracked, "mean_open": mean})
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(self.progress, self.model.state(), self.best_weights, self.optimizer.state_dict())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fun.errors import ConfigError
 from fun.world.lexicon import LANGUAGES
-from fun.world.manifest import ASSETS, canonical, key, manifest, sha256
+from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
 from fun.world.splits import SPLITS, TASKS, Row, available, generate
 
 __all__ = [
@@ -63,8 +63,19 @@ def data_key(task: str, language: str, split: str) -> str:
 
 
 def encoder_folder() -> Path:
-    """The pretrained encoder with its tokenizer, as a transformers folder."""
-    return ASSETS / "encoder"
+    """The pretrained encoder with its tokenizer, as a transformers folder. Raises ConfigError if it was changed."""
+    return _unchanged(ASSETS / "encoder", manifest()["encoder"])
+
+
+def _unchanged(folder: Path, expected: dict[str, str]) -> Path:
+    """The folder, if its files are those that the content keys of finished runs name."""
+    found = folder_hashes(folder)
+    if wrong := sorted(name for name in expected if found.get(name) != expected[name]):
+        raise ConfigError(
+            f"{folder / wrong[0]} is not what the manifest says: install the package again, or type "
+            "python -m fun.world build"
+        )
+    return folder
 
 
 def encoder_key() -> str:
@@ -73,8 +84,8 @@ def encoder_key() -> str:
 
 
 def language_adapter_folder(language: str) -> Path:
-    """A language's adapter, as an adapters folder (safetensors, no head)."""
-    return ASSETS / "adapters" / _checked_language(language)
+    """A language's adapter, as an adapters folder (safetensors, no head). Raises ConfigError if it was changed."""
+    return _unchanged(ASSETS / "adapters" / _checked_language(language), manifest()["adapters"][language])
 
 
 def language_adapter_key(language: str) -> str:
