@@ -32,10 +32,10 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 	$(BIN)/python -m reproduce figure trace demo
 
 test: $(READY) ## Run the tests (under ten minutes on two cores)
-	$(BIN)/python -m pytest -n 2 -m 'not long'
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not long'
 
 test-long: $(READY) ## Run the counts and the chaos as well (about an hour)
-	$(BIN)/python -m pytest -n 2 -s
+	$(BIN)/python -m pytest -n 2 --dist worksteal -s
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

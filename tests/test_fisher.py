@@ -324,7 +324,7 @@ def numbers(*x: float) -> Batch:
 def test_algorithm2_by_hand():
     # At w = 0 both classes have probability 1/2, and d/dw of -log p is ±x/2: its square knows no label.
     model = Logistic(0.0, "logits")
-    head, blocks = ClassificationHead(2, 1, False), {0: {"w": model.w}}
+    head, blocks = ClassificationHead(num_labels=2, layers=1, use_pooler=False), {0: {"w": model.w}}
     # x = 2 alone: 1² / 1. Beside one x = 0 the mean is ±1/2: (1/2)² / 2. Beside four: (1/5)² / 5.
     assert Algorithm2().score(model, head, blocks, [numbers(2.0)], rng()) == {0: pytest.approx(1)}
     assert Algorithm2().score(model, head, blocks, [numbers(2.0, 0.0)], rng()) == {0: pytest.approx(1 / 8)}
@@ -336,7 +336,13 @@ def test_official_by_hand():
     # w = log 3, x = 1: p = (3/4, 1/4), the mode is class 0, d/dw of -log p is -1/4 in every row.
     w = math.log(3)
     choice = Logistic(w, "logits")
-    scores = Official().score(choice, ClassificationHead(2, 1, False), {0: {"w": choice.w}}, [numbers(1, 1)], rng())
+    scores = Official().score(
+        choice,
+        ClassificationHead(num_labels=2, layers=1, use_pooler=False),
+        {0: {"w": choice.w}},
+        [numbers(1, 1)],
+        rng(),
+    )
     assert scores == {0: pytest.approx((1 / 4) ** 2 / 2)}
     # Start and end rows are averaged, so a window counts no more than a class; Algorithm 2 would add them.
     span = Logistic(w, "start_logits", "end_logits")

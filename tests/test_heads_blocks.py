@@ -228,7 +228,9 @@ def test_a_saved_head_comes_back_with_plain_adapters(head, kind, tmp_path):
         assert torch.equal(loaded[name], value)
 
 
-@pytest.mark.parametrize("head", [ClassificationHead(3, 1, use_pooler=True), MultipleChoiceHead(1, use_pooler=True)])
+@pytest.mark.parametrize(
+    "head", [ClassificationHead(num_labels=3, layers=1, use_pooler=True), MultipleChoiceHead(1, use_pooler=True)]
+)
 def test_a_pooler_that_is_not_there_is_refused(head):
     with pytest.raises(RunError, match="use_pooler=False"):
         head.add_to(encoder("deberta"), "task")

@@ -129,12 +129,30 @@ class QAHead:
 
 
 @dataclass(frozen=True)
-class ClassificationHead:
+class _ClassesHead:
+    """What heads over a few classes share: one factor, read from the model's `logits` [B, C]."""
+
+    layers: int
+    use_pooler: bool
+
+    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+        """One factor, [B, C]."""
+        return (outputs.logits,)
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        """One softmax over the classes or choices."""
+        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The class or the right choice, [B, 1]."""
+        return batch["labels"]
+
+
+@dataclass(frozen=True)
+class ClassificationHead(_ClassesHead):
     """`layers` linear layers, tanh between, on the pooler's output or the first token's last state."""
 
     num_labels: int
-    layers: int
-    use_pooler: bool
     name: str = field(default="classification", init=False)
 
     def add_to(self, model: Any, name: str) -> None:
@@ -147,28 +165,15 @@ class ClassificationHead:
             use_pooler=self.use_pooler,
         )
 
-    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
-        """One factor, [B, num_labels]."""
-        return (outputs.logits,)
-
-    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
-        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
-
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Classes, [B, 1]."""
-        return batch["labels"]
-
 
 @dataclass(frozen=True)
-class MultipleChoiceHead:
+class MultipleChoiceHead(_ClassesHead):
     """Scores each of two choices by `layers` linear layers, tanh between them; one softmax over the choices.
 
     The batch's tokens are [B, 2, T]; the model flattens them to [2B, T], the two choices of an example side
     by side.
     """
 
-    layers: int
-    use_pooler: bool
     name: str = field(default="multiple_choice", init=False)
 
     def add_to(self, model: Any, name: str) -> None:
@@ -176,17 +181,6 @@ class MultipleChoiceHead:
         model.add_multiple_choice_head(
             name, num_choices=2, layers=self.layers, activation_function="tanh", use_pooler=self.use_pooler
         )
-
-    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
-        """One factor, [B, 2]."""
-        return (outputs.logits,)
-
-    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
-        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
-
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The right choice, [B, 1]."""
-        return batch["labels"]
 
 
 def _check_pooler(model: Any, use_pooler: bool) -> None:
