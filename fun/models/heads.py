@@ -83,6 +83,10 @@ class Head(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def over_tokens(self) -> bool:
+        """Whether the factors are over a window's tokens, rather than over classes or choices."""
+
     def add_to(self, model: Any, name: str) -> None:
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
@@ -107,6 +111,7 @@ class QAHead:
 
     mask_padding: bool
     name: str = field(default="question_answering", init=False)
+    over_tokens: bool = field(default=True, init=False)
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_qa_head(name)
@@ -134,6 +139,7 @@ class _ClassesHead:
 
     layers: int
     use_pooler: bool
+    over_tokens: bool = field(default=False, init=False)
 
     def logits(self, outputs: Any) -> tuple[Tensor, ...]:
         """One factor, [B, C]."""

@@ -26,32 +26,26 @@ def outputs(
     """
     was_training = model.module.training
     model.module.eval()
-    position = {id(feature): index for index, feature in enumerate(features)}
     found: list[tuple[np.ndarray, ...]] = [()] * len(features)
     with autocast(model.device, precision):
-        for part in sorted_parts_of_many(features, slots):
-            batch = {k: v.to(model.device) for k, v in collate(part, model.pad_id).items()}
-            logits = model.head.logits(forward(model.module, batch))
-            factors = [factor.float().cpu().numpy() for factor in logits]
-            for row, feature in enumerate(part):
-                found[position[id(feature)]] = tuple(_unpadded(factor[row], feature) for factor in factors)
+        for part in _parts(features, slots):
+            batch = collate([features[index] for index in part], model.pad_id)
+            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            factors = model.head.logits(forward(model.module, batch))
+            arrays = [factor.float().cpu().numpy() for factor in factors]
+            for row, index in enumerate(part):
+                length = features[index].length if model.head.over_tokens else None
+                found[index] = tuple(array[row, :length] for array in arrays)
     model.module.train(was_training)
     return found
 
 
-def sorted_parts_of_many(features: Sequence[Feature], slots: int) -> list[list[Feature]]:
-    """Length-sorted parts of a whole split, greedily: the dynamic program is quadratic and a split is long."""
-    parts: list[list[Feature]] = []
-    for feature in sorted(features, key=lambda feature: feature.length):
-        rows = feature.slots // feature.length
-        if parts and (len(parts[-1]) + 1) * rows * feature.length <= slots:
-            parts[-1].append(feature)
+def _parts(features: Sequence[Feature], slots: int) -> list[list[int]]:
+    """Length-sorted parts of a whole split, as indices; greedily, for the dynamic program would be quadratic."""
+    parts: list[list[int]] = []
+    for index in sorted(range(len(features)), key=lambda index: features[index].length):
+        if parts and (len(parts[-1]) + 1) * features[index].slots <= slots:
+            parts[-1].append(index)
         else:
-            parts.append([feature])
+            parts.append([index])
     return parts
-
-
-def _unpadded(factor: np.ndarray, feature: Feature) -> np.ndarray:
-    """A factor over tokens without its padding; a factor over classes as it is."""
-    over_tokens = feature.inputs["input_ids"].ndim == 1 and len(feature.labels) > 1
-    return factor[: feature.length] if over_tokens else factor
