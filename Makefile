@@ -34,8 +34,8 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 test: $(READY) ## Run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not long'
 
-test-long: $(READY) ## Run the counts and the chaos as well (about an hour)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -s
+test-long: $(READY) ## Run the counts and the chaos that make test leaves out (about half an hour)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long -rP
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
