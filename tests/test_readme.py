@@ -65,6 +65,7 @@ def test_files_and_choices_that_the_readme_names_exist() -> None:
         (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", TEXT, flags=re.MULTILINE)
         named = set(re.findall(r"`(\w+)`", row))
         assert {file.stem for file in (ROOT / "conf" / group).iterdir()} <= named, group
-    targets = re.findall(r"\bmake ([a-z0-9-]+)", TEXT)
+    targets = re.findall(r"(?:`|^    )make ([a-z0-9-]+)", TEXT, flags=re.MULTILINE)
+    assert {"demo", "test", "table1", "world"} <= set(targets)
     makefile = (ROOT / "Makefile").read_text()
     assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
