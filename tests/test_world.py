@@ -1,5 +1,6 @@
 """The miniature world: the data are what the manifest says, sound, and free of repeats; the assets load."""
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -156,3 +157,18 @@ def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert world.language_adapter_folder("l2").is_dir()
     with pytest.raises(ConfigError, match=r"adapter\.safetensors is not what the manifest says"):
         world.language_adapter_folder("l1")
+
+
+@pytest.mark.long
+def test_a_rebuild_is_whole_and_the_same_twice(tmp_path: Path) -> None:
+    from fun.world.pretraining import FIRST, Phase
+
+    for name in ("one", "two"):  # 330 updates instead of 11,000; all else is the real build
+        building.build(tmp_path / name, seed=0, phases=[Phase("one", 330, 2e-3, FIRST)])
+    built = {name: json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")}
+    assert built["one"] == built["two"]
+    assert built["one"]["splits"] == world.manifest()["splits"]  # the data do not depend on the training
+    assert built["one"]["encoder"].keys() == world.manifest()["encoder"].keys()
+    model = AutoAdapterModel.from_pretrained(tmp_path / "one/encoder", dtype=torch.float32)
+    for language in LANGUAGES:
+        model.load_adapter(str(tmp_path / f"one/adapters/{language}"), with_head=False, use_safetensors=True)

@@ -1,10 +1,15 @@
 """Building the world: data hashes, encoder and language adapters, from one seed."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fun.world.lexicon import LANGUAGES
 from fun.world.manifest import ASSETS, canonical, folder_hashes, manifest, sha256, write_manifest
 from fun.world.splits import TASKS, available, generate
+
+if TYPE_CHECKING:
+    from fun.world.pretraining import Phase
 
 
 def split_hashes(seed: int) -> dict[str, str]:
@@ -17,12 +22,12 @@ def split_hashes(seed: int) -> dict[str, str]:
     }
 
 
-def build(assets: Path, seed: int) -> None:
-    """Make everything from the seed and write it to a folder."""
+def build(assets: Path, seed: int, phases: "Sequence[Phase] | None" = None) -> None:
+    """Make everything from the seed and write it to a folder. `phases`: another training than the shipped one."""
     from fun.world import pretraining
 
     assets.mkdir(parents=True, exist_ok=True)
-    model = pretraining.train_encoder(seed)
+    model = pretraining.train_encoder(seed, phases or pretraining.PHASES)
     pretraining.save_encoder(model, assets / "encoder", seed)
     for code in LANGUAGES:
         pretraining.train_language_adapter(model, code, assets / "adapters" / code, seed)

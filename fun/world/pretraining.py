@@ -6,7 +6,7 @@ per language adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,10 +140,10 @@ def train_phase(model: BertForMaskedLM, phase: Phase, seed: int) -> None:
             total = 0.0
 
 
-def train_encoder(seed: int) -> BertForMaskedLM:
+def train_encoder(seed: int, phases: Sequence[Phase] = PHASES) -> BertForMaskedLM:
     """The encoder after all phases."""
     model = new_encoder(seed)
-    for phase in PHASES:
+    for phase in phases:
         train_phase(model, phase, seed)
     return model
 
