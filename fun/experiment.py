@@ -41,14 +41,14 @@ def run(config: RunConfig) -> None:
     check_view(config)
     folder = RunFolder(config.folder(results_root()), config.run_id)
     if folder.status().state is State.DONE and not config.force:
-        record = _complete(config, folder)
+        _complete(config, folder)
     else:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
-            record = Experiment(config).train(attempt, requested(config), _tracking(config))
-    log.info("done: %s\n%s", folder.path, _summary(record))
+            Experiment(config).train(attempt, requested(config), _tracking(config))
+    log.info("%s\n%s", folder.path, _summary(folder.record()))
 
 
-def _complete(config: RunConfig, folder: RunFolder) -> Record:
+def _complete(config: RunConfig, folder: RunFolder) -> None:
     """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
     record = folder.record()
     tracking, wanted = _tracking(config), requested(config)
@@ -57,14 +57,15 @@ def _complete(config: RunConfig, folder: RunFolder) -> Record:
         log.info("%s is done without this tr(F): training it again for that", config.label)
         with folder.begin(force=True) as attempt:
             # A language that was evaluated once is not lost by training again.
-            return Experiment(config).train(attempt, _union(record.metrics, wanted), tracking, must_equal=record)
-    if lacking := _lacking(wanted, record.metrics):
+            Experiment(config).train(attempt, _union(record.metrics, wanted), tracking, must_equal=record)
+    elif lacking := _lacking(wanted, record.metrics):
         folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
-        log.info("%s is done without %s: evaluating that", config.label, lacking)
+        absent = "; ".join(f"{dataset} in {', '.join(names)}" for dataset, names in lacking.items())
+        log.info("%s is done without %s: evaluating that", config.label, absent)
         with folder.begin(extend=True) as attempt:
-            return Experiment(config).evaluate_further(attempt, record, lacking)
-    log.info("done already: nothing to do")
-    return record
+            Experiment(config).evaluate_further(attempt, record, lacking)
+    else:
+        log.info("%s is done already: nothing to do", config.label)
 
 
 class Experiment:
@@ -116,6 +117,7 @@ class Experiment:
                 journal,
                 progress,
             )
+            log.info("%s: %d updates in %s", config.label, updates, attempt.run.path)
             if checkpoint:
                 log.info("resuming after update %d of %d", progress.update, updates)
                 training.restore(checkpoint)

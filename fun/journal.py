@@ -1,7 +1,9 @@
 """The step log of a run, and the views of it. metrics.jsonl is the truth; wandb shows it."""
 
 import json
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -9,6 +11,8 @@ from fun.config import RunConfig
 from fun.errors import ConfigError
 from fun.results import Attempt
 from fun.training.checkpoint import Checkpoint
+
+log = logging.getLogger("fun")
 
 CHECKPOINT_FILE = "checkpoint/last.pt"
 
@@ -71,6 +75,7 @@ class WandbView:
         import wandb
 
         logger = config.logger
+        self._offline = logger.mode == "offline"
         self._shown_file = attempt.folder / "wandb-shown.json"
         self._shown = self._read_shown()
         attempt.run.path.mkdir(parents=True, exist_ok=True)
@@ -117,6 +122,8 @@ class WandbView:
     def close(self) -> None:
         """See View."""
         self.run.finish()
+        if self._offline:
+            log.info("wandb, offline: send it with wandb sync %s", Path(self.run.dir).parent)
 
 
 def check_view(config: RunConfig) -> None:

@@ -29,6 +29,9 @@ def main(composed: DictConfig) -> None:
         from fun.experiment import run
 
         run(config)
+    except KeyboardInterrupt:
+        print("\ninterrupted: type the same command again to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
     except FunError as error:
         runtime = HydraConfig.get()
         if runtime.mode is not RunMode.MULTIRUN:

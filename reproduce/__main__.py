@@ -115,6 +115,8 @@ def _print_missing(target: Target, absent: list[str], startable: list[tuple[str,
     if startable:
         print(f"\nAll that can be started, on this machine: python -m reproduce run {target.name}")
         print("The same as sweeps:", *sweeps(startable), sep="\n")
+    else:
+        print("\nNone of them can be started by this version now; the comments above say why.")
     print()
 
 

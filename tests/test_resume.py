@@ -118,3 +118,14 @@ def test_every_schedule_resumes_exactly(tmp_path: Path, schedule: str, adapter: 
     process.communicate()
     killed(*run)
     assert outcome(only(killed)[1]) == outcome(only(whole)[1])
+
+
+def test_an_interrupted_run_says_how_to_go_on(cli: Cli) -> None:
+    process = cli.start(*RUN)
+    wait_for_update(cli, 7)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "type the same command again" in error
+    assert "Traceback" not in error
+    assert cli.preview(*RUN)["state"] == "stale"

@@ -1,6 +1,7 @@
 """From Hydra's composition to a checked `RunConfig`."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -43,7 +44,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
         with setup:
             composed = hydra_compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{' '.join(overrides)}: {error}") from error
+        raise ConfigError(_hydra_says(str(error))) from error
     return from_hydra(composed)
 
 
@@ -72,6 +73,14 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key} has no value: type {error.full_key}=…") from error
     return cast(dict[str, Any], values)
+
+
+def _hydra_says(message: str) -> str:
+    """Hydra's message without its advice to append a key, which a closed configuration refuses."""
+    message = message.split("\nTo append to your config")[0]
+    if found := re.search(r"Could not override '(schedule\.\w+)'", message):
+        return f"{message} This schedule has no {found[1]}: run it in a sweep of its own"
+    return message
 
 
 def _schedule(values: dict[str, Any]) -> ScheduleConfig:
@@ -103,6 +112,8 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> str:
         field = ".".join(parts)
         if problem["input"] is None:
             lines.append(f"{field} has no value for this choice of task, model, adapter and schedule: type {field}=…")
+        elif problem["type"] == "tuple_type":
+            lines.append(f"{field} is {problem['input']!r}; expected a list: type {field}=[{problem['input']}]")
         elif problem["type"] == "extra_forbidden":
             lines.append(f"{field} is not a field of this configuration; leave it out")
         else:

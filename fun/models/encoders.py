@@ -17,6 +17,8 @@ def load_encoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
         raise NotBuilt(f"{source}: this version loads only the miniature world's encoder: type model=micro")
     folder = str(world.encoder_folder())
     model = AutoAdapterModel.from_pretrained(folder, dtype=torch.float32)
+    # Every saved adapter names its encoder: by what it is, not by where it lies on this machine.
+    model.config.name_or_path = source
     return model, AutoTokenizer.from_pretrained(folder)
 
 

@@ -5,6 +5,7 @@ position and a stop before a non-finite step would each need private Trainer met
 serves any Trainer through `fun.unfreezing.callback`.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from fun.errors import RunError
 from fun.fisher import Estimator
@@ -25,6 +27,8 @@ from fun.training.inference import autocast
 from fun.training.randomness import derive, generator
 from fun.unfreezing import Opening, Schedule
 from fun.unfreezing.unfreezer import Unfreezer
+
+log = logging.getLogger("fun")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Training:
             disable=None,
             dynamic_ncols=True,
         )
-        with bar:
+        with logging_redirect_tqdm(), bar:
             for update in range(self.progress.update + 1, settings.updates + 1):
                 self._before(update)
                 self._update(update, bar)
@@ -179,6 +183,7 @@ class Training:
         self.progress.validation.append({"update": update, "metrics": metrics})
         self.journal.log({"kind": "validation", "update": update, **metrics})
         name, value = next(iter(metrics.items()))
+        log.info("update %d: validation %s %.1f, open %s", update, name, value, layers_text(self.unfreezer.open))
         best = self.progress.best
         if best is None or is_better(value, best["value"], self.settings.ties):
             self.progress.best = {"update": update, "metric": name, "value": value}

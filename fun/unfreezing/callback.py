@@ -37,6 +37,13 @@ class UnfreezingCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        unfreezer = self.unfreezer
+        planned = unfreezer.schedule.planned(len(unfreezer.blocks), state.max_steps)
+        if (last := max((opening.update for opening in planned), default=0)) > state.max_steps:
+            raise ValueError(
+                f"the last layer opens at update {last}, but training has {state.max_steps}: "
+                "take a smaller k or more updates"
+            )
         if state.global_step == 0:
             return
         file = _checkpoint(args, state) / HISTORY_FILE
