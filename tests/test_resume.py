@@ -26,7 +26,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[di
 
 
 def steps(folder: Path) -> list[dict]:  # type: ignore[type-arg]
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """The whole lines of a step log."""
+    log = folder / "metrics.jsonl"
+    whole = log.read_text().rpartition("\n")[0] if log.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def assert_equal(cli: Cli, undisturbed: tuple) -> None:  # type: ignore[type-arg]
@@ -70,37 +73,44 @@ def test_a_stopped_run_that_was_taken_over_writes_nothing_more(cli: Cli, undistu
 
 
 @pytest.mark.long
-def test_twenty_runs_killed_at_random_moments(tmp_path: Path, undisturbed: tuple) -> None:  # type: ignore[type-arg]
-    moments = random.Random(20)
-    for number in range(20):
-        cli = Cli(tmp_path / f"run{number}")
-        kills = 0
-        while True:
-            process = cli.start(*RUN)
-            # Spread over the whole life: start-up, training, scoring, checkpoints, evaluation, the record.
-            wait = moments.uniform(0.35, 1.05) * undisturbed[2] if kills < 3 else 600
-            try:
-                process.communicate(timeout=wait)
-            except Exception:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                kills += 1
-                where = [
-                    line["update"]
-                    for folder in cli.results.glob("runs/*/*/*")
-                    if (folder / "metrics.jsonl").exists()
-                    for line in steps(folder)[-1:]
-                ]
-                records = list(cli.results.glob("runs/*/*/*/record.json"))
-                print(
-                    f"run {number}: kill {kills} after {wait:.1f} s, step log at {where or 'nothing'}, record: {bool(records)}"
-                )
-                for record in records:
-                    json.loads(record.read_text())  # whole, if it is there
-                continue
-            assert process.returncode == 0
+@pytest.mark.parametrize("number", range(20))
+def test_twenty_runs_killed_at_random_moments(tmp_path: Path, undisturbed: tuple, number: int) -> None:  # type: ignore[type-arg]
+    moments = random.Random(number)
+    kills = 0
+    for life in range(20):
+        cli = Cli(tmp_path / f"life{life - kills}")  # resumed after a kill, anew after a life that ended too early
+        process = cli.start(*RUN)
+        # Start-up, some update (with its scoring, tracking or checkpoint), evaluation and the record behind the last.
+        update = moments.choice([0, *range(1, 25), 24, 24, 24, 24, 24, 24])
+        delay = moments.uniform(0, 3.0 if update in (0, 24) else 0.3)
+        killed = kill_at(process, cli, update, delay)
+        records = list(cli.results.glob("runs/*/*/*/record.json"))
+        for record in records:
+            json.loads(record.read_text())  # whole, if it is there
+        if killed:
+            kills += 1
+            reached = [line["update"] for log in cli.results.glob("runs/*/*/*") for line in steps(log)[-1:]]
+            print(
+                f"run {number}: kill {kills} {delay:.2f} s after update {update}, log at {reached}, record {bool(records)}"
+            )
+        if kills == 1 + number % 2:
             break
-        assert_equal(cli, undisturbed)
+    assert kills == 1 + number % 2
+    cli(*RUN)
+    assert_equal(cli, undisturbed)
+
+
+def kill_at(process, cli: Cli, update: int, delay: float) -> bool:  # type: ignore[no-untyped-def]
+    """Send SIGKILL `delay` seconds after the step log has reached `update`; False if the process ended before."""
+    while process.poll() is None and update > max(
+        (line["update"] for f in cli.results.glob("runs/*/*/*") for line in steps(f)), default=0
+    ):
+        time.sleep(0.01)
+    time.sleep(delay)
+    alive = process.poll() is None
+    process.kill()
+    process.communicate()
+    return alive
 
 
 @pytest.mark.long
