@@ -52,6 +52,29 @@ def test_a_killed_run_resumes_exactly(cli: Cli, undisturbed: tuple, update: int)
     assert_equal(cli, undisturbed)
 
 
+def test_starting_afresh_for_tracking_leaves_no_old_checkpoint_behind(cli: Cli) -> None:
+    plain = [item for item in RUN if not item.startswith("track")]
+    for run, update in ((plain, 7), ([*plain, "track.fisher_every=8", "checkpoint.every=99"], 2)):
+        process = cli.start(*run)
+        if run is not plain:
+            wait_for_line(cli, '"kind": "fisher"')
+        wait_for_update(cli, update)
+        process.kill()
+        process.communicate()
+    assert "resuming" not in cli(*plain).stderr
+    folder, _ = only(cli)
+    assert [line["update"] for line in steps(folder) if line["kind"] == "train"] == list(range(1, 25))
+
+
+def wait_for_line(cli: Cli, text: str) -> None:
+    """Until some run's step log holds `text`."""
+    for _ in range(3000):
+        if any(text in log.read_text() for log in cli.results.glob("runs/*/*/*/metrics.jsonl")):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no step log holds {text}")
+
+
 def test_a_stopped_run_that_was_taken_over_writes_nothing_more(cli: Cli, undisturbed: tuple, monkeypatch) -> None:  # type: ignore[no-untyped-def,type-arg]
     monkeypatch.setenv("FUN_HEARTBEAT_SECONDS", "0.2")
     stopped = cli.start(*RUN)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fun.results import Record
 from tests.conftest import ROOT, SHORT, Cli, outcome
 from tests.test_unfreezing import parsed
 
@@ -158,6 +159,17 @@ def test_tracking_is_added_to_a_done_run_by_an_identical_training(done: Cli, cop
     assert [len(line["open"]) for line in tracked] == [1, 5, 9, 12]
     for line in tracked:
         assert line["mean_open"] == pytest.approx(sum(line["scores"].values()) / len(line["open"]))
+
+
+def test_a_repeated_training_that_differs_leaves_the_old_record(copy: Cli) -> None:
+    folder, record = only(copy)
+    content = {name: value for name, value in record.items() if name != "checksum"}
+    content["metrics"]["microcopa"]["l1"]["accuracy"] += 1.0
+    (folder / "record.json").write_text(json.dumps(Record.sealed(content).to_json()))
+    before = (folder / "record.json").read_bytes()
+    refused = copy(*FUN_COPA, "track.fisher_every=4", status=1)
+    assert "the repeated training differs from the recorded one" in refused.stderr
+    assert (folder / "record.json").read_bytes() == before
 
 
 def test_a_diverging_run_stops_before_the_step_and_is_not_retried_unasked(cli: Cli) -> None:
