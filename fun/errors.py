@@ -9,9 +9,13 @@ class ConfigError(FunError):
     """Bad input, found before any download or training."""
 
 
-class NotBuilt(ConfigError):
-    """A choice that is declared but that this version cannot run yet."""
-
-
 class RunError(FunError):
     """A run that failed for a reason of its own (the method's): running it again would fail again."""
+
+
+class HubError(FunError):
+    """A download that failed for a reason of the network or the cache: the same command may succeed later."""
+
+
+class AdapterMissing(FunError):
+    """A language without a language adapter: a gap for that language, not a failure of the run."""

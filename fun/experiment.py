@@ -3,21 +3,21 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 import yaml
 
-from fun.assembly import build_adapter, build_estimator, build_settings, build_task
+from fun.assembly import build_estimator, build_model, build_settings, build_task
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
 from fun.config.identity import identity
-from fun.config.inputs import SOURCE, inputs
+from fun.config.inputs import inputs, source, test_sets
 from fun.environment import environment, peak_memory_bytes, pick_device
 from fun.errors import RunError
+from fun.gaps import check_source_language, gaps
 from fun.journal import CHECKPOINT_FILE, Journal, check_view, open_view
-from fun.models.task_model import TaskModel
 from fun.results import Attempt, Record, RunFolder, State
 from fun.tasks.base import Feature, Row, Scored, Task
 from fun.tasks.sources import subset
@@ -25,20 +25,28 @@ from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.loop import Training
-from fun.training.randomness import derive
+from fun.training.randomness import generator
 
 log = logging.getLogger("fun")
 
-ADAPTER = "adapter"
 Metrics = dict[str, dict[str, dict[str, float]]]
 Languages = Mapping[str, Sequence[str]]
+
+
+class Test(NamedTuple):
+    """A data set in one language."""
+
+    dataset: str
+    language: str
+    rows: Sequence[Row]
 
 
 def run(config: RunConfig) -> None:
     """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
     # Neither a GPU that is not there nor a missing key is a failure of the run.
-    pick_device(config.device)
+    pick_device(config.device, config.precision)
     check_view(config)
+    check_source_language(config)
     folder = RunFolder(config.folder(results_root()), config.run_id)
     if folder.status().state is State.DONE and not config.force:
         _complete(config, folder)
@@ -46,6 +54,8 @@ def run(config: RunConfig) -> None:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
             Experiment(config).train(attempt, requested(config), _tracking(config))
     log.info("%s\n%s", folder.path, _summary(folder.record()))
+    for reason in _gaps(config).values():
+        log.warning("not evaluated: %s", reason)
 
 
 def _complete(config: RunConfig, folder: RunFolder) -> None:
@@ -74,19 +84,13 @@ class Experiment:
     def __init__(self, config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
         self.config = config
-        self.device = pick_device(config.device)
+        self.device = pick_device(config.device, config.precision)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        self.source = source(config)
         self.task: Task[Any] = build_task(config)
-        self.model = TaskModel(
-            config.model.source,
-            build_adapter(config.adapter),
-            self.task.head(),
-            name=config.task.name,
-            language_adapter=config.adapter.language_adapter,
-            init_seed=derive(config.seed, "initialisation", 0),
-        )
-        self.model.activate(config.SOURCE_LANGUAGE)
+        self.model = build_model(config, self.task.head())
+        self.model.activate(config.training_language)
         self.model.to(self.device)
 
     def train(
@@ -103,8 +107,10 @@ class Experiment:
         config = self.config
         attempt.write_bytes("config.yaml", _description(config))
         batches, updates, validate = self._training_data()
+        tests = self._tests(languages)
         checkpoint = _usable_checkpoint(attempt, tracking)
         progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
+        attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
             training = Training(
@@ -122,9 +128,9 @@ class Experiment:
                 log.info("resuming after update %d of %d", progress.update, updates)
                 training.restore(checkpoint)
             training.train()
-            attempt.publish(ADAPTER, self.model.save)
+            attempt.publish(self.model.artifact, self.model.save)
             metrics: Metrics = {}
-            seconds = self.evaluate(attempt, languages, metrics)
+            seconds = self.evaluate(attempt, tests, metrics)
             if view:
                 view.summarise(metrics)
         body = self._record_body(progress, metrics, seconds)
@@ -133,11 +139,11 @@ class Experiment:
         return attempt.finish(body)
 
     def _training_data(self) -> tuple[Batches, int, Callable[[], dict[str, float]]]:
-        """Training batches, number of updates, and the English validation. Raises ConfigError."""
+        """Training batches, number of updates, and the validation in the training language. Raises ConfigError."""
         config = self.config
-        dataset, english = SOURCE.training_set(config.task.name), config.SOURCE_LANGUAGE
+        dataset, language = self.source.training_set(config.task.name), config.training_language
         batches = Batches(
-            self._training_features(SOURCE.rows(dataset, english, "train")),
+            self._training_features(self.source.rows(dataset, language, "train")),
             batch_size=config.train.batch_size,
             seed=config.seed,
             slots=config.train.slots,
@@ -146,9 +152,19 @@ class Experiment:
         )
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
         check_last_opening(config, updates)
-        rows = SOURCE.rows(dataset, english, "validation")
+        rows = self.source.rows(dataset, language, "validation")
         features = self.task.encode(rows, self.model.tokenizer)
-        return batches, updates, lambda: self.score(rows, features, english).metrics
+        return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
+
+    def _tests(self, languages: Languages) -> list[Test]:
+        """The test sets in `languages`, their language adapters loaded: what is missing is told before training."""
+        tests = []
+        for dataset, names in languages.items():
+            for language in names:
+                self.model.activate(language)
+                tests.append(Test(dataset, language, self.source.rows(dataset, language, "test")))
+        self.model.activate(self.config.training_language)
+        return tests
 
     def _training_features(self, rows: Sequence[Row]) -> Sequence[Feature]:
         """The encoded training set or its subset."""
@@ -159,33 +175,34 @@ class Experiment:
         # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
         return features[:size] if rule == "first" else features
 
-    def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str) -> Scored:
-        """Run the model over `features` and score them in `language`."""
+    def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str, dataset: str) -> Scored:
+        """Run the model over `features` of `dataset` and score them in `language`."""
         config = self.config
+        random = generator(config.seed, "evaluation", 0)
+        features = [feature.reading(random) for feature in features]
         found = outputs(self.model, features, slots=config.train.eval_slots, precision=config.precision)
-        return self.task.score(rows, features, found, language)
+        return self.task.score(rows, features, found, language, dataset)
 
-    def evaluate(self, attempt: Attempt, languages: Languages, metrics: Metrics) -> float:
+    def evaluate(self, attempt: Attempt, tests: Sequence[Test], metrics: Metrics) -> float:
         """Zero-shot evaluation into `metrics`: swap the language adapter, keep the predictions. In seconds."""
         started = time.perf_counter()
-        for dataset, names in languages.items():
-            for language in names:
-                self.model.activate(language)
-                rows = SOURCE.rows(dataset, language, "test")
-                scored = self.score(rows, self.task.encode(rows, self.model.tokenizer), language)
-                metrics.setdefault(dataset, {})[language] = scored.metrics
-                table = pd.DataFrame(scored.predictions)
-                attempt.publish(f"predictions/{dataset}.{language}.parquet", table.to_parquet)
+        for dataset, language, rows in tests:
+            self.model.activate(language)
+            features = self.task.encode(rows, self.model.tokenizer)
+            scored = self.score(rows, features, language, dataset)
+            metrics.setdefault(dataset, {})[language] = scored.metrics
+            table = pd.DataFrame(scored.predictions)
+            attempt.publish(f"predictions/{dataset}.{language}.parquet", table.to_parquet)
         return time.perf_counter() - started
 
     def evaluate_further(self, attempt: Attempt, record: Record, languages: Languages) -> Record:
         """Evaluate a done run on further languages, with the weights it left, and replace its record."""
-        self.model.load(attempt.run.path / ADAPTER)
+        self.model.load(attempt.run.path / self.model.artifact)
         body = record.body()
-        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, languages, body["metrics"])
+        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, self._tests(languages), body["metrics"])
         body["tracking"]["languages"] = {dataset: list(found) for dataset, found in body["metrics"].items()}
         # These languages may come from other code or another machine than the training: say so.
-        body["environment"]["further_evaluation"] = environment(self.device)
+        body["environment"]["further_evaluation"] = self._environment()
         return attempt.finish(body)
 
     def _record_body(self, progress: Progress, metrics: Metrics, evaluate_seconds: float) -> dict[str, Any]:
@@ -214,18 +231,36 @@ class Experiment:
                 "examples_per_second": progress.examples / seconds if seconds else 0.0,
             },
             "peak_memory_bytes": peak_memory_bytes(self.device),
-            "environment": environment(self.device),
-            "marks": [],
+            "environment": self._environment(),
+            "marks": ["nonstandard"] if config.data.nonstandard else [],
         }
+
+    def _environment(self) -> dict[str, Any]:
+        """Where the run ran, and which commits of the hub it read."""
+        return environment(self.device, {**self.model.commits, **self.source.commits})
 
 
 def requested(config: RunConfig) -> dict[str, list[str]]:
-    """Data set -> the languages to evaluate."""
+    """Data set -> the languages to evaluate: those asked for, without those that lack a language adapter."""
+    missing = _gaps(config)
+    return {
+        dataset: [language for language in names if language not in missing]
+        for dataset, names in _wanted(config).items()
+    }
+
+
+def _wanted(config: RunConfig) -> dict[str, list[str]]:
+    """Data set -> the languages that the command asks for."""
     wanted = config.evaluate.languages
     return {
         dataset: [language for language in available if wanted is None or language in wanted]
-        for dataset, available in SOURCE.test_sets(config.task.name).items()
+        for dataset, available in test_sets(config).items()
     }
+
+
+def _gaps(config: RunConfig) -> dict[str, str]:
+    """Language -> what fills its gap, for the wanted languages without a language adapter."""
+    return gaps(config, dict.fromkeys(language for names in _wanted(config).values() for language in names))
 
 
 def _union(metrics: Metrics, wanted: Languages) -> dict[str, list[str]]:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from fun.config import RunConfig, results_root
+from fun.config import RunConfig, ours, results_root
 from fun.config.checks import planned_updates
 from fun.results import RunFolder
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
-    """Identity, folder, state, active fields, number of updates, and the openings known beforehand."""
+    """Identity, folder, state, active fields, number of updates, and the openings known beforehand.
+
+    `ours` says which of the values no source gives, and why they are what they are.
+    """
     folder = config.folder(results_root())
     updates, at_least = planned_updates(config)
     return {
@@ -16,6 +19,7 @@ def preview(config: RunConfig) -> dict[str, Any]:
         "folder": str(folder),
         "state": str(RunFolder(folder, config.run_id).status().state),
         "config": config.active(),
+        "ours": ours(config),
         "updates": {"at_least": updates} if at_least else updates,
         "unfreezing": [
             {"update": opening.update, "layers": list(opening.layers)}

@@ -8,8 +8,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fun.config import CONFIG_DIR, from_hydra
+from fun import survival
+from fun.config import CONFIG_DIR, from_hydra, results_root
+from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
+from fun.results import RunFolder, State
 
 FAILED: list[str] = []
 """The failed jobs of a sweep in this process. The others go on, and the sweep's exit status is 1."""
@@ -17,8 +20,19 @@ FAILED: list[str] = []
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def main(composed: DictConfig) -> None:
-    """Compose, check, run."""
+    """Compose, check, run; asked to end in between, save and end."""
     try:
+        with survival.handling():
+            _run(composed)
+    except survival.Stopped as stopped:
+        print(f"\n{stopped}: the same command goes on from the last checkpoint", file=sys.stderr)
+        survival.leave(stopped)
+
+
+def _run(composed: DictConfig) -> None:
+    try:
+        if "sweep" in composed and composed.hparams == "published" and HydraConfig.get().mode is RunMode.RUN:
+            raise ConfigError("+sweep=… stands for many runs: type -m as well")
         config = from_hydra(composed)
         if config.dry_run:
             from fun.preview import preview
@@ -37,14 +51,29 @@ def main(composed: DictConfig) -> None:
         if runtime.mode is not RunMode.MULTIRUN:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
-        FAILED.append(runtime.job.override_dirname)
-        print(f"error: {runtime.job.override_dirname}: {error}", file=sys.stderr)
+        job = " ".join(runtime.overrides.task)
+        FAILED.append(job)
+        print(f"error: {job}: {error}", file=sys.stderr)
         if not runtime.launcher._target_.endswith(".BasicLauncher"):
             raise  # a job in a process of its own, where nobody else would tell its launcher
 
 
+def _not_done() -> list[str]:
+    """The jobs of this sweep whose runs are not done, as their folders say: a launcher may not tell, or not know."""
+    folders = {job: (config.folder(results_root()), config) for job, config in SWEEP.items() if not config.dry_run}
+    return [
+        job
+        for job, (folder, config) in folders.items()
+        if RunFolder(folder, config.run_id).status().state is not State.DONE
+    ]
+
+
 if __name__ == "__main__":
-    main()
-    if FAILED:
-        print(f"error: {len(FAILED)} jobs of the sweep failed: {'; '.join(FAILED)}", file=sys.stderr)
+    try:
+        main()
+    finally:
+        failed = list(dict.fromkeys([*FAILED, *_not_done()]))
+        if failed:
+            print(f"error: {len(failed)} jobs of the sweep failed: {'; '.join(failed)}", file=sys.stderr)
+    if failed:
         sys.exit(1)

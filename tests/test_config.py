@@ -1,4 +1,4 @@
-"""Composition, look-up, identity, and thirty mistakes with the line that each of them gets."""
+"""Composition, look-up, identity, and many mistakes with the line that each of them gets."""
 
 import json
 import subprocess
@@ -9,27 +9,35 @@ from pathlib import Path
 import pytest
 import torch
 
-from fun.config import compose
+from fun.config import compose, ours, producer, producer_command
 from fun.config.identity import FROZEN, SEMANTICS, identity
+from fun.config.inputs import languages
 from fun.config.lookup import fill
+from fun.environment import pick_device
 from fun.errors import ConfigError
+from fun.gaps import check_source_language, gaps
+from fun.preview import preview
 from tests.conftest import ROOT, Cli
 from tests.test_unfreezing import parsed
 
-# What is typed -> what the message must say.
+# What is typed -> what the message must say. One mistake for each way in which the command line can end with it.
 MISTAKES: list[tuple[list[str], str]] = [
     (["sede=1"], "Key 'sede' is not in struct"),
-    (["train.learning_rate=1"], "Key 'learning_rate' is not in struct"),
     (["+train.learning_rate=1"], "train.learning_rate is not a field of this configuration"),
     (["schedule=gradual"], "Could not find 'schedule/gradual'"),
-    (["model=bert"], "Could not find 'model/bert'"),
-    (["model=mbert"], "model=mbert is declared, but this version runs only the built-in one"),
-    (["model=xlmr"], "type model=micro"),
-    (["model=mdeberta"], "type model=micro"),
-    (["task=xnli"], "Could not find 'task/xnli'"),
     (["schedule.k=0"], "schedule.k is 0; expected a whole number of at least 1"),
-    (["schedule.k=many"], "schedule.k is 'many'; expected a whole number of at least 1"),
     (["schedule=std", "schedule.k=5"], "Key 'k' is not in struct"),
+    (["schedule.k=500"], "opens its last layer at update 5501, but training has"),
+    (["language_adapters.en=run:0123456789abcdef"], "no task=mlm run 0123456789abcdef is done under"),
+    (["data.root=."], "mnli (en, train): found no file"),
+    (["logger=wandb", "logger.mode=online"], "needs a key: type wandb login first, or logger.mode=offline"),
+    (["-m", "seed=0,1", "schedule=gu,fun", "schedule.k=20,500"], "4 of 8 jobs are wrong; none was started"),
+    (["-m", "seed=0,-1"], "seed=-1: seed is -1; expected"),
+]
+
+# The same for mistakes that `compose` finds, whose message the command line prints.
+REFUSED: list[tuple[list[str], str]] = [
+    (["schedule.k=many"], "schedule.k is 'many'; expected a whole number of at least 1"),
     (["schedule.offset=-1"], "schedule.offset is -1; expected a whole number of at least 0"),
     (["schedule=fun", "schedule.first=bottom"], "schedule.first is 'bottom'; expected top or select"),
     (["schedule=fixed"], "schedule.order has no value: type schedule.order=…"),
@@ -37,7 +45,6 @@ MISTAKES: list[tuple[list[str], str]] = [
         ["schedule=fixed", "schedule.order=[1,2,3]"],
         "expected a permutation of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]",
     ),
-    (["schedule.k=500"], "opens its last layer at update 5501, but training has"),
     (["schedule=lpft", "schedule.k=100000"], "opens its last layer at update 100001"),
     (["seed=-1"], "seed is -1; expected"),
     (["seed=first"], "seed is 'first'; expected"),
@@ -51,13 +58,12 @@ MISTAKES: list[tuple[list[str], str]] = [
         ["task=copa", "data_size=1k"],
         "asks for 1000 training examples, but task=copa has 400: type data_size=full",
     ),
-    (["data_size=2k"], "Could not find 'data_size/2k'"),
     (["task.max_length=384"], "model=micro reads at most 128 tokens: type task.max_length=128 or less"),
     (["task=squad", "task.doc_stride=60"], "windows must advance: type a task.doc_stride below"),
     (["task=squad", "schedule=fun", "fisher=exact", "fisher.labels=expected"], "type fisher.labels=sampled"),
-    (["fisher=diagonal"], "Could not find 'fisher/diagonal'"),
     (["evaluate.languages=[en,fr]"], "evaluate.languages has 'fr'; task=mnli has en, l1, l2"),
-    (["precision=fp8"], "precision is 'fp8'; expected 'fp32' or 'bf16'"),
+    (["precision=fp8"], "precision is 'fp8'; expected 'fp32', 'bf16' or 'fp16'"),
+    (["task=mlm"], "task=mlm trains the adapter of one language: type lang=…, one of en, l1, l2"),
     (["adapter.reduction=0"], "adapter.reduction is 0; expected"),
     (["adapter=lora", "adapter.r=-8"], "adapter.r is -8; expected"),
     (["device=tpu"], "device is 'tpu'; expected"),
@@ -67,13 +73,46 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["+schedule.foo=1"], "schedule.foo is not a field of schedule=gu; it has k, delay, offset"),
     (["+data_size.examples=8"], "data_size.examples and data_size.subset go together"),
     (["task=squad", "task.mask_padding=false"], "type task.pad_to_max_length=true as well"),
-    (["logger=wandb", "logger.mode=online"], "needs a key: type wandb login first, or logger.mode=offline"),
-    (["device=cuda"], "device=cuda, but torch finds no GPU here: type device=cpu"),
     (["threads=0"], "threads is 0; expected"),
+    (["model=bert"], "Could not find 'model/bert' Available options in 'model': mbert mdeberta"),
+    (["task=xnli"], "Could not find 'task/xnli'"),
+    (["data_size=2k"], "Could not find 'data_size/2k'"),
+    (["fisher=diagonal"], "Could not find 'fisher/diagonal'"),
     (["logger=tensorboard"], "Could not find 'logger/tensorboard'"),
-    (["-m", "seed=0,1", "schedule=gu,fun", "schedule.k=20,500"], "4 of 8 jobs are wrong; none was started"),
-    (["-m", "seed=0,-1"], "seed=-1: seed is -1; expected"),
+    (["model.source=mbert"], "model.source is 'mbert'; expected world, hub:<namespace>/<name> or folder:<path>"),
+    (["model=mbert", "schedule=std", "model.source=folder:nowhere"], "folder:nowhere: there is no such folder"),
+    (["model.revision=main"], "model.revision pins a model of the hub, but model.source is world"),
+    (["precision=fp16", "device=cpu"], "precision=fp16 needs a GPU: type device=cuda, or precision=bf16"),
+    (["task=mlm", "lang=th"], "lang is 'th'; model=micro has en, l1, l2, l3, l4, l5, l6, l7"),
+    (["lang=l1"], "lang=l1 names the language of a language adapter: type task=mlm"),
+    (
+        ["task=mlm", "lang=l1", "adapter=lora"],
+        "task=mlm trains a language adapter, not adapter=lora: leave adapter out",
+    ),
+    (["task=mlm", "lang=l1", "schedule=gu"], "adapter=language has no unfreezing schedule, and schedule=gu was chosen"),
+    (["task=mlm", "lang=l1", "data_size=1k"], "type data_size=full"),
+    (["adapter=language"], "adapter=language is what task=mlm trains: type adapter=madx, lora or full"),
+    (["adapter=full"], "adapter=full has no unfreezing schedule, and schedule=gu was chosen: type schedule=std"),
+    (["language_adapters.l1=adapterhub"], "language_adapters.l1 is 'adapterhub'; expected hub:<namespace>/<name>"),
+    (["language_adapters.l1=run:123"], "language_adapters.l1 is 'run:123'; expected"),
+    (["language_adapters.th=train"], "This model has no place for that language: type +language_adapters.th=…"),
+    (["model=mbert", "language_adapters.th=world"], "world, which fits the miniature world's encoder alone"),
+    (["language_adapters.en=null"], "trained on the language adapter of en, and there is none"),
+    (["adapter=full", "schedule=std", "track.fisher_every=5", "fisher=exact"], "type fisher=algorithm2"),
+    (["model=mdeberta", "adapter=lora", "schedule=fun", "fisher=exact"], "again for its relative positions: type"),
+    (["data.root="], "data.root is ''; String should have at least 1 character"),
+    (["data.root=nowhere"], "data.root is 'nowhere', which is no folder"),
+    (["data.root=.", "task=mlm", "lang=l1"], "has no text in l1: expected l1.txt or l1/*.txt"),
 ]
+
+
+@pytest.mark.parametrize("mistake", REFUSED, ids=lambda mistake: " ".join(mistake[0]))
+def test_what_cannot_work_is_refused_when_composed(mistake: tuple[list[str], str]) -> None:
+    typed, message = mistake
+    with pytest.raises(ConfigError) as error:
+        compose(typed)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_every_mistake_ends_in_a_clear_line_and_trains_nothing(cli: Cli) -> None:
@@ -89,12 +128,16 @@ def test_every_mistake_ends_in_a_clear_line_and_trains_nothing(cli: Cli) -> None
             problems.append("a traceback")
         return f"{' '.join(typed)}: {problems}, got:\n{done.stderr}" if problems else None
 
-    # On a machine with a GPU device=cuda is no mistake.
-    mistakes = [mistake for mistake in MISTAKES if mistake[0] != ["device=cuda"] or not torch.cuda.is_available()]
     with ThreadPoolExecutor(2) as pool:
-        wrong = [problem for problem in pool.map(attempt, mistakes) if problem]
+        wrong = [problem for problem in pool.map(attempt, MISTAKES) if problem]
     assert not wrong, "\n".join(wrong)
     assert not list(cli.results.glob("runs/**/*")), "a mistake left something in the results"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="device=cuda is no mistake on a machine with a GPU")
+def test_a_gpu_that_is_not_there_is_told() -> None:
+    with pytest.raises(ConfigError, match="device=cuda, but torch finds no GPU here: type device=cpu"):
+        pick_device("cuda", "fp32")
 
 
 def test_typed_values_win_over_looked_up_ones_and_null_ones_are_filled() -> None:
@@ -174,6 +217,114 @@ def test_identity_holds_what_is_read_and_nothing_else() -> None:
     assert not [key for key in compose(["adapter=lora"]).active()["adapter"] if key == "reduction"]
 
 
+# Overrides -> the run_id that finished runs of the miniature world have.
+FINISHED = {
+    "": "028f01431a9c6068",
+    "schedule=std seed=3": "ae9e5791e2c16de8",
+    "schedule=fun task=squad": "9f8c678e7f51cc5a",
+    "schedule=rev task=copa seed=1": "793b217f25db6332",
+    "schedule=rand task=squad seed=2": "efbcf8e488603c93",
+    "schedule=lpft": "0da26584f317d4e9",
+    "adapter=lora schedule=fun": "a9733ce59ad8a7b5",
+    "data_size=1k": "a8e419edd69384e7",
+    "precision=bf16": "7034385beb254461",
+}
+
+
+@pytest.mark.parametrize("typed", FINISHED)
+def test_finished_runs_keep_their_ids(typed: str) -> None:
+    assert compose(typed.split()).run_id == FINISHED[typed]
+
+
+REAL = ("model=mbert", "task=mnli", "schedule=std")
+
+
+def test_identity_holds_revision_precision_and_the_origin_of_every_language_adapter() -> None:
+    changes = (
+        "model.revision=0123abc",
+        "precision=bf16",
+        "language_adapters.sw=hub:AdapterHub/bert-base-multilingual-cased-sw-wiki_pfeiffer_relu",
+        "language_adapters.sw=hub:AdapterHub/bert-base-multilingual-cased-sw-wiki_pfeiffer@0123abc",
+        "language_adapters.sw=train",
+        "language_adapters.sw=null",
+        "data.nonstandard=true",
+        "adapter.language_adapter=false",
+    )
+    ids = [compose([*REAL, change]).run_id for change in changes]
+    assert len({compose(REAL).run_id, *ids}) == len(changes) + 1
+    # Italian is no language of XNLI: its adapter is no input of this run.
+    assert compose([*REAL, "language_adapters.it=null"]).run_id == compose(REAL).run_id
+
+    named = identity(compose([*REAL, "model.revision=0123abc", "language_adapters.sw=null"]))["inputs"]
+    assert named["encoder"] == "hub:google-bert/bert-base-multilingual-cased@0123abc"
+    assert named["language_adapter.tr"] == "hub:AdapterHub/bert-base-multilingual-cased_tr_wiki_pfeiffer@main"
+    assert "language_adapter.sw" not in named
+
+
+def test_the_caches_place_is_no_part_of_identity(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = []
+    for cache in ("one", "another"):
+        monkeypatch.setenv("HF_HOME", str(tmp_path / cache))
+        shown.append(cli.preview(*REAL)["run_id"])
+    assert shown[0] == shown[1] == compose(REAL).run_id
+
+
+def test_files_are_named_by_their_content_and_not_by_their_place(tmp_path: Path) -> None:
+    for folder, text in {"a": "one\n", "b": "one\n", "c": "two\n"}.items():
+        for data in ("text/l1.txt", "copa/copa-dev.xml", "encoder/config.json"):
+            (tmp_path / folder / data).parent.mkdir(parents=True)
+            (tmp_path / folder / data).write_text(text)
+
+    for overrides in (
+        ["task=mlm", "lang=l1", "data.root={}/text"],
+        ["task=copa", "data.root={}", "data.nonstandard=true"],
+        ["task=mnli", "model.source=folder:{}/encoder", "language_adapters.en=train"],
+        ["task=mnli", "language_adapters.l1=folder:{}/encoder"],
+    ):
+        a, b, c = (compose([typed.format(tmp_path / folder) for typed in overrides]).run_id for folder in "abc")
+        assert a == b != c, overrides
+    # Only the source language has a file there, so it is the only one that the run is tested in.
+    config = compose(["task=copa", f"data.root={tmp_path / 'a'}", "data.nonstandard=true"])
+    assert languages(config) == ("en",)
+
+
+def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
+    mlm = compose(["task=mlm", "lang=th", "model=mbert"])
+    assert compose(REAL).language_adapters["th"] == f"run:{mlm.run_id}"
+    assert producer_command(mlm.model, "th") == "python -m fun.run task=mlm lang=th model=mbert"
+    named = identity(mlm)
+    assert [named[key] for key in ("task", "model", "adapter", "schedule")] == ["mlm", "mbert", "language", "std"]
+    assert set(named["inputs"]) == {"encoder", *(f"wikipedia.th.{split}" for split in ("train", "validation", "test"))}
+    assert named["fields"].items() >= {"lang": "th", "task.masking": 0.15, "adapter.reduction": 2}.items()
+    assert not [key for key in mlm.active() if key in ("fisher", "data_size", "language_adapters")]
+    # Another encoder has language adapters of its own.
+    pinned = compose([*REAL, "model.revision=0123abc"])
+    assert pinned.language_adapters["th"] == f"run:{producer(pinned.model, 'th').run_id}" != f"run:{mlm.run_id}"
+    assert producer_command(pinned.model, "th").endswith("lang=th model=mbert model.revision=0123abc")
+    typed = producer_command(pinned.model, "th").split()[3:]
+    assert compose(typed).run_id == producer(pinned.model, "th").run_id
+
+
+def test_gaps_name_the_command_that_fills_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FUN_RESULTS", str(tmp_path))
+    config = compose([*REAL, "language_adapters.sw=null", "language_adapters.de=run:0123456789abcdef"])
+    found = gaps(config, ["en", "th", "sw", "de"])
+    assert set(found) == {"th", "sw", "de"}
+    assert found["th"].endswith("type python -m fun.run task=mlm lang=th model=mbert first, then this command again")
+    assert "type language_adapters.sw=train" in found["sw"]
+    assert "no task=mlm run 0123456789abcdef is done" in found["de"]
+    assert not gaps(compose([*REAL, "adapter=lora"]), ["en", "th", "sw"])
+    with pytest.raises(ConfigError, match=r"lang=en model=micro first, .* trained on it"):
+        check_source_language(compose(["language_adapters.en=train"]))
+
+
+def test_values_of_ours_are_told_with_their_reasons() -> None:
+    told = ours(compose(["model=mbert", "task=mnli", "schedule=rand"]))
+    assert "GU's" in told["schedule.k"]
+    assert "train.lr" not in told
+    assert "schedule.k" not in ours(compose(["model=mbert", "task=mnli", "schedule=rand", "schedule.k=7"]))
+
+
 def test_frozen_defaults_of_a_semantics_number_never_change() -> None:
     # A changed default needs a new semantics number: finished runs keep their ids.
     assert SEMANTICS == 1
@@ -198,18 +349,25 @@ DRY_RUNS = {
 }
 
 
+SHORT_SCHEDULE = ("schedule.k=3", "train.updates=50")
+
+
 @pytest.mark.parametrize("choice", DRY_RUNS, ids=" ".join)
-def test_dry_run_prints_one_json_object(cli: Cli, choice: tuple[str, ...]) -> None:
-    shown = cli.preview(*choice, "schedule.k=3", "train.updates=50")
+def test_a_preview_says_what_opens_when(choice: tuple[str, ...]) -> None:
+    shown = preview(compose([*choice, *SHORT_SCHEDULE]))
     assert [(o["update"], tuple(o["layers"])) for o in shown["unfreezing"]] == parsed(DRY_RUNS[choice])
-    assert set(shown) == {"run_id", "folder", "state", "config", "updates", "unfreezing"}
+
+
+def test_dry_run_prints_one_json_object(cli: Cli) -> None:
+    shown = cli.preview("schedule=gu", *SHORT_SCHEDULE)
+    assert set(shown) == {"run_id", "folder", "state", "config", "ours", "updates", "unfreezing"}
     assert (shown["updates"], shown["state"]) == (50, "missing")
     assert Path(shown["folder"]).name.endswith(shown["run_id"])
     assert not cli.results.exists()
 
 
-def test_dry_run_says_at_least_where_windows_decide(cli: Cli) -> None:
-    shown = cli.preview("task=squad", "train.epochs=2", "data_size=1k")
+def test_a_preview_says_at_least_where_windows_decide() -> None:
+    shown = preview(compose(["task=squad", "train.epochs=2", "data_size=1k"]))
     assert shown["updates"] == {"at_least": 2 * 32}  # 1,000 examples in batches of 32
 
 

@@ -184,6 +184,21 @@ def test_exact_on_other_encoders(kind, task):
     assert_scores(Exact().score(model, head, blocks, batches, rng()), mean(loop), rel=1e-5)
 
 
+def test_exact_refuses_a_projection_that_mdeberta_shares_with_its_relative_positions(monkeypatch):
+    monkeypatch.setitem(CONFIGS, "deberta", lambda: DebertaV2Config(**SIZE, **DEBERTA, share_att_key=True))
+    head = ClassificationHead(num_labels=3, layers=1, use_pooler=False)
+    for task in (BOTTLENECK, LORA):
+        model = build(head, task, kind="deberta")
+        _, batches = two_batches(head)
+        blocks = task_blocks(model, "task")
+        assert all(score > 0 for score in Algorithm2().score(model, head, blocks, batches, rng()).values())
+        if task is BOTTLENECK:
+            assert all(score > 0 for score in Exact().score(model, head, blocks, batches, rng()).values())
+        else:
+            with pytest.raises(RunError, match=r"query_proj.*Type fisher=algorithm2"):
+                Exact().score(model, head, blocks, batches, rng())
+
+
 @pytest.mark.parametrize("head", [CLASSIFICATION, CHOICE], ids=["classification", "multiple choice"])
 def test_expected_labels_sum_over_all_classes(head):
     model = build(head)

@@ -42,13 +42,14 @@ def real_questions(language: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['metric']}: {case['description']}" for case in CASES])
 def test_worked_example(case: dict[str, Any]) -> None:
-    assert scores(metrics.load(case["metric"]), case["predictions"], case["answers"]) == pytest.approx(case["expected"])
+    metric = metrics.load(case["metric"], case.get("language"))
+    assert scores(metric, case["predictions"], case["answers"]) == pytest.approx(case["expected"])
 
 
-@pytest.mark.parametrize("name", ["squad_v1", "squad_zh"])
+@pytest.mark.parametrize("name", ["squad_v1", "squad_zh", "mlqa"])
 def test_evaluate_loads_the_folder(name: str) -> None:
-    metric = evaluate.load(str(Path(metrics.__file__).parent / name), keep_in_memory=True)
     case = next(case for case in CASES if case["metric"] == name and case["expected"]["f1"] not in (0, 100))
+    metric = evaluate.load(str(Path(metrics.__file__).parent / name), case.get("language"), keep_in_memory=True)
     assert scores(metric, case["predictions"], case["answers"]) == pytest.approx(case["expected"])
 
 
@@ -83,6 +84,18 @@ def test_perfect_predictions_score_100(language: str) -> None:
     assert found == {"exact_match": 100, "f1": 100}
 
 
+@pytest.mark.parametrize("language", [language for language in XQUAD if language != "th"])
+def test_perfect_predictions_score_100_on_mlqa(language: str) -> None:
+    answers = [answers for _, answers in real_questions(language)]
+    found = scores(metrics.load("mlqa", language), [texts[0] for texts in answers], answers)
+    assert found == {"exact_match": 100, "f1": 100}
+
+
+def test_mlqa_has_no_thai() -> None:
+    with pytest.raises(ValueError, match="found the language 'th', expected one of ar, de, en, es, hi, vi, zh"):
+        metrics.load("mlqa", "th")
+
+
 def test_only_chinese_is_scored_by_character() -> None:
     assert {language: metrics.qa_metric(language) for language in ("en", "th", "l1", "zh")} == {
         "en": "squad_v1",
@@ -109,5 +122,5 @@ def test_ids_must_match() -> None:
 
 
 def test_unknown_metric_names_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match="found 'squad', expected one of accuracy, squad_v1, squad_zh"):
+    with pytest.raises(ConfigError, match="found 'squad', expected one of accuracy, mlqa, squad_v1, squad_zh"):
         metrics.load("squad")

@@ -850,6 +850,36 @@ def test_a_job_is_believed_while_the_scheduler_knows_it(root: Path, monkeypatch:
     assert run.status(job_known=lambda job: True).state is State.DONE
 
 
+FINISH_TEN_RUNS = """
+sys.stdin.readline()
+finished = 0
+for number in range(10):
+    name = f"seed{number}"
+    try:
+        with run_in(sys.argv[1], name).begin() as attempt:
+            attempt.write_bytes("predictions/x.parquet", b"x" * 100_000)
+            attempt.finish(body(name=name))
+            finished += 1
+    except (AlreadyDone, Busy, Superseded):
+        pass
+print(finished, flush=True)
+"""
+
+
+@pytest.mark.long
+def test_of_fifty_processes_with_the_same_ten_runs_each_run_is_finished_once(root: Path, processes: list[Any]) -> None:
+    processes += [start(FINISH_TEN_RUNS, root) for _ in range(50)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    finished = [int(line_of(process)) for process in processes]
+    print("runs finished by each of 50 processes:", finished)
+    assert sum(finished) == 10
+    records = [record for _, record in load_records(root)]
+    assert [type(record) for record in records] == [Record] * 10
+    assert len({record.run_id for record in records if isinstance(record, Record)}) == 10
+
+
 # --- readers ---
 
 

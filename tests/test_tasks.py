@@ -173,7 +173,7 @@ def peaks(window: Window, *spans: tuple[int, int, float]) -> tuple[np.ndarray, n
 def test_answer_comes_from_the_best_window() -> None:
     rows = [question(CONTEXT, "k l")]
     first, second = SQUAD.encode(rows, LETTERS)
-    scored = SQUAD.score(rows, [first, second], [peaks(first, (4, 4, 2)), peaks(second, (9, 10, 3))], "en")
+    scored = SQUAD.score(rows, [first, second], [peaks(first, (4, 4, 2)), peaks(second, (9, 10, 3))], "en", "xquad")
     assert scored.predictions == [{"example": 0, "id": "q", "prediction": "k l", "answers": ["k l"]}]
     assert scored.metrics == {"f1": 100, "em": 100}
     assert tuple(scored.metrics) == SQUAD.metrics
@@ -183,14 +183,14 @@ def test_only_context_tokens_answer() -> None:
     rows = [question("b c", "c")]
     (window,) = SQUAD.encode(rows, LETTERS)
     # [CLS], the question and [SEP] all beat the context.
-    scored = SQUAD.score(rows, [window], [peaks(window, (0, 0, 9), (1, 2, 8), (6, 6, 7), (5, 5, 1))], "en")
+    scored = SQUAD.score(rows, [window], [peaks(window, (0, 0, 9), (1, 2, 8), (6, 6, 7), (5, 5, 1))], "en", "xquad")
     assert scored.predictions[0]["prediction"] == "c"
 
 
 def test_ties_go_to_the_first_and_shortest_span() -> None:
     rows = [question(CONTEXT, "a")]
     windows = SQUAD.encode(rows, LETTERS)
-    scored = SQUAD.score(rows, windows, [peaks(window) for window in windows], "en")
+    scored = SQUAD.score(rows, windows, [peaks(window) for window in windows], "en", "xquad")
     assert scored.predictions[0]["prediction"] == "a"
 
 
@@ -198,7 +198,7 @@ def test_no_valid_span_is_a_wrong_answer() -> None:
     task = SquadTask(max_length=12, doc_stride=2, n_best=1)
     rows = [question("b c", "c"), question("d", "d")]
     features = task.encode(rows, LETTERS)
-    scored = task.score(rows, features, [peaks(features[0], (0, 0, 9)), peaks(features[1], (4, 4, 9))], "en")
+    scored = task.score(rows, features, [peaks(features[0], (0, 0, 9)), peaks(features[1], (4, 4, 9))], "en", "xquad")
     assert [prediction["prediction"] for prediction in scored.predictions] == ["", "d"]
     assert scored.metrics == {"f1": 50, "em": 50}
 
@@ -207,8 +207,21 @@ def test_chinese_is_scored_by_character() -> None:
     rows = [question("中国人民", "中国")]
     features = SQUAD.encode(rows, words("中国人民", "who ?"))
     logits = [peaks(features[0], (4, 7, 1))]
-    assert SQUAD.score(rows, features, logits, "zh").metrics["f1"] == pytest.approx(200 / 3)
-    assert SQUAD.score(rows, features, logits, "en").metrics["f1"] == 0
+    assert SQUAD.score(rows, features, logits, "zh", "xquad").metrics["f1"] == pytest.approx(200 / 3)
+    assert SQUAD.score(rows, features, logits, "en", "xquad").metrics["f1"] == 0
+
+
+def test_mlqa_has_a_metric_of_its_own_beside_the_reported_one() -> None:
+    rows = [question("er sah das Haus", "Haus", asked="who ?")]
+    features = SQUAD.encode(rows, words("er sah das Haus", "who ?"))
+    logits = [peaks(features[0], (6, 7, 1))]  # das Haus: the German article counts for SQuAD's metric only
+    assert SQUAD.score(rows, features, logits, "de", "xquad").metrics == {"f1": pytest.approx(200 / 3), "em": 0}
+    assert SQUAD.score(rows, features, logits, "de", "mlqa").metrics == {
+        "f1": pytest.approx(200 / 3),
+        "em": 0,
+        "f1_mlqa": 100,
+        "em_mlqa": 100,
+    }
 
 
 def slow_answers(
@@ -254,7 +267,7 @@ def test_decoder_agrees_with_enumeration(n_best: int, longest: int, integer: boo
         )
         for window in windows
     ]
-    found = [prediction["prediction"] for prediction in task.score(rows, windows, logits, "en").predictions]
+    found = [prediction["prediction"] for prediction in task.score(rows, windows, logits, "en", "xquad").predictions]
     assert found == slow_answers(rows, windows, logits, n_best, longest)
     assert len(set(found)) > 1
 
@@ -290,7 +303,7 @@ def test_gold_span_survives_tokens_and_back(language: str) -> None:
     windows = task.encode(rows, fast(model))
     assert len(windows) > len(rows)
     logits = [peaks(window, (*window.labels, 9)) for window in windows]
-    scored = task.score(rows, windows, logits, language)
+    scored = task.score(rows, windows, logits, language, "xquad")
     for row, prediction in zip(rows, scored.predictions, strict=True):
         assert row["answers"]["text"][0].strip() in prediction["prediction"]
     assert scored.metrics["f1"] > 99  # the rest: answers that end inside a token
@@ -340,7 +353,7 @@ def test_copa_pairs_the_prompt_with_each_choice() -> None:
 def test_labels_are_scored_by_accuracy() -> None:
     rows = [pair("a", "b", 2), pair("a", "b", 0)]
     features = MNLI.encode(rows, LETTERS)
-    scored = MNLI.score(rows, features, [(np.array([0.0, 1, 2]),), (np.array([0.0, 1, 1]),)], "en")
+    scored = MNLI.score(rows, features, [(np.array([0.0, 1, 2]),), (np.array([0.0, 1, 1]),)], "en", "xnli")
     assert scored.metrics == {"accuracy": 50}
     assert scored.predictions == [
         {"example": 0, "prediction": 2, "label": 2},
@@ -350,7 +363,7 @@ def test_labels_are_scored_by_accuracy() -> None:
 
 def test_copa_is_scored_over_both_choices() -> None:
     features = COPA.encode([ITEM], LETTERS)
-    scored = COPA.score([ITEM], features, [(np.array([0.3, 0.1]),)], "et")
+    scored = COPA.score([ITEM], features, [(np.array([0.3, 0.1]),)], "et", "xcopa")
     assert scored.metrics == {"accuracy": 100}
 
 
@@ -493,7 +506,7 @@ def test_slow_tokenizer(tmp_path: Path) -> None:
 def test_output_that_is_not_a_number() -> None:
     rows = [pair("a", "b", 0)]
     with pytest.raises(RunError, match=r"found NaN.*train\.lr"):
-        MNLI.score(rows, MNLI.encode(rows, LETTERS), [(np.array([0.0, np.nan, 1.0]),)], "en")
+        MNLI.score(rows, MNLI.encode(rows, LETTERS), [(np.array([0.0, np.nan, 1.0]),)], "en", "xnli")
 
 
 def test_output_padded_beyond_its_window() -> None:
@@ -501,4 +514,4 @@ def test_output_padded_beyond_its_window() -> None:
     features: list[Window] = SQUAD.encode(rows, LETTERS)
     logits = np.zeros(features[0].length + 1)
     with pytest.raises(ValueError, match="feature 0 has shapes"):
-        SQUAD.score(rows, features, [(logits, logits)], "en")
+        SQUAD.score(rows, features, [(logits, logits)], "en", "xquad")

@@ -107,7 +107,7 @@ def training(
     config = compose([*chosen, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
     task = build_task(config)
     model = TaskModel(
-        "world", build_adapter(config.adapter), task.head(), name="mnli", language_adapter=True, init_seed=7
+        "world", build_adapter(config.adapter), task.head(), name="mnli", language_adapters={"en": "world"}, init_seed=7
     )
     for module in model.module.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -13,10 +13,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fun import world
 from fun.errors import ConfigError
-from fun.world import LANGUAGES, TASKS, baselines, building, load_split
+from fun.tasks.sources import WorldSource
+from fun.world import LANGUAGES, TASKS, UNSEEN, baselines, building, load_split
 from fun.world.splits import SIZES
 
 Rows = list[dict[str, Any]]
+
+TOLD = (*LANGUAGES, *UNSEEN)
 
 WINDOW = 64  # tokens the tasks read at once, question and special tokens included
 
@@ -33,7 +36,7 @@ def english() -> dict[tuple[str, str], Rows]:
 
 @pytest.fixture(scope="module")
 def tests() -> dict[tuple[str, str], Rows]:
-    return {(task, code): load_split(task, code, "test") for task in TASKS for code in LANGUAGES}
+    return {(task, code): load_split(task, code, "test") for task in TASKS for code in TOLD}
 
 
 def texts(row: dict[str, Any]) -> list[str]:
@@ -61,7 +64,7 @@ def test_splits_share_no_item(english: dict[tuple[str, str], Rows]) -> None:
 def test_test_items_are_parallel_and_translated(tests: dict[tuple[str, str], Rows]) -> None:
     for task in TASKS:
         source = tests[task, "en"]
-        for code in LANGUAGES[1:]:
+        for code in TOLD[1:]:
             pairs = list(zip(tests[task, code], source, strict=True))
             assert all(row["id"] == english["id"] for row, english in pairs)
             assert all(row.get("label") == english.get("label") for row, english in pairs)
@@ -74,7 +77,7 @@ def test_answers_stand_where_the_offsets_say(
     english: dict[tuple[str, str], Rows],
     tests: dict[tuple[str, str], Rows],
 ) -> None:
-    rows = [row for code in LANGUAGES for row in tests["squad", code]]
+    rows = [row for code in TOLD for row in tests["squad", code]]
     rows += english["squad", "train"] + english["squad", "validation"]
     encoded = tokenizer([row["context"] for row in rows], return_offsets_mapping=True)["offset_mapping"]
     for row, offsets in zip(rows, encoded, strict=True):
@@ -127,6 +130,16 @@ def test_encoder_and_adapters_load_in_full(tokenizer: PreTrainedTokenizerFast) -
         hidden.append(model(**batch)[0])
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert len({state[0, 0, 0].item() for state in hidden}) == 1 + len(LANGUAGES)
+
+
+def test_a_language_that_the_encoder_has_never_seen_stands_apart() -> None:
+    english, unseen = (load_split("copa", code, "test")[0]["premise"] for code in ("en", "l8"))
+    assert english == "Dora spots the rabbit. Dora dreads the camel."
+    assert unseen == "rabbit the spots Dora. camel the dreads Dora."
+    assert WorldSource().test_sets("copa") == {"microcopa": LANGUAGES}
+    for look_up in (world.language_adapter_folder, world.language_adapter_key):
+        with pytest.raises(ConfigError, match=r"task=mlm lang=l8, and type language_adapters\.l8=train"):
+            look_up("l8")
 
 
 def test_assets_are_small() -> None:

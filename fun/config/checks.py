@@ -1,29 +1,48 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
-from fun.config.inputs import languages, training_examples, windows_decide
-from fun.config.schema import RunConfig, SquadConfig
+from fun.config.inputs import inputs, languages, training_examples, windows_decide
+from fun.config.origins import ENCODER, LANGUAGE_ADAPTER
+from fun.config.schema import MlmConfig, RunConfig, SquadConfig
 from fun.errors import ConfigError
+
+
+def check_choices(task: str, adapter: str, schedule: str) -> None:
+    """Raise ConfigError for choices that do not go together, before any value is looked up for them."""
+    if task == "mlm" and adapter != "language":
+        raise ConfigError(f"task=mlm trains a language adapter, not adapter={adapter}: leave adapter out")
+    if task != "mlm" and adapter == "language":
+        raise ConfigError("adapter=language is what task=mlm trains: type adapter=madx, lora or full")
+    if adapter in ("full", "language") and schedule != "std":
+        raise ConfigError(
+            f"adapter={adapter} has no unfreezing schedule, and schedule={schedule} was chosen: type schedule=std"
+        )
 
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError for a run that could not work, or that would not do what was typed."""
+    _check_lang(config)
+    _check_origins(config)
+    _check_precision(config)
     _check_budget(config)
     _check_lengths(config)
     _check_data(config)
     _check_schedule(config)
     _check_fisher(config)
     _check_languages(config)
+    inputs(config)  # raises ConfigError where a file or folder that the run reads is not there
 
 
 def planned_updates(config: RunConfig) -> tuple[int, bool]:
-    """The number of updates, and whether it is only a lower bound (QA windows may add examples)."""
+    """The number of updates, and whether it is only a lower bound (QA windows, or data not counted yet)."""
     if config.train.updates is not None:
         return config.train.updates, False
     assert config.train.epochs is not None
-    examples = config.data_size.examples or training_examples(config.task.name)
+    examples = config.data_size.examples or training_examples(config)
+    if examples is None:
+        return config.train.epochs, True
     per_epoch = -(-examples // config.train.batch_size)
     # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
-    exact = config.data_size.subset == "first" or not windows_decide(config.task.name)
+    exact = config.data_size.subset == "first" or not windows_decide(config)
     return config.train.epochs * per_epoch, not exact
 
 
@@ -36,6 +55,65 @@ def check_last_opening(config: RunConfig, updates: int) -> None:
             f"schedule={config.schedule.name} opens its last layer at update {last}, but training has "
             f"{updates} updates: type a smaller schedule.k or train.updates={last} or more"
         )
+
+
+def _check_origins(config: RunConfig) -> None:
+    model = config.model
+    if not ENCODER.fullmatch(model.source):
+        raise ConfigError(
+            f"model.source is {model.source!r}; expected world, hub:<namespace>/<name> or folder:<path>: type "
+            f"model=mbert, or model.source=hub:google-bert/bert-base-multilingual-cased"
+        )
+    if model.revision is not None and not model.source.startswith("hub:"):
+        raise ConfigError(f"model.revision pins a model of the hub, but model.source is {model.source}: leave it out")
+    for language, origin in config.language_adapters.items():
+        if origin is not None and not LANGUAGE_ADAPTER.fullmatch(origin):
+            raise ConfigError(
+                f"language_adapters.{language} is {origin!r}; expected hub:<namespace>/<name>[@<revision>], "
+                "run:<16 hexadecimal digits>, folder:<path>, train, world or null"
+            )
+    if config.uses_language_adapters:
+        _check_language_adapters(config)
+
+
+def _check_language_adapters(config: RunConfig) -> None:
+    """Of the languages of this run alone: what the others have is not read."""
+    source_language = config.SOURCE_LANGUAGE
+    if config.language_adapters.get(source_language) is None:
+        raise ConfigError(
+            f"the task adapter is trained on the language adapter of {source_language}, and there is none: type "
+            f"language_adapters.{source_language}=train, or adapter.language_adapter=false"
+        )
+    for language in languages(config):
+        if config.language_adapters.get(language) == "world" and config.model.source != "world":
+            raise ConfigError(
+                f"language_adapters.{language} is world, which fits the miniature world's encoder alone: type "
+                f"language_adapters.{language}=train"
+            )
+
+
+def _check_lang(config: RunConfig) -> None:
+    known = ", ".join(config.language_adapters)
+    is_mlm = isinstance(config.task, MlmConfig)
+    if is_mlm and config.lang is None:
+        raise ConfigError(f"task=mlm trains the adapter of one language: type lang=…, one of {known}")
+    if is_mlm and config.lang not in config.language_adapters:
+        raise ConfigError(
+            f"lang is {config.lang!r}; model={config.model.name} has {known}: type one of these, or "
+            f"+language_adapters.{config.lang}=train as well"
+        )
+    if not is_mlm and config.lang is not None:
+        raise ConfigError(
+            f"lang={config.lang} names the language of a language adapter: type task=mlm, or "
+            f"evaluate.languages=[{config.lang}] to test in it"
+        )
+    if is_mlm and config.data_size.examples is not None:
+        raise ConfigError("task=mlm takes what train.updates needs of the text: type data_size=full")
+
+
+def _check_precision(config: RunConfig) -> None:
+    if config.precision == "fp16" and config.device == "cpu":
+        raise ConfigError("precision=fp16 needs a GPU: type device=cuda, or precision=bf16")
 
 
 def _check_budget(config: RunConfig) -> None:
@@ -64,8 +142,8 @@ def _check_lengths(config: RunConfig) -> None:
 def _check_data(config: RunConfig) -> None:
     if (config.data_size.examples is None) != (config.data_size.subset is None):
         raise ConfigError("data_size.examples and data_size.subset go together: type data_size=1k, 5k, 10k or full")
-    examples, available = config.data_size.examples, training_examples(config.task.name)
-    if examples is not None and examples > available:
+    examples, available = config.data_size.examples, training_examples(config)
+    if examples is not None and available is not None and examples > available:
         raise ConfigError(
             f"data_size={config.data_size.name} asks for {examples} training examples, but task="
             f"{config.task.name} has {available}: type data_size=full"
@@ -83,15 +161,33 @@ def _check_schedule(config: RunConfig) -> None:
 
 
 def _check_fisher(config: RunConfig) -> None:
+    if isinstance(config.task, MlmConfig) and config.track.fisher_every:
+        raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
     used = config.schedule.chooses_by_scores or config.track.fisher_every
     if used and config.fisher.labels == "expected" and config.task.name == "squad":
         raise ConfigError(
             "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
         )
+    if used and config.fisher.name == "exact":
+        _check_exact(config)
+
+
+def _check_exact(config: RunConfig) -> None:
+    """Of modules that `fun.fisher.per_example` does not know: found there too, but in the middle of training."""
+    if config.adapter.name == "full":
+        raise ConfigError(
+            "fisher=exact reads the projections of adapters, and adapter=full trains every parameter: type "
+            "fisher=algorithm2"
+        )
+    if config.adapter.name == "lora" and config.model.name == "mdeberta":
+        raise ConfigError(
+            "fisher=exact needs modules that a forward pass calls once, and mDeBERTa calls its query and key, and so "
+            "LoRA there, again for its relative positions: type fisher=algorithm2"
+        )
 
 
 def _check_languages(config: RunConfig) -> None:
-    known = languages(config.task.name)
+    known = languages(config)
     for language in config.evaluate.languages or ():
         if language not in known:
             raise ConfigError(f"evaluate.languages has {language!r}; task={config.task.name} has {', '.join(known)}")

@@ -1,10 +1,12 @@
 """From Hydra's composition to a checked `RunConfig`."""
 
+import copy
 import dataclasses
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from functools import cache
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
@@ -15,21 +17,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from fun.config.checks import check
+from fun.config.checks import check, check_choices
 from fun.config.lookup import fill
-from fun.config.schema import RunConfig, ScheduleConfig
-from fun.errors import ConfigError, NotBuilt
+from fun.config.schema import ModelConfig, RunConfig, ScheduleConfig, results_root
+from fun.config.search import Search, SweepConfig, selected, sweep_config
+from fun.errors import ConfigError
+from fun.paths import CONFIG_DIR
 from fun.unfreezing import SCHEDULES
-
-
-def _config_dir() -> Path:
-    """conf/ lies beside this package in a checkout and inside it when installed."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-CONFIG_DIR = _config_dir()
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -37,34 +31,138 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
     Raises ConfigError with what was found, what was expected and what to type.
     """
+    return from_values(composed(overrides))
+
+
+def search(overrides: Sequence[str]) -> tuple[Search, list[RunConfig]]:
+    """The search for the configuration that `overrides`, with `+sweep=…` among them, describe; and its runs.
+
+    Point by point, each with all seeds. Raises ConfigError.
+    """
+    values = composed(overrides)
+    _check(values)
+    del values["hparams"]
+    sweep = _sweep(values)
+    assert sweep is not None, "overrides of a search have a sweep"
+    found = Search.of(values, sweep)
+    return found, _runs(found, values)
+
+
+def from_hydra(found: DictConfig) -> RunConfig:
+    """The run of what Hydra composed. Raises ConfigError."""
+    return from_values(_plain(found))
+
+
+def from_values(values: dict[str, Any]) -> RunConfig:
+    """Look up what is null in composed values, build the typed configuration, check it. Raises ConfigError."""
+    _check(values)
+    values = dict(values)
+    hparams, sweep = values.pop("hparams"), _sweep(values)
+    if hparams not in ("published", "selected"):
+        raise ConfigError(f"hparams is {hparams!r}; expected published or selected: type hparams=selected")
+    if hparams == "published":
+        return _build(values)
+    searched = Search.of(values, sweep or sweep_config(None))
+    run_ids = [run.run_id for run in _runs(searched, values)]
+    return _build(_with(values, selected(searched, run_ids, results_root()) if run_ids else {}))
+
+
+def composed(overrides: Sequence[str]) -> dict[str, Any]:
+    """What Hydra composes of `overrides`, nested; null is still to be looked up. Raises ConfigError."""
     # Inside a Hydra application (a sweep's check) Hydra is set up already, for this same directory.
     hydra_is_up = GlobalHydra.instance().is_initialized()
     setup = nullcontext() if hydra_is_up else initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR))
     try:
         with setup:
-            composed = hydra_compose("config", overrides=list(overrides))
+            return _plain(hydra_compose("config", overrides=list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_hydra_says(str(error))) from error
-    return from_hydra(composed)
 
 
-def from_hydra(composed: DictConfig) -> RunConfig:
-    """Look up what is null, build the typed configuration, check it. Raises ConfigError."""
-    values = _plain(composed)
-    values.pop("hydra", None)
-    protocol = values.pop("protocol")
-    model = values["model"]["name"]
-    if values["model"]["source"] != "world":
-        raise NotBuilt(f"model={model} is declared, but this version runs only the built-in one: type model=micro")
-    table = f"hyperparameters/{model}.yaml"
-    fill(values, _plain(OmegaConf.load(CONFIG_DIR / table))["rules"], table)
-    fill(values, protocol["rules"], f"protocol/{protocol['name']}.yaml")
+def _check(values: Mapping[str, Any]) -> None:
+    check_choices(values["task"]["name"], values["adapter"]["name"], values["schedule"]["name"])
+
+
+def _sweep(values: dict[str, Any]) -> SweepConfig | None:
+    """The sweep among composed values, which it leaves. Raises ConfigError."""
+    typed = values.pop("sweep", None)
     try:
-        config = RunConfig.model_validate(values | {"schedule": _schedule(values["schedule"])})
+        return sweep_config(typed) if typed is not None else None
+    except ValidationError as error:
+        raise ConfigError(_explain(error, {"sweep": typed}, ("sweep",))) from error
+
+
+def _build(values: dict[str, Any]) -> RunConfig:
+    """The checked configuration, after looking up what is null in composed values, which stay as they are."""
+    values = copy.deepcopy(values)
+    protocol = values.pop("protocol")
+    table = f"hyperparameters/{values['model']['name']}.yaml"
+    looked_up = fill(values, _rules(table), table)
+    looked_up |= fill(values, protocol["rules"], f"protocol/{protocol['name']}.yaml")
+    values |= {"schedule": _schedule(values["schedule"]), "looked_up": looked_up}
+    try:
+        config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, values)) from error
     check(config)
-    return config
+    return _with_producers(config)
+
+
+def _runs(found: Search, values: dict[str, Any]) -> list[RunConfig]:
+    """The runs of a search: as if its values had been typed."""
+    points = (_build(_with(values, point)) for point in found.points())
+    return [config.model_copy(update={"seed": seed}) for config in points for seed in found.seeds]
+
+
+def _with(values: Mapping[str, Any], typed: Mapping[str, float]) -> dict[str, Any]:
+    changed = dict(values)
+    for field, value in typed.items():
+        section, _, key = field.partition(".")
+        changed[section] = {**changed[section], key: value}
+    return changed
+
+
+def producer(model: ModelConfig, language: str) -> RunConfig:
+    """The run that `language_adapters.<language>=train` stands for: task=mlm for this encoder, with its defaults."""
+    return _mlm(model.name).model_copy(update={"model": model, "lang": language})
+
+
+def producer_command(model: ModelConfig, language: str) -> str:
+    """What to type for that run."""
+    default = _mlm(model.name).model
+    read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
+    typed = [f"model.{key}={value}" for key, value in read.items() if value != getattr(default, key)]
+    return shlex.join(["python", "-m", "fun.run", "task=mlm", f"lang={language}", f"model={model.name}", *typed])
+
+
+@cache
+def _mlm(model: str) -> RunConfig:
+    """Composed once for all languages of a model: a planner resolves the same origins hundreds of times."""
+    return compose(["task=mlm", f"model={model}", f"lang={RunConfig.SOURCE_LANGUAGE}"])
+
+
+@cache
+def _producer_id(model: ModelConfig, language: str) -> str:
+    return producer(model, language).run_id
+
+
+def _with_producers(config: RunConfig) -> RunConfig:
+    """Origin `train` becomes the run that it stands for; nothing is trained or looked up on disk."""
+    if not config.uses_language_adapters:
+        return config
+    origins = {
+        language: f"run:{_producer_id(config.model, language)}" if origin == "train" else origin
+        for language, origin in config.language_adapters.items()
+    }
+    return config.model_copy(update={"language_adapters": origins})
+
+
+@cache
+def _rules(table: str) -> list[dict[str, Any]]:
+    if not (CONFIG_DIR / table).is_file():
+        raise ConfigError(f"conf/{table} is missing: a model's hyperparameters are looked up there")
+    rules: list[dict[str, Any]] = _plain(OmegaConf.load(CONFIG_DIR / table))["rules"]
+    return rules
 
 
 def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
@@ -76,11 +174,13 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
 
 
 def _hydra_says(message: str) -> str:
-    """Hydra's message without its advice to append a key, which a closed configuration refuses."""
-    message = message.split("\nTo append to your config")[0]
+    """Hydra's message without where it looked, or its advice to append a key, which a closed configuration refuses."""
+    message = message.split("\nTo append to your config")[0].split("\nConfig search path")[0]
+    if found := re.search(r"Could not override '(language_adapters\.\w+)'", message):
+        return f"{message.splitlines()[0]} This model has no place for that language: type +{found[1]}=… to add one"
     if found := re.search(r"Could not override '(schedule\.\w+)'", message):
         return f"{message} This schedule has no {found[1]}: run it in a sweep of its own"
-    return message
+    return " ".join(message.split())
 
 
 def _schedule(values: dict[str, Any]) -> ScheduleConfig:
@@ -101,12 +201,12 @@ def _schedule(values: dict[str, Any]) -> ScheduleConfig:
         raise ConfigError(str(error)) from error
 
 
-def _explain(error: ValidationError, values: dict[str, Any]) -> str:
-    """One line per problem: field, value found, what was expected."""
+def _explain(error: ValidationError, values: dict[str, Any], within: tuple[str, ...] = ()) -> str:
+    """One line per problem: field, value found, what was expected; `within` the section that was validated alone."""
     lines = []
     for problem in error.errors():
         # A section that depends on its name has that name as the second element of the location.
-        parts = [str(part) for part in problem["loc"]]
+        parts = [*within, *(str(part) for part in problem["loc"])]
         if len(parts) > 2 and parts[1] == values[parts[0]]["name"]:
             del parts[1]
         field = ".".join(parts)

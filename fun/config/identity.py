@@ -44,12 +44,12 @@ FROZEN: dict[int, dict[str, Any]] = {
 ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "precision")
 
 # The encoder enters as a content key among the inputs; where it came from is not what it is.
-NEVER = ("model.source",)
+NEVER = ("model.source", "model.revision")
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """What the run_id hashes."""
-    active = _flatten(config.active())
+    active = flat(config.active())
     frozen = FROZEN[SEMANTICS]
     fields = {
         field: value
@@ -69,11 +69,12 @@ def run_id(config: RunConfig) -> str:
     return run_id_of(identity(config))
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted names, as they are typed; tuples as lists."""
+    fields: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            fields |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
+            fields[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return fields

@@ -4,6 +4,7 @@ Null fields were filled before (`fun.config.lookup`), so a field that must have 
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +25,8 @@ class ModelConfig(Section):
     """conf/model: the encoder, and how classification heads read it."""
 
     name: str
-    source: str  # world, or hub:<namespace>/<name>
+    source: str  # world | hub:<namespace>/<name> | folder:<path>
+    revision: str | None  # of the encoder on the hub; null: main
     layers: int = Field(ge=1)
     positions: int = Field(ge=1)
     pooler: bool
@@ -47,6 +49,20 @@ class LoraConfig(Section):
     r: int = Field(ge=1)
     alpha: int = Field(ge=1)
     language_adapter: bool
+
+
+class LanguageConfig(Section):
+    """conf/adapter/language: the language adapter that task=mlm trains, with its invertible block."""
+
+    name: Literal["language"]
+    reduction: int = Field(ge=1)
+    nonlinearity: Literal["relu", "gelu", "swish", "tanh"]
+
+
+class FullConfig(Section):
+    """conf/adapter/full: no adapter; every parameter of the encoder trains (Table 7)."""
+
+    name: Literal["full"]
 
 
 class SquadConfig(Section):
@@ -73,6 +89,22 @@ class CopaConfig(Section):
 
     name: Literal["copa"]
     max_length: int = Field(ge=8)
+
+
+class MlmConfig(Section):
+    """conf/task/mlm."""
+
+    name: Literal["mlm"]
+    max_length: int = Field(ge=8)
+    masking: float = Field(gt=0, lt=1)
+    validation_examples: int = Field(ge=1)
+
+
+class DataConfig(Section):
+    """Where the data come from. Only their content is identity, and whether they may be other than the paper's."""
+
+    root: str | None = Field(min_length=1)  # empty: a variable of the shell that is not set
+    nonstandard: bool
 
 
 class DataSizeConfig(Section):
@@ -120,10 +152,11 @@ class TrackConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """How often to save; not identity."""
+    """How often to save, and how often to come back to one update; not identity."""
 
     every: int = Field(ge=1)
     minutes: float = Field(gt=0)
+    restarts: int = Field(ge=1)
 
 
 class LoggerConfig(Section):
@@ -151,14 +184,17 @@ class ScheduleConfig(Section):
 class RunConfig(Section):
     """Everything one run reads. `active()` is its scientific part; `run_id` names it."""
 
-    task: SquadConfig | MnliConfig | CopaConfig = Field(discriminator="name")
+    task: SquadConfig | MnliConfig | CopaConfig | MlmConfig = Field(discriminator="name")
     model: ModelConfig
-    adapter: MadxConfig | LoraConfig = Field(discriminator="name")
+    language_adapters: Mapping[str, str | None]
+    adapter: MadxConfig | LoraConfig | FullConfig | LanguageConfig = Field(discriminator="name")
     schedule: ScheduleConfig
     fisher: FisherConfig
     data_size: DataSizeConfig
     train: TrainConfig
-    precision: Literal["fp32", "bf16"]
+    data: DataConfig
+    precision: Literal["fp32", "bf16", "fp16"]
+    lang: str | None
     seed: int = Field(ge=0)
 
     evaluate: EvaluateConfig
@@ -170,13 +206,24 @@ class RunConfig(Section):
     dry_run: bool
     force: bool
     retry: bool
+    looked_up: Mapping[str, str] = Field(exclude=True)  # field that no one typed -> where its value comes from
 
     SOURCE_LANGUAGE: ClassVar[str] = "en"
 
+    @property
+    def training_language(self) -> str:
+        """The language of the training and validation data."""
+        return self.lang or self.SOURCE_LANGUAGE
+
+    @property
+    def uses_language_adapters(self) -> bool:
+        """Whether inputs go through the language adapter of their language."""
+        return isinstance(self.adapter, MadxConfig | LoraConfig) and self.adapter.language_adapter
+
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
-        model = self.model.model_dump(include={"name", "source"})
-        if self.task.name != "squad":
+        model = self.model.model_dump(include={"name", "source", "revision"}, exclude_none=True)
+        if isinstance(self.task, MnliConfig | CopaConfig):  # the classification heads
             model |= self.model.model_dump(include={"pooler", "head_layers"})
         active: dict[str, Any] = {
             "task": self.task.model_dump(),
@@ -189,6 +236,10 @@ class RunConfig(Section):
         }
         if self.schedule.chooses_by_scores:
             active["fisher"] = self.fisher.model_dump(exclude_none=True)
+        if self.lang is not None:
+            active["lang"] = self.lang
+        if self.data.nonstandard:
+            active["data"] = {"nonstandard": True}
         if self.data_size.examples is not None:
             active["data_size"] = self.data_size.model_dump(include={"examples", "subset"})
         return active
@@ -196,6 +247,8 @@ class RunConfig(Section):
     @property
     def label(self) -> str:
         """The run's name for people."""
+        if self.lang is not None:
+            return f"{self.lang}-s{self.seed}"
         k = f"-k{self.schedule.fields['k']}" if "k" in self.schedule.fields else ""
         return f"{self.adapter.name}-{self.schedule.name}{k}-{self.data_size.name}-s{self.seed}"
 
@@ -209,6 +262,14 @@ class RunConfig(Section):
     def folder(self, root: Path) -> Path:
         """The run's folder under a results root."""
         return root / "runs" / self.task.name / self.model.name / f"{self.label}-{self.run_id}"
+
+
+def ours(config: RunConfig) -> dict[str, str]:
+    """Field -> reason, for every looked-up value of this run that no source gives."""
+    prefix = "ours: "
+    return {
+        field: source.removeprefix(prefix) for field, source in config.looked_up.items() if source.startswith(prefix)
+    }
 
 
 def results_root() -> Path:

@@ -3,16 +3,22 @@
 import itertools
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import InterpolationResolutionError
 
 from fun.config.compose import compose
+from fun.config.schema import RunConfig
 from fun.errors import ConfigError
+
+SWEEP: dict[str, RunConfig] = {}
+"""The runs that this process's multirun starts, by their overrides; empty where it starts none."""
 
 
 class CheckSweep(Callback):
@@ -21,12 +27,19 @@ class CheckSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns a callback's exceptions into warnings and goes on, so every way out of here is ours.
         try:
-            jobs = expand(list(config.hydra.overrides.task))
+            parameters = config.hydra.sweeper.get("params") or {}
+            swept = [f"{field}={values}" for field, values in parameters.items()]
+            jobs = expand([*swept, *config.hydra.overrides.task])
             problems = {" ".join(job): problem for job in jobs if (problem := _problem(job))}
+        except InterpolationResolutionError as error:
+            print(f"error: {str(error).splitlines()[0].partition('interpolation: ')[2]}", file=sys.stderr)
+            sys.exit(2)
         except Exception:
             traceback.print_exc()
+            SWEEP.clear()
             sys.exit("error: the sweep could not be checked; none of its jobs was started")
         if problems:
+            SWEEP.clear()
             for job_text, problem in problems.items():
                 print(f"error: {job_text}: {problem}", file=sys.stderr)
             print(f"error: {len(problems)} of {len(jobs)} jobs are wrong; none was started", file=sys.stderr)
@@ -35,16 +48,23 @@ class CheckSweep(Callback):
 
 def _problem(job: list[str]) -> str | None:
     try:
-        compose(job)
+        SWEEP[" ".join(job)] = compose(job)
     except ConfigError as error:
         return str(error)
     return None
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """The overrides of every job of a sweep, in Hydra's order."""
-    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
-    return [list(job) for job in itertools.product(*map(_choices, parsed))]
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job of a sweep, in Hydra's order; of two for one field the later counts.
+
+    Raises ConfigError.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    fields = {override.get_key_element(): override for override in parsed}
+    return [list(job) for job in itertools.product(*map(_choices, fields.values()))]
 
 
 def _choices(override: Override) -> list[str]:

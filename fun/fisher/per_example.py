@@ -29,7 +29,16 @@ class Site:
     states: tuple[Tensor, Tensor] | None = None  # input and output, [rows, T, D]
 
     def record(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        """Forward hook. LoRA takes (previous LoRA's output or None, layer's input), returns (delta, gate)."""
+        """Forward hook. LoRA takes (previous LoRA's output or None, layer's input), returns (delta, gate).
+
+        Raises RunError on a second call: mDeBERTa projects its relative positions, which all examples share, by
+        the query and key of the tokens, so that an example's part in the gradient of LoRA there is not known.
+        """
+        if self.states is not None:
+            raise RunError(
+                f"fisher=exact needs modules that a forward pass calls once, and this encoder calls {self.path} "
+                "again, for its relative positions. Type fisher=algorithm2."
+            )
         if isinstance(module, LoRA):
             previous, layer_input = arguments
             source, output = layer_input if previous is None else previous, output[0]

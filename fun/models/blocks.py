@@ -1,6 +1,7 @@
 """Blocks: the one place that knows which parameter belongs to which layer.
 
-Layers are counted 0 … L-1 from bottom to top. Embeddings, invertible adapters, pooler and heads have none.
+Layers are counted 0 … L-1 from bottom to top. Embeddings, invertible adapters, pooler and heads have none: where
+they train at all, they train from the first update to the last.
 """
 
 import re
@@ -24,6 +25,15 @@ def layer_of(parameter_name: str) -> int | None:
     """The layer of a parameter, by its name in `model.named_parameters()`; None outside the layers."""
     match = _LAYER.match(parameter_name)
     return int(match["layer"]) if match else None
+
+
+def encoder_blocks(model: nn.Module) -> dict[int, Block]:
+    """All parameters of the encoder's layers, by layer (bottom to top) and full name: for full fine-tuning."""
+    blocks: dict[int, Block] = {}
+    for name, parameter in model.named_parameters():
+        if (layer := layer_of(name)) is not None:
+            blocks.setdefault(layer, {})[name] = parameter
+    return blocks
 
 
 def task_blocks(model: nn.Module, adapter: str) -> dict[int, Block]:

@@ -1,29 +1,176 @@
-"""Encoders and language adapters, loaded through transformers and adapters."""
+"""Encoders, loaded through transformers and adapters: the miniature world's, and those of the hub."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from adapters import AutoAdapterModel
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from fun import world
-from fun.errors import NotBuilt
+from fun.errors import ConfigError, HubError, RunError
+from fun.hub import Repository, Snapshot, first_line, snapshot, unreadable
+
+MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
+"""The architectures whose parameter names `fun.models.blocks` knows."""
+
+CONFIG = "config.json"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The weights' file: the first of these that a repository has. The second is a pickle, read with weights_only."""
+
+MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
+"""The bias of a published head for masked language modelling, which adapters 1.3 leaves out of its conversion."""
+
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "sentencepiece.bpe.model",
+    "spm.model",
+)
+
+UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
+"""What transformers and safetensors raise for files that are cut off, or that do not belong together."""
 
 
-def load_encoder(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The encoder in fp32, without heads, and its fast tokenizer. `source` is a model's `source` field."""
-    if source != "world":
-        raise NotBuilt(f"{source}: this version loads only the miniature world's encoder: type model=micro")
-    folder = str(world.encoder_folder())
-    model = AutoAdapterModel.from_pretrained(folder, dtype=torch.float32)
+Loaded = TypeVar("Loaded")
+
+
+class Encoder(NamedTuple):
+    """An adapters-library model in fp32 and its fast tokenizer.
+
+    `module` has no head, or the masked language modelling head that was published with it, named "default".
+    `pooler` says whether it has a pooler that was published: MLM alone trains none, and then it is random.
+    `commits` says which commit of what was read from the hub.
+    """
+
+    module: Any
+    tokenizer: PreTrainedTokenizerBase
+    pooler: bool
+    commits: dict[str, str]
+
+
+def load_encoder(source: str, revision: str | None = None) -> Encoder:
+    """The encoder that `source`, a model's `source` field, names.
+
+    It is world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes it).
+
+    Raises ConfigError for a source or an architecture that cannot be used, HubError for a download that did
+    not succeed, RunError where the file lacks weights of the encoder.
+    """
+    encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source))
+    if source == "world":
+        encoder.module.load_head(str(world.mlm_head_folder()), load_as="default", use_safetensors=True)
+    return encoder._replace(commits=commits)
+
+
+def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of an encoder, whose weights are not downloaded. Raises as `load_encoder` does."""
+    tokenizer, _ = _read(source, revision, lambda found: snapshot(found, (CONFIG, *TOKENIZER)), _load_tokenizer)
+    return tokenizer
+
+
+def _read(
+    source: str, revision: str | None, download: Callable[[Repository], Snapshot], load: Callable[[Path], Loaded]
+) -> tuple[Loaded, dict[str, str]]:
+    """What `load` reads from the folder that `source` names, and {repository: commit} of what was downloaded."""
+    if source == "world":
+        return load(world.encoder_folder()), {}
+    kind, _, place = source.partition(":")
+    if kind == "folder":
+        try:
+            return load(Path(place)), {}
+        except UNREADABLE as error:
+            raise ConfigError(
+                f"model.source={source} cannot be read ({first_line(error)}); give a folder that save_pretrained "
+                "wrote, with its tokenizer"
+            ) from error
+    if kind != "hub":
+        raise ConfigError(f"model.source is {source!r}; expected world, hub:<namespace>/<name> or folder:<path>")
+    repository = Repository(place, revision)
+    found = download(repository)
+    try:
+        return load(found.folder), {repository.name: found.commit}
+    except UNREADABLE as error:
+        raise unreadable(repository, found, error) from error
+
+
+def check_encoder(module: Any, *, name: str, layers: int, positions: int) -> None:
+    """Raise ConfigError unless the loaded encoder has the layers and reads the tokens that conf/model says."""
+    expected = {"layers": layers, "positions": positions}
+    found = {"layers": module.config.num_hidden_layers, "positions": readable_positions(module.config)}
+    if wrong := [f"{key}={found[key]}, expected {expected[key]}" for key in expected if found[key] != expected[key]]:
+        typed = " ".join(f"model.{key}={found[key]}" for key in expected if found[key] != expected[key])
+        raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
+
+
+def readable_positions(config: Any) -> int:
+    """How many tokens an encoder reads."""
+    total = int(config.max_position_embeddings)
+    # RoBERTa counts positions from the padding id + 1: the first two of its 514 embeddings are never used.
+    return total - config.pad_token_id - 1 if config.model_type == "xlm-roberta" else total
+
+
+def download(repository: Repository) -> Snapshot:
+    """Configuration, tokenizer and one file of weights."""
+    found = snapshot(repository, (CONFIG, *TOKENIZER, WEIGHTS[0]))
+    if not (found.folder / WEIGHTS[0]).exists():
+        found = snapshot(Repository(repository.name, found.commit), (CONFIG, *TOKENIZER, *WEIGHTS[1:]))
+    if not (found.folder / CONFIG).exists():
+        raise HubError(f"{repository} has no {CONFIG} (in the cache: {found.folder}): expected a transformers model")
+    if not any((found.folder / name).exists() for name in WEIGHTS):
+        raise HubError(
+            f"{repository} has neither {' nor '.join(WEIGHTS)} (in the cache: {found.folder}): if its download was "
+            "interrupted, type the same command with a network"
+        )
+    return found
+
+
+def _load(folder: Path, source: str) -> Encoder:
+    _check_type(folder, source)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what was found and what was missing is looked at here
+    try:
+        module, info = AutoAdapterModel.from_pretrained(
+            str(folder), dtype=torch.float32, output_loading_info=True, key_mapping=MLM_BIAS
+        )
+        tokenizer = _load_tokenizer(folder)
+    finally:
+        logging.set_verbosity(verbosity)
     # Every saved adapter names its encoder: by what it is, not by where it lies on this machine.
-    model.config.name_or_path = source
-    return model, AutoTokenizer.from_pretrained(folder)
+    module.config.name_or_path = f"folder:{folder.name}" if source.startswith("folder:") else source
+    prefix = f"{module.base_model_prefix}."
+    missing = {name for name in info["missing_keys"] if name.startswith(prefix)}
+    pooler = {name for name in missing if name.startswith(f"{prefix}pooler.")}
+    _check_weights(sorted(missing - pooler), source)
+    return Encoder(module, tokenizer, pooler=hasattr(module.base_model, "pooler") and not pooler, commits={})
 
 
-def language_adapter_folder(source: str, language: str) -> Path:
-    """Where the language adapter of `language` lies, for the encoder `source`."""
-    if source != "world":
-        raise NotBuilt(f"{source}: this version has language adapters only for model=micro")
-    return world.language_adapter_folder(language)
+def _check_type(folder: Path, source: str) -> None:
+    """Before the weights are read: whether this is an architecture that the rest can work with."""
+    found = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
+    if found not in MODEL_TYPES:
+        raise ConfigError(f"{source} is a model of type {found}; expected one of {', '.join(MODEL_TYPES)}")
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(str(folder))
+    except ImportError:
+        raise
+    except Exception as error:  # tokenizers has no exception of its own for a file that it cannot read
+        raise ValueError(f"its tokenizer: {error}") from error
+
+
+def _check_weights(lacking: list[str], source: str) -> None:
+    if lacking:
+        raise RunError(
+            f"{source}: its file lacks {len(lacking)} weights of the encoder ({', '.join(lacking[:2])}, …), which "
+            "would stay random: give a complete model.source or model.revision"
+        )

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from adapters.heads import BertStyleMaskedLMHead
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from fun.errors import RunError
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked")
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,18 @@ class Head(Protocol):
     def over_tokens(self) -> bool:
         """Whether the factors are over a window's tokens, rather than over classes or choices."""
 
+    @property
+    def saved(self) -> bool:
+        """Whether it is saved beside the adapter."""
+
     def add_to(self, model: Any, name: str) -> None:
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
-    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
-        """The raw scores of each factor, [B, C_f]: unlike probabilities they compare between windows of one text."""
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """What the task's metrics read, by example: the raw scores of each factor, [B, C_f].
+
+        Unlike probabilities they compare between windows of one text.
+        """
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """p(y|x) from the model's outputs for `batch`."""
@@ -112,17 +121,18 @@ class QAHead:
     mask_padding: bool
     name: str = field(default="question_answering", init=False)
     over_tokens: bool = field(default=True, init=False)
+    saved: bool = field(default=True, init=False)
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_qa_head(name)
 
-    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Start and end, [B, T] each."""
         return outputs.start_logits, outputs.end_logits
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """Reads attention_mask [B, T] of `batch`."""
-        logits = self.logits(outputs)
+        logits = self.logits(outputs, batch)
         if self.mask_padding:
             padding = batch["attention_mask"] == 0
             logits = tuple(part.masked_fill(padding, -torch.inf) for part in logits)
@@ -140,14 +150,15 @@ class _ClassesHead:
     layers: int
     use_pooler: bool
     over_tokens: bool = field(default=False, init=False)
+    saved: bool = field(default=True, init=False)
 
-    def logits(self, outputs: Any) -> tuple[Tensor, ...]:
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """One factor, [B, C]."""
         return (outputs.logits,)
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """One softmax over the classes or choices."""
-        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs)))
+        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs, batch)))
 
     def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The class or the right choice, [B, 1]."""
@@ -187,6 +198,73 @@ class MultipleChoiceHead(_ClassesHead):
         model.add_multiple_choice_head(
             name, num_choices=2, layers=self.layers, activation_function="tanh", use_pooler=self.use_pooler
         )
+
+
+class MaskedTokens(Predictive):
+    """p(tokens|x) of B blocks, one factor over the vocabulary per masked token.
+
+    The loss of masked language modelling is a mean over masked tokens. Every block has as many of them, so the
+    mean over a batch's blocks is the mean over its masked tokens.
+    """
+
+    def nll(self, labels: Tensor) -> Tensor:
+        """-log p(labels|x) for labels [B, F], the mean over the factors: [B]."""
+        return super().nll(labels) / len(self.factors)
+
+
+class _MaskedLMHead(BertStyleMaskedLMHead):
+    """The library's head, read at the masked tokens alone: at all of them it would cost more than the encoder."""
+
+    def forward(
+        self,
+        outputs: Any,
+        cls_output: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_dict: bool = False,
+        *,
+        masked: Tensor,
+        **rest: Any,
+    ) -> Any:
+        """Logits [B, F, V] of the tokens that `masked` [B, T] marks, F in each row, from left to right."""
+        hidden = outputs[0][masked.bool()].unflatten(0, (len(masked), -1))
+        return super().forward(BaseModelOutput(hidden), cls_output, attention_mask, return_dict, **rest)
+
+
+@dataclass(frozen=True)
+class MaskedLMHead:
+    """Names the tokens that were masked: dense layer, GELU, layer norm, and the transposed word embeddings.
+
+    The head that was published with the encoder (mBERT's, XLM-R's, the miniature world's) stays frozen, like the
+    encoder: only the adapter can bring the language nearer to what both know. mDeBERTa has none of its own (its file
+    holds one of the generator, whose encoder was not published): there a new one trains with the adapter, on frozen
+    word embeddings. In front of these stands the inverse of the adapter's invertible block (MAD-X; Pfeiffer et al.,
+    2020). Nobody reads the head after training, so it is not saved.
+    """
+
+    name: str = field(default="masked_lm", init=False)
+    over_tokens: bool = field(default=False, init=False)
+    saved: bool = field(default=False, init=False)
+
+    def add_to(self, model: Any, name: str) -> None:
+        head = _MaskedLMHead(model, name)
+        if "default" in model.heads and isinstance(model.heads["default"], BertStyleMaskedLMHead):
+            head.load_state_dict(model.heads["default"].state_dict())
+            head.requires_grad_(False)
+        model.add_prediction_head(head)
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """log p of the right and of the likeliest token, [B, F] each: whole vocabularies would not fit in memory."""
+        log_probability = _log_softmax(outputs.logits)
+        right = log_probability.gather(2, self.labels(batch).unsqueeze(2)).squeeze(2)
+        return right, log_probability.amax(dim=2)
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        """One softmax over the vocabulary per masked token."""
+        return MaskedTokens(_log_softmax(outputs.logits).unbind(dim=1))
+
+    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The masked tokens, [B, F]."""
+        return batch["labels"]
 
 
 def _check_pooler(model: Any, use_pooler: bool) -> None:

@@ -4,7 +4,7 @@
         record.json             the result, written last; a run is done when this file is there and valid
         config.yaml, metrics.jsonl, predictions/, ...    what the record's `files` lists
         checkpoint/             working state; leaves when the record is final
-        queued.json             the job that is to run it
+        queue/0001.json         the job that was to run it first
         attempts/0001.json      who began attempt 1 (0001.heartbeat: still at it; 0001.end.json: how it ended)
         attempts/0001.staging/  where attempt 1 writes before it publishes
         redo/                   where an attempt works that will replace the record
@@ -15,19 +15,21 @@ systems. Reading never writes.
 
 from fun.results.attempt import Attempt, MetricsLog
 from fun.results.canonical import canonical_json, checksum, run_id_of
-from fun.results.claim import State, Status
+from fun.results.claim import Claim, Pace, State, Status, local_job
 from fun.results.errors import (
     AlreadyDone,
     Busy,
     Damaged,
     FailedBefore,
     InvalidRecord,
+    NoProgress,
     NotDone,
     ResultsError,
     Superseded,
 )
 from fun.results.files import file_checksum
 from fun.results.folder import RunFolder, load_records
+from fun.results.queue import JobKnown, Mark
 from fun.results.record import MARKS, SCHEMA, Record
 
 __all__ = [
@@ -36,11 +38,16 @@ __all__ = [
     "AlreadyDone",
     "Attempt",
     "Busy",
+    "Claim",
     "Damaged",
     "FailedBefore",
     "InvalidRecord",
+    "JobKnown",
+    "Mark",
     "MetricsLog",
+    "NoProgress",
     "NotDone",
+    "Pace",
     "Record",
     "ResultsError",
     "RunFolder",
@@ -51,5 +58,6 @@ __all__ = [
     "checksum",
     "file_checksum",
     "load_records",
+    "local_job",
     "run_id_of",
 ]

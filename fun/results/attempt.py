@@ -8,6 +8,7 @@ nothing.
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,8 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fun.errors import ConfigError, RunError
-from fun.results.claim import AttemptFiles, Claim, Failure, heartbeat_seconds
-from fun.results.errors import AlreadyDone, Damaged, InvalidRecord, NotDone, ResultsError, Superseded
+from fun.results.claim import AttemptFiles, Claim, Failure, Pace, heartbeat_seconds, read_end
+from fun.results.errors import AlreadyDone, Damaged, InvalidRecord, NoProgress, NotDone, ResultsError, Superseded
 from fun.results.files import file_checksum, make_folder, pretty_json, replace, sync
 from fun.results.log import MetricsLog, read_log
 from fun.results.record import SCHEMA, Record
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fun.results.folder import RunFolder
 
 RECORD = "record.json"
-QUEUED = "queued.json"
+QUEUE = "queue"
 METRICS_LOG = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 ATTEMPTS = "attempts"
@@ -119,7 +120,7 @@ class Attempt:
                 case None:
                     self.interrupt("it ended without a record")
                 case _:
-                    self.interrupt(type(error).__name__)
+                    self.interrupt(str(error) or type(error).__name__)
         except (Superseded, OSError) as trouble:
             if error is None:
                 raise
@@ -175,6 +176,35 @@ class Attempt:
         self.publish(METRICS_LOG, log.open)
         self._log = log
         return log
+
+    def resume(self, update: int, updates: int, restarts: int) -> None:
+        """Say that this attempt goes on behind `update` of `updates`; heartbeats then tell how far it is.
+
+        Raises NoProgress where `restarts` attempts before it went on from there too and were killed or stopped:
+        a run that needs more time, or memory, than its job has would otherwise come back for ever.
+        """
+        self.check_current()
+        self._heartbeat.begin(update, updates, lambda: self._log.update if self._log is not None else update)
+        fruitless = self._fruitless(update)
+        if fruitless >= restarts:
+            raise NoProgress(
+                f"it came back to update {update} of {updates} after {fruitless} attempts that got no further "
+                "(see the logs of their jobs): give a job more time or memory, or checkpoint more often "
+                "(checkpoint.every)"
+            )
+
+    def _fruitless(self, update: int) -> int:
+        """How many attempts just before this one went no further than `update`, and not because of a person."""
+        count = 0
+        for number in range(self.number - 1, 0, -1):
+            files = self._files.other(number)
+            end, pace = read_end(files.end), Pace.read(files.heartbeat)
+            halted = not end or (end["outcome"] == "interrupted" and end["reason"] != KeyboardInterrupt.__name__)
+            same = Claim.read(files.claim).mode == self._claim.mode and (pace is None or pace.resumed == update)
+            if not (halted and same):
+                break
+            count += 1
+        return count
 
     def finish(self, body: Mapping[str, Any]) -> Record:
         """Publish the record, and with it make the run done.
@@ -278,13 +308,27 @@ class _Heartbeat(threading.Thread):
         self._later = files.other(files.number + 1).claim
         self._seconds = heartbeat_seconds()
         self._ended = threading.Event()
+        self._pace: Callable[[], Pace] | None = None
+
+    def begin(self, resumed: int, updates: int, update: Callable[[], int]) -> None:
+        """Tell from now on how far the attempt is. The first word, where it began, is on disk when this returns."""
+        started = time.monotonic()
+        self._pace = lambda: Pace(resumed, update(), updates, round(time.monotonic() - started, 3))
+        self._file.write_bytes(self._pace().to_bytes())
+        sync(self._file)
 
     def run(self) -> None:
         while not self._ended.wait(self._seconds):
             with suppress(OSError):  # a file server that is away for a moment; silence tells the others
                 if self._later.exists():
                     return
-                os.utime(self._file)
+                self._beat()
+
+    def _beat(self) -> None:
+        if self._pace is not None:
+            with self._file.open("r+b") as file:
+                file.write(self._pace().to_bytes())
+        os.utime(self._file)
 
     def end(self) -> None:
         self._ended.set()
@@ -294,7 +338,7 @@ def _inside(relative: str) -> PurePosixPath:
     path = PurePosixPath(relative)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError(f"found the path {relative!r}, expected one inside the run's folder, relative to it")
-    if path.parts[0] in (RECORD, QUEUED, ATTEMPTS, REDO):
+    if path.parts[0] in (RECORD, QUEUE, ATTEMPTS, REDO):
         raise ValueError(f"{path.parts[0]} belongs to the results store: choose another name")
     return path
 

@@ -1,6 +1,7 @@
 """Who holds a run's current attempt, and whether that process is still at it."""
 
 import dataclasses
+import json
 import os
 import re
 import socket
@@ -8,7 +9,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from fun.results.errors import Damaged, ResultsError
 from fun.results.files import pretty_json, read_object
@@ -91,7 +92,10 @@ _CLAIM = re.compile(r"(\d{4,})\.json")
 
 @dataclass(frozen=True)
 class Claim:
-    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run."""
+    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run.
+
+    `restart` counts how often the scheduler had started the job again by then.
+    """
 
     host: str
     boot: str
@@ -101,6 +105,7 @@ class Claim:
     job: str | None
     started: str
     mode: Mode
+    restart: int = 0
 
     @classmethod
     def of_this_process(cls, mode: Mode) -> Self:
@@ -108,10 +113,11 @@ class Claim:
         return cls(
             *_this_machine(),
             pid=pid,
-            pid_start=_start_of(pid),
+            pid_start=process_start(pid),
             job=_scheduler_job(),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             mode=mode,
+            restart=_restart(),
         )
 
     @classmethod
@@ -133,7 +139,39 @@ class Claim:
     def process_gone(self) -> bool:
         """Whether the process has certainly ended: only the machine that runs it can tell."""
         here = self.boot != "" and _this_machine() == (self.host, self.boot, self.pid_namespace)
-        return here and _start_of(self.pid) != self.pid_start
+        return here and process_start(self.pid) != self.pid_start
+
+    def restarted(self) -> bool:
+        """Whether this process runs in the same job, started again: then its scheduler has ended the one before.
+
+        On another node, and so without a sign that the process there has ended. Should it live on all the same,
+        it is superseded like any other.
+        """
+        return self.job is not None and self.job == _scheduler_job() and self.restart < _restart()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far an attempt is, told with its heartbeats: at `update` of `updates`, `seconds` after `resumed`."""
+
+    resumed: int
+    update: int
+    updates: int
+    seconds: float
+
+    SIZE: ClassVar[int] = 128
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """None where an attempt has not said it yet, or is saying it at this moment."""
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def to_bytes(self) -> bytes:
+        """Always SIZE bytes, so that a full disk does not keep an attempt from saying that it lives."""
+        return json.dumps(dataclasses.asdict(self)).encode().ljust(self.SIZE)
 
 
 def attempt_status(files: AttemptFiles, now: float) -> Status:
@@ -141,15 +179,15 @@ def attempt_status(files: AttemptFiles, now: float) -> Status:
     number = files.number
     try:
         claim = Claim.read(files.claim)
-        end = _read_end(files.end)
+        end = read_end(files.end)
     except Damaged as damage:
         return Status(State.DAMAGED, str(damage), number)
-    if end is not None:
+    if end:
         return _ended(number, end)
-    silence = max(0.0, now - _last_sign(files))  # the file server's clock may be ahead
+    silence = max(0.0, now - last_sign(files))  # the file server's clock may be ahead
     if silence > stale_seconds():
         return Status(State.STALE, f"attempt {number} ({claim}) has been silent for {silence:.0f} s", number)
-    if claim.process_gone():
+    if claim.process_gone() or claim.restarted():
         return Status(State.STALE, f"attempt {number} ({claim}) was killed", number)
     return Status(State.RUNNING, f"attempt {number} ({claim}), last heartbeat {silence:.0f} s ago", number)
 
@@ -165,15 +203,18 @@ def _ended(number: int, end: dict[str, Any]) -> Status:
     return Status(State.DAMAGED, f"the end mark of attempt {number} is {end}, which nothing writes", number)
 
 
-def _read_end(path: Path) -> dict[str, Any] | None:
+def read_end(path: Path) -> dict[str, Any]:
+    """How an attempt marked its end; empty where it did not. Raises Damaged."""
     try:
         return read_object(path)
     except FileNotFoundError:
-        return None
+        return {}
 
 
-def _last_sign(files: AttemptFiles) -> float:
-    """Seconds since the epoch. Opens the files: NFS asks the server for a file's times when it is opened."""
+def last_sign(files: AttemptFiles) -> float:
+    """When an attempt last showed that it lives, in seconds since the epoch.
+
+    Opens the files: NFS asks the server for a file's times when it is opened."""
     signs = []
     for path in (files.claim, files.heartbeat):
         try:
@@ -184,7 +225,7 @@ def _last_sign(files: AttemptFiles) -> float:
     return max(signs, default=0.0)
 
 
-def _start_of(pid: int) -> int:
+def process_start(pid: int) -> int:
     """The process's start in clock ticks since boot; 0 for a process that has ended, or without /proc.
 
     With the pid it names a process for good: pids are used again.
@@ -207,10 +248,22 @@ def _this_machine() -> tuple[str, str, str]:
     return socket.gethostname(), boot, namespace
 
 
+def local_job(pid: int) -> str:
+    """The name of a job that submitit started on this machine without a scheduler, as process `pid`."""
+    return f"local:{socket.gethostname()}:{pid}:{process_start(pid)}"
+
+
 def _scheduler_job() -> str | None:
-    """The job's name as Slurm's own tools print it."""
+    """The job's name as Slurm's own tools print it, or as `local_job` does."""
+    if pid := os.environ.get("SUBMITIT_LOCAL_JOB_ID"):
+        return local_job(int(pid))
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def _restart() -> int:
+    """How often Slurm has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def _seconds(variable: str, otherwise: float) -> float:

@@ -23,6 +23,10 @@ class NotDone(ResultsError):
     """The run has no record."""
 
 
+class NoProgress(ResultsError):
+    """The run comes back to one and the same update, however often its job is started again."""
+
+
 class Superseded(ResultsError):
     """Another attempt took this run over: whatever this attempt still does is lost."""
 

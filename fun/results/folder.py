@@ -2,18 +2,29 @@
 
 import dataclasses
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUED, RECORD, Attempt
-from fun.results.claim import AttemptFiles, Claim, State, Status, attempt_status, stale_seconds
+from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, Attempt
+from fun.results.claim import (
+    AttemptFiles,
+    Claim,
+    Pace,
+    State,
+    Status,
+    attempt_status,
+    heartbeat_seconds,
+    last_sign,
+    read_end,
+    stale_seconds,
+)
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded
-from fun.results.files import create_exclusive, file_checksum, make_folder, pretty_json, read_object, replace
+from fun.results.files import create_exclusive, file_checksum, make_folder, read_object
 from fun.results.log import read_log
+from fun.results.queue import JobKnown, Mark
 from fun.results.record import Record
 
 
@@ -27,7 +38,7 @@ class RunFolder:
     def __str__(self) -> str:
         return f"run {self.path.name}"
 
-    def status(self, *, now: float | None = None, job_known: Callable[[str], bool] | None = None) -> Status:
+    def status(self, *, now: float | None = None, job_known: JobKnown | None = None) -> Status:
         """The run's state at `now` (seconds since the epoch).
 
         `job_known` says whether the scheduler still knows a job, waiting or running; without it no job is
@@ -83,11 +94,63 @@ class RunFolder:
         return read_log(self.path / METRICS_LOG)
 
     def queue(self, job: str) -> None:
-        """Note that the scheduler's `job` will run this run; for whoever submitted it."""
-        make_folder(self.path)
-        aside = self.path / f".{QUEUED}.{uuid.uuid4().hex}"
-        aside.write_bytes(pretty_json({"job": job}))
-        replace(aside, self.path / QUEUED)
+        """Note that the scheduler's `job` will run this run, whatever was noted before."""
+        folder = self.path / QUEUE
+        while Mark.create(folder, Mark.latest_number(folder) + 1, job) is None:
+            pass
+
+    def reserve(self, job_known: JobKnown) -> Mark | None:
+        """Mark that this process submits a job for this run; None where somebody else does, or has, or runs it.
+
+        Exclusive: of several at once one gets the mark. It then notes the job there, or withdraws it.
+        """
+        folder = self.path / QUEUE
+        number = Mark.latest_number(folder)  # before the state: who submits after it takes the next number
+        return None if self.under_way(job_known) else Mark.create(folder, number + 1)
+
+    def under_way(self, job_known: JobKnown) -> bool:
+        """Whether it runs or is to run; for a done run: so as to be completed."""
+        state = self.status(job_known=job_known).state
+        if state is not State.DONE:
+            return state in (State.QUEUED, State.RUNNING)
+        mark = self.mark()
+        waiting = mark is not None and mark.stands(job_known, time.time())
+        return waiting or self._latest_attempt(time.time()).state is State.RUNNING
+
+    def mark(self) -> Mark | None:
+        """Who is, or was, to run it. Raises Damaged."""
+        return Mark.latest(self.path / QUEUE)
+
+    def claim(self) -> Claim | None:
+        """Who made the latest attempt. Raises Damaged."""
+        files = AttemptFiles.latest(self.path / ATTEMPTS)
+        return Claim.read(files.claim) if files.number else None
+
+    def pace(self) -> Pace | None:
+        """How far the latest attempt is; None where it does not say."""
+        return Pace.read(AttemptFiles.latest(self.path / ATTEMPTS).heartbeat)
+
+    def attempts(self) -> int:
+        """How many attempts were begun."""
+        return AttemptFiles.latest(self.path / ATTEMPTS).number
+
+    def last_sign(self) -> float:
+        """When the latest attempt showed that it lives, in seconds since the epoch; 0 where there is none."""
+        return last_sign(AttemptFiles.latest(self.path / ATTEMPTS))
+
+    def machine_failures(self) -> int:
+        """How many attempts in a row, up to the latest, failed because of their machine.
+
+        So did those that were killed before they could say where they go on from: out of memory, say, while the
+        model was loaded. Those that were killed later are bounded by `Attempt.resume`.
+        """
+        latest = AttemptFiles.latest(self.path / ATTEMPTS)
+        number, failures = latest.number, 0
+        if number and attempt_status(latest, time.time()).state is State.RUNNING:
+            number -= 1
+        while number and _failed_by_machine(latest.other(number)):
+            number, failures = number - 1, failures + 1
+        return failures
 
     def begin(self, *, retry: bool = False, force: bool = False, extend: bool = False) -> Attempt:
         """Begin the next attempt, exclusively, or take over one that is stale or failed by its machine.
@@ -141,26 +204,39 @@ class RunFolder:
             return Status(State.MISSING, "never begun", 0)
         return attempt_status(files, now)
 
-    def _waiting(self, latest: Status, job_known: Callable[[str], bool] | None) -> Status:
+    def _waiting(self, latest: Status, job_known: JobKnown | None) -> Status:
         """The state of a run without a record: its latest attempt's, unless a job waits to begin the next."""
+        if latest.state is State.RUNNING and job_known is not None:
+            return self._running(latest, job_known)
         if latest.state in (State.RUNNING, State.DAMAGED):
             return latest
         try:
-            job = str(read_object(self.path / QUEUED)["job"])
-        except FileNotFoundError:
-            return latest
-        except (Damaged, KeyError):
-            return _with_note(latest, f"{QUEUED} cannot be read")
-        if latest.state is State.FAILED and self._job_of(latest) == job:
+            mark = self.mark()
+        except Damaged as damage:
+            return _with_note(latest, str(damage))
+        if mark is None or (latest.state is State.FAILED and self._job_of(latest) == mark.job):
             return latest
         if job_known is None:
-            return _with_note(latest, f"job {job} was submitted, but the scheduler was not asked about it")
-        if job_known(job):
-            return Status(State.QUEUED, f"job {job} waits to run it; {latest.detail}", latest.attempt)
-        return _with_note(latest, f"the scheduler no longer knows job {job}")
+            return _with_note(latest, f"{mark} was submitted, but the scheduler was not asked about it")
+        if mark.stands(job_known, time.time()):
+            return Status(State.QUEUED, f"{mark} is to run it; {latest.detail}", latest.attempt)
+        return _with_note(latest, f"the scheduler no longer knows {mark}")
+
+    def _running(self, latest: Status, job_known: JobKnown) -> Status:
+        """Stale where the scheduler has ended the job of a silent attempt, before its silence alone says so."""
+        job = self._job_of(latest)
+        silence = time.time() - last_sign(AttemptFiles(self.path / ATTEMPTS, latest.attempt))
+        if job is None or silence < 2 * heartbeat_seconds() or job_known(job):
+            return latest
+        return Status(State.STALE, f"{latest.detail}; the scheduler no longer knows job {job}", latest.attempt)
 
     def _job_of(self, latest: Status) -> str | None:
         return Claim.read(AttemptFiles(self.path / ATTEMPTS, latest.attempt).claim).job
+
+
+def _failed_by_machine(files: AttemptFiles) -> bool:
+    end = read_end(files.end)
+    return end.get("kind") == "machine" if end else Pace.read(files.heartbeat) is None
 
 
 def _with_note(status: Status, note: str) -> Status:

@@ -10,10 +10,14 @@ from fun.results.errors import Damaged
 
 
 class MetricsLog:
-    """A step log open for appending, behind the `kept` lines it began with; `Attempt.metrics_log` makes it."""
+    """A step log open for appending, behind the `kept` lines it began with; `Attempt.metrics_log` makes it.
+
+    `update` is that of its last line.
+    """
 
     def __init__(self, lines: list[dict[str, Any]], check_current: Callable[[], None]) -> None:
         self.kept = len(lines)
+        self.update = max((line["update"] for line in lines), default=0)
         self._lines = lines
         self._check_current = check_current
         self._handle: BinaryIO | None = None
@@ -36,6 +40,7 @@ class MetricsLog:
         assert self._handle is not None, "the step log is opened by Attempt.metrics_log"
         self._handle.write(_line(line))
         self._handle.flush()
+        self.update = line["update"]
 
     def sync(self) -> None:
         """Bring the lines to disk; a closed log has done so."""

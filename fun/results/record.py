@@ -14,6 +14,7 @@ from fun.results.errors import InvalidRecord
 
 SCHEMA = 1
 MARKS = ("synthetic", "nonstandard")
+PREDICTIONS = "predictions/"
 
 
 class Validation(TypedDict):
@@ -95,6 +96,20 @@ class Record:
         """A copy of what `Attempt.finish` was given: all fields but the store's own."""
         own = ("schema", "run_id", "attempt", "files", "checksum")
         return {name: value for name, value in self.to_json().items() if name not in own}
+
+    def differences(self, other: "Record") -> list[str]:
+        """What of this run's outcome another record of it tells otherwise; that one has more languages is nothing.
+
+        Compared are configuration, validation, metrics, unfreezing and predictions; not time, place and weights.
+        """
+        same = ("identity", "config", "validation", "unfreezing")
+        found = [name for name in same if getattr(self, name) != getattr(other, name)]
+        for dataset, languages in self.metrics.items():
+            for language, values in languages.items():
+                if values != other.metrics.get(dataset, {}).get(language, values):
+                    found.append(f"metrics of {dataset} in {language}")
+        predictions = (name for name in self.files if name.startswith(PREDICTIONS))
+        return found + [name for name in predictions if self.files[name] != other.files.get(name, self.files[name])]
 
     @classmethod
     def sealed(cls, content: Mapping[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from fun.errors import ConfigError
 if TYPE_CHECKING:
     from fun.tasks.base import Task
 
-_CLASSES = {"squad": "SquadTask", "mnli": "MnliTask", "copa": "CopaTask"}
+_CLASSES = {"squad": "SquadTask", "mnli": "MnliTask", "copa": "CopaTask", "mlm": "MlmTask"}
 NAMES = tuple(_CLASSES)
 
 

@@ -37,6 +37,10 @@ class Feature:
     inputs: dict[str, np.ndarray]
     labels: tuple[int, ...]
 
+    def reading(self, random: torch.Generator) -> "Feature":
+        """The input as it is read once, in one update or one evaluation: itself, unless the task masks anew."""
+        return self
+
     @property
     def length(self) -> int:
         """Tokens of its longest sequence, T."""
@@ -60,7 +64,7 @@ F = TypeVar("F", bound=Feature)
 
 
 class Task(Protocol[F]):
-    """A downstream task. `metrics` are the names it reports; the first one selects the checkpoint."""
+    """A downstream task. `metrics` are the names it always reports; the first one selects the checkpoint."""
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
@@ -74,8 +78,9 @@ class Task(Protocol[F]):
         Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
         """
 
-    def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str) -> Scored:
-        """Predictions and metrics of `rows` in `language`, from the head's output for each of their features.
+    def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str, dataset: str) -> Scored:
+        """Predictions and metrics of `rows`, which are `dataset` in `language`, from the head's output for each of
+        their features. A data set with a metric of its own gets that as well.
 
         Raises RunError where the output is NaN, ValueError where its shapes are not those of the features.
         """

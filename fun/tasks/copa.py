@@ -66,7 +66,9 @@ class CopaTask:
             for index, row in enumerate(rows)
         ]
 
-    def score(self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str) -> Scored:
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
+    ) -> Scored:
         """Accuracy; `logits` holds one array [2] per row."""
         return score_labels(self.name, rows, logits, classes=len(CHOICES))
 

@@ -59,6 +59,8 @@ class MnliTask:
             )
         return features
 
-    def score(self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str) -> Scored:
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
+    ) -> Scored:
         """Accuracy; `logits` holds one array [3] per row."""
         return score_labels(self.name, rows, logits, classes=len(LABELS))

@@ -78,8 +78,12 @@ class SquadTask:
             return [pad_window(window, self.max_length, tokenizer.pad_token_id) for window in windows]
         return windows
 
-    def score(self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str) -> Scored:
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str, dataset: str
+    ) -> Scored:
         """F1 and exact match; `logits` holds the start and end logits [T] of each window.
+
+        Beside these, MLQA gets f1_mlqa and em_mlqa, by its authors' normalisation.
 
         Logits, not log-probabilities: windows of a row are compared by them, as in transformers' example.
 
@@ -90,13 +94,16 @@ class SquadTask:
         answers = [""] * len(rows)
         for window, (first, last) in best_spans(features, logits, self.n_best, self.max_answer_length):
             start, end = window.offsets[first, 0], window.offsets[last, 1]
-            answers[window.example] = rows[window.example]["context"][start:end]
-        scores = metrics.load(metrics.qa_metric(language)).compute(
-            predictions=[{"id": str(index), "prediction_text": answer} for index, answer in enumerate(answers)],
-            references=[{"id": str(index), "answers": row["answers"]} for index, row in enumerate(rows)],
-        )
+            # SentencePiece's tokens may cover the space before their word.
+            answers[window.example] = rows[window.example]["context"][start:end].strip()
+        predictions = [{"id": str(index), "prediction_text": answer} for index, answer in enumerate(answers)]
+        references = [{"id": str(index), "answers": row["answers"]} for index, row in enumerate(rows)]
+        found: dict[str, float] = {}
+        for suffix, metric in metrics.qa_metrics(dataset, language).items():
+            scores = metric.compute(predictions=predictions, references=references)
+            found |= {f"f1{suffix}": scores["f1"], f"em{suffix}": scores["exact_match"]}
         return Scored(
-            metrics={"f1": scores["f1"], "em": scores["exact_match"]},
+            metrics=found,
             predictions=[
                 {"example": index, "id": row["id"], "prediction": answer, "answers": row["answers"]["text"]}
                 for index, (row, answer) in enumerate(zip(rows, answers, strict=True))

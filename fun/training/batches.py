@@ -58,20 +58,22 @@ class Batches:
         if self._epoch_order[0] != epoch:
             self._epoch_order = (epoch, self._permutation("order", epoch))
         start = (update - 1) % self.per_epoch * self.batch_size
-        return self._batch(self._epoch_order[1][start : start + self.batch_size])
+        indices = self._epoch_order[1][start : start + self.batch_size]
+        return self._batch(indices, generator(self.seed, "reading", update))
 
     def shuffled(self, purpose: str, position: int) -> Iterator[Batch]:
         """All batches once, in an order of their own (for a Fisher pass at update `position`)."""
         order = self._permutation(purpose, position)
+        random = generator(self.seed, f"{purpose} reading", position)
         for start in range(0, len(order), self.batch_size):
-            yield self._batch(order[start : start + self.batch_size])
+            yield self._batch(order[start : start + self.batch_size], random)
 
     def _permutation(self, purpose: str, position: int) -> list[int]:
         count = len(self.features)
         return torch.randperm(count, generator=generator(self.seed, purpose, position)).tolist()
 
-    def _batch(self, indices: Sequence[int]) -> Batch:
-        chosen = [self.features[index] for index in indices]
+    def _batch(self, indices: Sequence[int], random: torch.Generator) -> Batch:
+        chosen = [self.features[index].reading(random) for index in indices]
         parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
         return Batch(len(chosen), [{k: v.to(self.device) for k, v in part.items()} for part in parts])
 

@@ -30,12 +30,17 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """Progress, weights, optimizer state, and the weights of the best update so far."""
+    """Progress, weights, optimizer state, the weights of the best update so far, and fp16's gradient scaler.
+
+    Its size is four times that of the parameters that train (weights, best weights, two moments of Adam), in fp32:
+    14 MB for a task adapter of a base model, 2.8 GB for all of mBERT and 4.4 GB for all of XLM-R.
+    """
 
     progress: Progress
     weights: dict[str, Tensor]
     best_weights: dict[str, Tensor]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write one file; the caller makes it appear atomically."""
@@ -45,6 +50,7 @@ class Checkpoint:
                 "weights": self.weights,
                 "best_weights": self.best_weights,
                 "optimizer": self.optimizer,
+                "scaler": self.scaler,
             },
             path,
         )

@@ -1,7 +1,6 @@
 """The head's output for every feature of a split."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -9,11 +8,7 @@ import torch
 from fun.models.heads import forward
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Mixed precision for bf16, nothing for fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+from fun.training.precision import autocast
 
 
 @torch.inference_mode()
@@ -31,7 +26,7 @@ def outputs(
         for part in _parts(features, slots):
             batch = collate([features[index] for index in part], model.pad_id)
             batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            factors = model.head.logits(forward(model.module, batch))
+            factors = model.head.logits(forward(model.module, batch), batch)
             arrays = [factor.float().cpu().numpy() for factor in factors]
             for row, index in enumerate(part):
                 length = features[index].length if model.head.over_tokens else None

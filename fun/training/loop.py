@@ -17,15 +17,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from fun import survival
 from fun.errors import RunError
 from fun.fisher import Estimator
 from fun.models.heads import predict
 from fun.models.task_model import TaskModel
 from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
-from fun.training.inference import autocast
+from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
 from fun.training.randomness import derive, generator
 from fun.unfreezing import Opening, Schedule
+from fun.unfreezing.text import layers_text
 from fun.unfreezing.unfreezer import Unfreezer
 
 log = logging.getLogger("fun")
@@ -89,12 +91,14 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             model.parameters().values(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
+        self.scaler = gradient_scaler(model.device, settings.precision)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up where `checkpoint` was written; its progress was given to the constructor."""
         self.best_weights = checkpoint.best_weights
         self.model.load_state(checkpoint.weights)
         self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.scaler.load_state_dict(checkpoint.scaler)
         history = [
             Opening(item["update"], tuple(item["layers"]), {int(k): v for k, v in item["scores"].items()} or None)
             for item in self.progress.openings
@@ -105,7 +109,8 @@ class Training:
     def train(self) -> None:
         """Make the remaining updates; the model ends with the weights of the selected update.
 
-        Raises RunError before the optimizer step of an update whose loss or gradient is not finite.
+        Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
+        behind a checkpoint once the process is asked to end.
         """
         settings = self.settings
         saved_at = time.monotonic()
@@ -116,7 +121,7 @@ class Training:
             disable=None,
             dynamic_ncols=True,
         )
-        with logging_redirect_tqdm(), bar:
+        with survival.deferred(), logging_redirect_tqdm(), bar:
             for update in range(self.progress.update + 1, settings.updates + 1):
                 self._before(update)
                 self._update(update, bar)
@@ -125,9 +130,11 @@ class Training:
                     self._evaluate(update)
                 overdue = time.monotonic() - saved_at > settings.checkpoint_seconds
                 # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
-                if update % settings.checkpoint_every == 0 or update == settings.updates or overdue:
+                due = update % settings.checkpoint_every == 0 or update == settings.updates or overdue
+                if due or survival.requested():
                     self.journal.save(self._checkpoint())
                     saved_at = time.monotonic()
+                survival.check()
         self.model.load_state(self.best_weights)
 
     def _before(self, update: int) -> None:
@@ -155,27 +162,35 @@ class Training:
             with autocast(self.model.device, self.settings.precision):
                 predictive = predict(self.model.module, self.model.head, part)
             share = predictive.nll(self.model.head.labels(part)).sum() / batch.size
-            share.backward()
+            self.scaler.scale(share).backward()
             loss += share.detach()
+        self.scaler.unscale_(self.optimizer)
         gradients = [p for p in self.model.parameters().values() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(gradients, self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(gradients, self.settings.clip).item()
         value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm.item())):
+        skipped = self._skips(norm)
+        if not skipped and not (math.isfinite(value) and math.isfinite(norm)):
             raise RunError(
-                f"update {update}: the loss is {value} and the gradient's norm {norm.item()}; this update "
+                f"update {update}: the loss is {value} and the gradient's norm {norm}; this update "
                 "was not made. Type a smaller train.lr"
             )
         rate = learning_rate(self.settings.lr, self.settings.lr_schedule, update, self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.progress.update = update
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
-        self.journal.log({"kind": "train", "update": update, "loss": value, "lr": rate, "norm": norm.item()})
+        seen = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": value, "norm": norm}
+        self.journal.log({"kind": "train", "update": update, "lr": rate, **seen})
         bar.set_postfix_str(f"loss {value:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
+
+    def _skips(self, norm: float) -> bool:
+        """Whether fp16's scaler will skip this step, as the gradient overflowed at a scale that it can still lower."""
+        return self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > SMALLEST_SCALE
 
     def _evaluate(self, update: int) -> None:
         """Measure English validation; keep the weights if this is the best update so far."""
@@ -228,7 +243,13 @@ class Training:
         self.journal.log(line | {"scores": tracked, "mean_open": mean})
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.progress, self.model.state(), self.best_weights, self.optimizer.state_dict())
+        return Checkpoint(
+            self.progress,
+            self.model.state(),
+            self.best_weights,
+            self.optimizer.state_dict(),
+            self.scaler.state_dict(),
+        )
 
 
 def learning_rate(peak: float, schedule: str, update: int, updates: int) -> float:
@@ -239,13 +260,3 @@ def learning_rate(peak: float, schedule: str, update: int, updates: int) -> floa
 def is_better(value: float, best: float, ties: str) -> bool:
     """Whether a later update replaces the best one so far: `ties` says who wins between equals."""
     return value > best or (value == best and ties == "latest")
-
-
-def layers_text(layers: frozenset[int]) -> str:
-    """Open layers for people: 11-8, or 11,3,0, or head."""
-    ordered = sorted(layers, reverse=True)
-    if not ordered:
-        return "head"
-    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] - 1, -1)):
-        return f"{ordered[0]}-{ordered[-1]}"
-    return ",".join(map(str, ordered))

@@ -5,27 +5,46 @@ encoder and the adapters are shipped in `assets/`. `python -m fun.world build` m
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 from fun.errors import ConfigError
-from fun.world.lexicon import LANGUAGES
+from fun.world import text
+from fun.world.lexicon import LANGUAGES, UNSEEN
 from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
 from fun.world.splits import SPLITS, TASKS, Row, available, generate
 
 __all__ = [
     "LANGUAGES",
     "TASKS",
+    "UNSEEN",
     "data_key",
     "encoder_folder",
     "encoder_key",
     "language_adapter_folder",
     "language_adapter_key",
     "load_split",
+    "load_text",
+    "mlm_head_folder",
+    "mlm_head_key",
+    "text_key",
 ]
+
+T = TypeVar("T")
 
 
 def _checked_language(language: str) -> str:
-    if language not in LANGUAGES:
-        raise ConfigError(f"language {language!r} is not in the miniature world: choose one of {', '.join(LANGUAGES)}")
+    known = (*LANGUAGES, *UNSEEN)
+    if language not in known:
+        raise ConfigError(f"language {language!r} is not in the miniature world: choose one of {', '.join(known)}")
+    return language
+
+
+def _language_with_adapter(language: str) -> str:
+    if _checked_language(language) in UNSEEN:
+        raise ConfigError(
+            f"no language adapter of {language} ships with the miniature world, whose encoder has never seen it: train "
+            f"one with python -m fun.run task=mlm lang={language}, and type language_adapters.{language}=train"
+        )
     return language
 
 
@@ -48,18 +67,33 @@ def load_split(task: str, language: str, split: str) -> list[Row]:
     data are not those of the manifest.
     """
     name = _split_name(task, language, split)
-    rows = generate(task, language, split, manifest()["seed"])
-    if (found := sha256(canonical(rows))) != (expected := manifest()["splits"][name]):
+    return _as_expected(name, generate(task, language, split, manifest()["seed"]), manifest()["splits"][name])
+
+
+def _as_expected(name: str, generated: list[T], expected: str) -> list[T]:
+    """What was generated, if it is what the content keys of finished runs name."""
+    if (found := sha256(canonical(generated))) != expected:
         raise ConfigError(
             f"the miniature world's {name} is not what its manifest says (generated {found[:16]}, expected "
             f"{expected[:16]}): the generator was changed; undo that, or run `python -m fun.world build`"
         )
-    return rows
+    return generated
 
 
 def data_key(task: str, language: str, split: str) -> str:
     """The content key of a split; nothing is generated."""
     return key(manifest()["splits"][_split_name(task, language, split)])
+
+
+def load_text(language: str) -> list[str]:
+    """Documents in one language, to train a language adapter on. Raises ConfigError as `load_split` does."""
+    documents = text.generate(_checked_language(language), manifest()["seed"])
+    return _as_expected(f"text in {language}", documents, manifest()["text"][language])
+
+
+def text_key(language: str) -> str:
+    """The content key of `load_text`; nothing is generated."""
+    return key(manifest()["text"][_checked_language(language)])
 
 
 def encoder_folder() -> Path:
@@ -83,11 +117,21 @@ def encoder_key() -> str:
     return key(manifest()["encoder"])
 
 
+def mlm_head_folder() -> Path:
+    """The head that the encoder was pretrained with, as an adapters folder. Raises ConfigError if it was changed."""
+    return _unchanged(ASSETS / "mlm_head", manifest()["mlm_head"])
+
+
+def mlm_head_key() -> str:
+    """The content key of the head."""
+    return key(manifest()["mlm_head"])
+
+
 def language_adapter_folder(language: str) -> Path:
     """A language's adapter, as an adapters folder (safetensors, no head). Raises ConfigError if it was changed."""
-    return _unchanged(ASSETS / "adapters" / _checked_language(language), manifest()["adapters"][language])
+    return _unchanged(ASSETS / "adapters" / _language_with_adapter(language), manifest()["adapters"][language])
 
 
 def language_adapter_key(language: str) -> str:
     """The content key of a language's adapter."""
-    return key(manifest()["adapters"][_checked_language(language)])
+    return key(manifest()["adapters"][_language_with_adapter(language)])

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fun.errors import FunError
-from fun.world import LANGUAGES, TASKS, baselines, building, load_split
+from fun.world import LANGUAGES, TASKS, UNSEEN, baselines, building, load_split
 from fun.world.manifest import ASSETS, manifest
 from fun.world.splits import SPLITS
 
@@ -46,7 +46,7 @@ def main() -> int:
     check.set_defaults(run=_check)
     show = commands.add_parser("show", help="print the first items of a split")
     show.add_argument("--task", choices=TASKS, required=True)
-    show.add_argument("--language", choices=LANGUAGES, required=True)
+    show.add_argument("--language", choices=(*LANGUAGES, *UNSEEN), required=True)
     show.add_argument("--split", choices=SPLITS, default="test")
     show.add_argument("-n", type=int, default=3)
     show.set_defaults(run=_show)

@@ -76,6 +76,32 @@ class Mixture:
     masking: Masking
 
 
+FIRST = Mixture(
+    causal=0.20,
+    question=0.25,
+    verify=0.25,
+    questions=1,
+    claims=2,
+    fewest=4,
+    single=0.0,
+    negated=0.25,
+    matched=0.3,
+    masking=Masking(words=0.2, salient=0.5, verdicts=0.5, evidence=0.2),
+)
+SECOND = Mixture(
+    causal=0.15,
+    question=0.28,
+    verify=0.37,
+    questions=2,
+    claims=3,
+    fewest=2,
+    single=0.3,
+    negated=0.10,
+    matched=0.4,
+    masking=Masking(words=0.2, salient=0.85, verdicts=0.9, evidence=0.04),
+)
+
+
 def _marked(words: Sequence[Word], mark: int) -> list[Marked]:
     return [(concept, mark) for concept, _ in words]
 
@@ -188,7 +214,7 @@ class Documents:
 
 def collect(rng: random.Random, world: Rules, mixture: Mixture, n: int, only: str | None = None) -> Documents:
     """n random documents, in languages by weight or in one language."""
-    weights = [language.weight for language in LANGUAGES_BY_CODE.values()]
+    weights = [LANGUAGES_BY_CODE[code].weight for code in LANGUAGES]
     codes = [only] * n if only else rng.choices(LANGUAGES, weights, k=n)
     concepts = np.full((n, MAX_WORDS), -1, np.int16)
     marks = np.zeros((n, MAX_WORDS), np.int8)

@@ -103,6 +103,8 @@ def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]
         return subject + verb + object_
     if language.order == "SOV":
         return subject + object_ + verb
+    if language.order == "backwards":
+        return (subject + verb + object_)[::-1]
     return verb + subject + object_
 
 

@@ -3,7 +3,8 @@
 A *concept* is what a word means (an index into `CONCEPTS`); a *form* is how a language writes it. English
 forms are English words. The other languages draw pronounceable stems that no two languages share, except for
 cognates (the form is the English word), shared names, digits and punctuation. Graded typology
-(`LANGUAGES_BY_CODE`) and graded sharing make l1 the nearest and l7 the farthest language.
+(`LANGUAGES_BY_CODE`) and graded sharing make l1 the nearest and l7 the farthest language. l8 stands apart: English
+words, every clause backwards, and no share of the text that the encoder was pretrained on.
 """
 
 import random
@@ -92,9 +93,13 @@ LANGUAGES_BY_CODE = {
         Language("l5", "VSO", 0.0, 0.6, True, False, True, "before", False, 0.8),
         Language("l6", "SOV", 0.0, 0.5, False, True, False, "none", True, 0.7),
         Language("l7", "SOV", 0.0, 0.25, False, False, True, "after", True, 0.4),
+        Language("l8", "backwards", 1.0, 1.0, True, True, False, "before", False, 0.0),
     )
 }
-LANGUAGES: tuple[str, ...] = tuple(LANGUAGES_BY_CODE)
+LANGUAGES: tuple[str, ...] = tuple(code for code, language in LANGUAGES_BY_CODE.items() if language.weight)
+"""Those that the encoder was pretrained on, each with a shipped language adapter."""
+UNSEEN: tuple[str, ...] = tuple(code for code in LANGUAGES_BY_CODE if code not in LANGUAGES)
+"""Those that the encoder has never seen, for which no language adapter ships."""
 
 
 def _concepts() -> list[tuple[str, str]]:

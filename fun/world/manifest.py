@@ -28,8 +28,8 @@ def folder_hashes(folder: Path) -> dict[str, str]:
 
 @cache
 def manifest() -> dict[str, Any]:
-    """The shipped manifest: `seed`, `splits` (task/language/split -> hash), `encoder` and `adapters`
-    (file -> hash)."""
+    """The shipped manifest: `seed`, `splits` (task/language/split -> hash), `text` (language -> hash),
+    `encoder`, `mlm_head` and `adapters` (file -> hash)."""
     content: dict[str, Any] = json.loads((ASSETS / MANIFEST).read_text())
     return content
 
@@ -40,12 +40,16 @@ def key(content: Any) -> str:
     return f"world@sha256:{digest[:16]}"
 
 
-def write_manifest(assets: Path, seed: int, splits: dict[str, str], languages: Iterable[str]) -> None:
+def write_manifest(
+    assets: Path, seed: int, splits: dict[str, str], text: dict[str, str], languages: Iterable[str]
+) -> None:
     """Hash the assets in a folder and write its manifest."""
     content = {
         "seed": seed,
         "splits": splits,
+        "text": text,
         "encoder": folder_hashes(assets / "encoder"),
+        "mlm_head": folder_hashes(assets / "mlm_head"),
         "adapters": {code: folder_hashes(assets / "adapters" / code) for code in languages},
     }
     (assets / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -13,11 +13,11 @@ from pathlib import Path
 import adapters
 import numpy as np
 import torch
-from adapters import SeqBnInvConfig
+from adapters import AutoAdapterModel, SeqBnInvConfig
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
-from fun.world.documents import MaskedBatch, Masking, Mixture, Reader, collect
+from fun.world.documents import FIRST, SECOND, MaskedBatch, Mixture, Reader, collect
 from fun.world.facts import Rules, rules
 from fun.world.tokenizer import MAX_POSITIONS, SPECIAL, save_tokenizer, spelling, vocabulary
 
@@ -32,30 +32,6 @@ class Phase:
     mixture: Mixture
 
 
-FIRST = Mixture(
-    causal=0.20,
-    question=0.25,
-    verify=0.25,
-    questions=1,
-    claims=2,
-    fewest=4,
-    single=0.0,
-    negated=0.25,
-    matched=0.3,
-    masking=Masking(words=0.2, salient=0.5, verdicts=0.5, evidence=0.2),
-)
-SECOND = Mixture(
-    causal=0.15,
-    question=0.28,
-    verify=0.37,
-    questions=2,
-    claims=3,
-    fewest=2,
-    single=0.3,
-    negated=0.10,
-    matched=0.4,
-    masking=Masking(words=0.2, salient=0.85, verdicts=0.9, evidence=0.04),
-)
 # the third continues the second: its claims were still being learned when that one ended
 PHASES = (
     Phase("one", 4500, 2e-3, FIRST),
@@ -159,6 +135,22 @@ def save_encoder(model: BertForMaskedLM, folder: Path, seed: int) -> None:
     nn.init.zeros_(encoder.pooler.dense.bias)
     encoder.half().save_pretrained(folder)
     save_tokenizer(folder, seed)
+
+
+def save_head(model: BertForMaskedLM, encoder: Path, folder: Path) -> None:
+    """Write the head of the pretraining in half precision, for `load_head` on the saved `encoder`.
+
+    It lies beside the encoder and not in it, so that it is no part of what runs without it have read.
+    """
+    reader = AutoAdapterModel.from_pretrained(str(encoder), dtype=torch.float32)
+    reader.add_masked_lm_head("default")
+    predictions = model.cls.predictions
+    for index, module in {0: predictions.transform.dense, 2: predictions.transform.LayerNorm}.items():
+        reader.heads["default"][index].load_state_dict(module.state_dict())
+    reader.heads["default"][3].bias.data.copy_(predictions.bias)
+    reader.config.name_or_path = "world"  # what it is, not where it lies on this machine
+    folder.mkdir(parents=True, exist_ok=True)
+    reader.half().save_head(str(folder), "default", use_safetensors=True)
 
 
 def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed: int) -> None:

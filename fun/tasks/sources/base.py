@@ -1,11 +1,10 @@
-"""Where rows come from, and the low-data subsets of them. Imports neither torch nor transformers."""
+"""What every source offers, and what is done with its rows alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from fun import world
 from fun.errors import ConfigError
 
 SUBSET_SEED = 2024
@@ -15,7 +14,14 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """Data sets with the splits train and validation, in the source language, and test."""
+    """Data sets with the splits train and validation, in the source language, and test.
+
+    `commits` says which commits of the hub's data sets were read so far, {datasets/<id>: commit}. Every method raises
+    ConfigError for a task, data set, language or split that the source does not have.
+    """
+
+    @property
+    def commits(self) -> Mapping[str, str]: ...
 
     def training_set(self, task: str) -> str:
         """Name of the data set that the task is trained and selected on."""
@@ -24,34 +30,17 @@ class Source(Protocol):
         """Data sets that the task is tested on, with their languages, the source language first."""
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """Rows in the publisher's columns."""
+        """Rows in the publisher's columns.
+
+        Raises ConfigError where they are not what the facts about the data set say, HubError where a download
+        fails.
+        """
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        """Identity of the content of `rows`, without loading it."""
+        """Identity of the content of `rows`, without a download and without reading any row."""
 
-
-_DATASETS = {"squad": "microqa", "mnli": "micronli", "copa": "microcopa"}
-_TASKS = {dataset: task for task, dataset in _DATASETS.items()}
-
-
-class WorldSource:
-    """The miniature multilingual world, which is trained and tested on data sets of the same name."""
-
-    def training_set(self, task: str) -> str:
-        """See Source."""
-        return _DATASETS[task]
-
-    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
-        """See Source."""
-        return {_DATASETS[task]: world.LANGUAGES}
-
-    def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """See Source."""
-        return world.load_split(_TASKS[dataset], language, split)
-
-    def key(self, dataset: str, language: str, split: str) -> str:
-        """See Source."""
-        return world.data_key(_TASKS[dataset], language, split)
+    def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
+        """The number of rows that the facts about the data set state; None where they state none."""
 
 
 def subset(rows: Sequence[T], size: int | None, rule: Literal["seeded", "first"]) -> list[T]:

@@ -1,0 +1,168 @@
+"""The hyperparameter search of section 4.2: its grid, and the selection that `hparams=selected` reads."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from fun.config.schema import Section
+from fun.errors import ConfigError
+from fun.paths import CONFIG_DIR
+from fun.results import Damaged, checksum, run_id_of
+from fun.results.files import create_exclusive, make_folder, pretty_json, read_object
+
+DEFAULT = "lr_k"
+"""The search whose selection `hparams=selected` reads where no `+sweep=` is typed."""
+
+LR, K = "train.lr", "schedule.k"
+
+Values = Mapping[str, float]
+"""Field -> value: a point of the grid."""
+
+
+class SweepConfig(Section):
+    """conf/sweep: what to try, with which seeds; `keep_lr` are the tasks whose learning rate is not searched."""
+
+    name: str
+    lr: tuple[float, ...] = Field(strict=False, min_length=1)
+    k: tuple[int, ...] = Field(strict=False, min_length=1)
+    keep_lr: tuple[str, ...] = Field(strict=False)
+    seeds: tuple[int, ...] = Field(strict=False, min_length=1)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for one choice of configuration: the values of each searched field, in increasing order, and seeds."""
+
+    name: str
+    choice: Mapping[str, str]
+    grid: Mapping[str, tuple[float, ...]]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], sweep: SweepConfig) -> Self:
+        """For composed values that were not looked up yet: what has a value was typed, and is not searched."""
+        grid: dict[str, tuple[float, ...]] = {}
+        if values["train"]["lr"] is None and values["task"]["name"] not in sweep.keep_lr:
+            grid[LR] = tuple(sorted(set(sweep.lr)))
+        if values["schedule"].get("k", 0) is None:
+            grid[K] = tuple(sorted(set(sweep.k)))
+        choice = {group: values[group]["name"] for group in ("task", "model", "adapter", "schedule", "data_size")}
+        return cls(sweep.name, choice, grid, sweep.seeds)
+
+    @property
+    def label(self) -> str:
+        """The search's name for people."""
+        return "-".join(self.choice.values())
+
+    @property
+    def command(self) -> str:
+        """What to type to select from its runs."""
+        return f"python -m reproduce select sweep={self.name} " + " ".join(f"{g}={n}" for g, n in self.choice.items())
+
+    def points(self) -> list[Values]:
+        """Every combination of values; none where nothing is searched."""
+        combinations = itertools.product(*self.grid.values()) if self.grid else ()
+        return [dict(zip(self.grid, values, strict=True)) for values in combinations]
+
+    def edges(self, values: Values) -> list[str]:
+        """The fields whose value is the smallest or largest of several that were tried."""
+        return [
+            field for field, tried in self.grid.items() if len(tried) > 1 and values[field] in (tried[0], tried[-1])
+        ]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a search selected, from which runs: `runs` maps each run_id to its values, seed and score.
+
+    `rule` names how; the scores are in percent. `edges` are the fields whose value lies at the edge of the grid.
+    """
+
+    search: str
+    rule: str
+    label: str
+    runs: dict[str, dict[str, Any]]
+    selected: dict[str, float]
+    edges: list[str]
+
+    @classmethod
+    def path(cls, root: Path, label: str, run_ids: Iterable[str]) -> Path:
+        """Named by the runs that it is selected from, and `label` for people."""
+        return root / "selections" / f"{label}-{run_id_of({'runs': sorted(run_ids)})}.json"
+
+    @classmethod
+    def read(cls, path: Path, run_ids: Iterable[str]) -> Self:
+        """Raises FileNotFoundError, and Damaged for a file that is not what `write` wrote for these runs."""
+        fields = read_object(path)
+        expected = checksum({name: value for name, value in fields.items() if name != "checksum"})
+        if fields.get("checksum") != expected:
+            raise Damaged(f"{path}: checksum: found {fields.get('checksum')}, expected {expected} for this content")
+        if fields.get("runs", {}).keys() != set(run_ids):
+            raise Damaged(f"{path} was selected from other runs than its name says")
+        return cls(**{name: value for name, value in fields.items() if name != "checksum"})
+
+    def write(self, root: Path) -> Path:
+        """Write it as a file of its own; of two at once one does. Raises Damaged where another selection is there."""
+        path = self.path(root, self.label, self.runs)
+        make_folder(path.parent)
+        content = dataclasses.asdict(self)
+        if not create_exclusive(path, pretty_json({**content, "checksum": checksum(content)})) and (
+            self.read(path, self.runs) != self
+        ):
+            raise Damaged(f"{path} holds another selection from these runs: remove it, and select again")
+        return path
+
+
+def sweep_config(values: Mapping[str, Any] | None) -> SweepConfig:
+    """What was composed as `+sweep=…`, else the default's file. Raises ValidationError."""
+    return SweepConfig.model_validate(_default() if values is None else values)
+
+
+def _default() -> Any:
+    composed = OmegaConf.load(CONFIG_DIR / "sweep" / f"{DEFAULT}.yaml")
+    return OmegaConf.to_container(OmegaConf.select(composed, "sweep"))
+
+
+def selected(search: Search, run_ids: Iterable[str], root: Path) -> Values:
+    """The selected values of the searched fields. Raises ConfigError where there is no selection from these runs."""
+    run_ids = list(run_ids)
+    path = Selection.path(root, search.label, run_ids)
+    try:
+        return Selection.read(path, run_ids).selected
+    except FileNotFoundError:
+        raise ConfigError(
+            f"hparams=selected: nothing was selected for this configuration yet ({path.name} is not there): type "
+            f"{search.command}, with whatever else you typed here"
+        ) from None
+    except Damaged as damage:
+        raise ConfigError(f"hparams=selected: {damage}: remove it, and type {search.command}") from damage
+
+
+def parameters(search: Search) -> dict[str, str]:
+    """A search as parameters of Hydra's sweeper, or as overrides. Raises ConfigError where it searches nothing.
+
+    Without test languages: what the values are chosen by is validation alone.
+    """
+    if not search.grid:
+        raise ConfigError(
+            f"sweep={search.name} has nothing to search here: the learning rate was typed, or stays as it is for this "
+            "task, and so was k, or the schedule has none"
+        )
+    swept = {**search.grid, "seed": search.seeds}
+    return {field: ",".join(map(str, tried)) for field, tried in swept.items()} | {"evaluate.languages": "[]"}
+
+
+def _parameters(*, _root_: DictConfig) -> dict[str, str]:
+    """Resolves conf/sweep's `${search:}`. While Hydra still composes, that file alone is the root."""
+    if "task" not in _root_:
+        return {}
+    return parameters(Search.of(_root_, sweep_config(OmegaConf.to_container(_root_["sweep"]))))  # type: ignore[arg-type]
+
+
+OmegaConf.register_new_resolver("search", _parameters, replace=True)

@@ -1,0 +1,141 @@
+"""Language adapters (MAD-X): where each comes from, and loading it frozen under a task adapter.
+
+An origin is one of
+
+    world                                 shipped with the miniature world
+    hub:<namespace>/<name>[@<revision>]   published, as AdapterHub does
+    run:<run_id>                          trained by a task=mlm run of ours, if that run is done
+    folder:<path>                         saved by `save_adapter`
+"""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fun import world
+from fun.errors import AdapterMissing, ConfigError, HubError, RunError
+from fun.hub import Repository, Snapshot, first_line, snapshot, unreadable
+from fun.results import Damaged, NotDone, Record, RunFolder
+
+CONFIG = "adapter_config.json"
+WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
+"""One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only.
+
+A head that was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded.
+"""
+
+UNREADABLE = (OSError, RuntimeError, ValueError)
+"""What the adapters library raises for files that are cut off, or that do not belong together."""
+
+TRAINED = "adapter"
+"""The folder of a task=mlm run that holds its language adapter."""
+
+
+def load_language_adapter(module: Any, language: str, origin: str, results: Path) -> dict[str, str]:
+    """Add the language adapter from `origin` to `module`, under the name `language`; not yet active.
+
+    `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded.
+
+    Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none
+    and for an adapter of another encoder; HubError for a download that did not succeed; RunError for a file
+    that lacks weights.
+    """
+    kind, _, place = origin.partition(":")
+    match kind:
+        case "hub":
+            return _load_published(module, language, Repository(*_split(place)))
+        case "world":
+            _load(module, language, world.language_adapter_folder(language), origin)
+        case "run":
+            _load(module, language, trained_adapter(results, place) / TRAINED, origin)
+        case "folder":
+            _load_saved(module, language, Path(place))
+        case _:
+            raise ConfigError(
+                f"language_adapters.{language} is {origin!r}; expected world, hub:<namespace>/<name>, "
+                "run:<run_id>, folder:<path> or train"
+            )
+    return {}
+
+
+def trained_adapter(results: Path, run_id: str) -> Path:
+    """The folder of the done run `run_id`, whose files are those that its record lists.
+
+    Raises AdapterMissing if that run is not done; Damaged if its files changed since, or if several folders hold
+    other outcomes of it, as a merge leaves them.
+    """
+    found: dict[Path, Record] = {}
+    for path in sorted(results.glob(f"runs/mlm/*/*-{run_id}")):
+        with suppress(NotDone):
+            found[path] = RunFolder(path, run_id).record(verify_files=True)
+    if not found:
+        raise AdapterMissing(f"no task=mlm run {run_id} is done under {results}")
+    first, *others = found.values()
+    if any(first.differences(other) for other in others):
+        names = ", ".join(path.name for path in found)
+        raise Damaged(f"several folders hold the run {run_id}, and not the same: {names}. Remove all but one")
+    return next(iter(found))
+
+
+def _split(place: str) -> tuple[str, str | None]:
+    name, _, revision = place.partition("@")
+    return name, revision or None
+
+
+def _load_saved(module: Any, language: str, folder: Path) -> None:
+    problem = None
+    if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in WEIGHTS):
+        problem = f"it has no {CONFIG} with {' or '.join(WEIGHTS)} beside it"
+    else:
+        try:
+            _load(module, language, folder, f"folder:{folder}")
+        except UNREADABLE as error:
+            problem = first_line(error)
+    if problem:
+        raise ConfigError(
+            f"language_adapters.{language}=folder:{folder} cannot be read ({problem}); give a folder that "
+            "save_adapter wrote"
+        )
+
+
+def _load_published(module: Any, language: str, repository: Repository) -> dict[str, str]:
+    found = download(repository)
+    try:
+        _load(module, language, found.folder, f"hub:{repository}")
+    except UNREADABLE as error:
+        raise unreadable(repository, found, error) from error
+    return {repository.name: found.commit}
+
+
+def download(repository: Repository) -> Snapshot:
+    found = snapshot(repository, (CONFIG, *WEIGHTS))
+    if not (found.folder / CONFIG).exists() or not any((found.folder / name).exists() for name in WEIGHTS):
+        raise HubError(
+            f"{repository} has no {CONFIG} with {' or '.join(WEIGHTS)} (in the cache: {found.folder}): if its "
+            "download was interrupted, type the same command with a network"
+        )
+    return found
+
+
+def _load(module: Any, language: str, folder: Path, origin: str) -> None:
+    _check_fits(module, folder, origin)
+    info: dict[str, list[str]] = {}
+    module.load_adapter(str(folder), load_as=language, with_head=False, use_safetensors=True, loading_info=info)
+    if missing := info["missing_keys"]:
+        raise RunError(
+            f"{origin}: its file lacks {len(missing)} weights of the language adapter ({missing[0]}, …), which would "
+            f"stay random: give another language_adapters.{language}"
+        )
+
+
+def _check_fits(module: Any, folder: Path, origin: str) -> None:
+    """An adapter of another architecture would load without a word, as no name in its file would fit."""
+    described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    for field in ("model_type", "hidden_size"):
+        found, expected = described.get(field), getattr(module.config, field)
+        if found != expected:
+            raise ConfigError(
+                f"{origin} is a language adapter for an encoder with {field}={found}, but this one has "
+                f"{field}={expected}: give one that was trained for {module.config.name_or_path}"
+            )

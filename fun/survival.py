@@ -1,0 +1,128 @@
+"""Stopping in time: a process that is asked to end saves what it has, and its SLURM job comes back.
+
+SLURM asks with SIGUSR2 before the time limit and at preemption (`#SBATCH --signal=USR2@180`, as submitit writes
+it), and with SIGTERM before it kills. Training then checkpoints after its current update; everywhere else there
+is nothing to save, because the last checkpoint holds all that is not lost anyway.
+"""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, NoReturn
+
+log = logging.getLogger("fun")
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """The process was asked to end, by `signal`. Like KeyboardInterrupt no Exception: nothing handles it midway."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(f"asked to end by {self.signal.name}")
+
+
+@dataclass
+class _Stop:
+    """Signals come to the process, so there is one of these."""
+
+    request: int | None = None
+    deferring: bool = False
+    previous: dict[int, Any] = field(default_factory=dict)
+
+
+_stop = _Stop()
+
+
+@contextmanager
+def handling() -> Iterator[None]:
+    """Within, SIGUSR2 and SIGTERM raise Stopped: at once, or when `deferred` lets them."""
+    _stop.request = None
+    _stop.previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in _stop.previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Within, a request to end waits for `check`: for work that can be saved, but not at every moment."""
+    _stop.deferring = True
+    try:
+        yield
+        check()
+    finally:
+        _stop.deferring = False
+
+
+def requested() -> bool:
+    """Whether the process was asked to end."""
+    return _stop.request is not None
+
+
+def check() -> None:
+    """Raise Stopped if the process was asked to end."""
+    if _stop.request is not None:
+        raise Stopped(_stop.request)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    # The first request counts: SLURM signals every process of a step, and whoever started this one may pass
+    # the signal on too. A second Stopped would hit the clean-up after the first.
+    if _stop.request is not None:
+        return
+    _stop.request = number
+    log.info("asked to end by %s", signal.Signals(number).name)
+    if not _stop.deferring:
+        raise Stopped(number)
+
+
+def leave(stopped: Stopped) -> NoReturn:
+    """End the process, outside of `handling`; its SLURM job is started again unless somebody cancels it.
+
+    Exit status 128 + signal, as if the signal had ended it.
+    """
+    in_slurm, submitit = "SLURM_JOB_ID" in os.environ, callable(signal.getsignal(signal.SIGUSR2))
+    if submitit and (stopped.signal == signal.SIGUSR2 or (in_slurm and slurm_job_state() == "RUNNING")):
+        # submitit counts the time limits that a job ran into, requeues it, and exits.
+        signal.raise_signal(signal.SIGUSR2)
+    elif in_slurm and "SUBMITIT_EXECUTOR" not in os.environ:  # else the process that submitit started does it
+        requeue_slurm_job()
+    sys.exit(128 + stopped.signal)
+
+
+def requeue_slurm_job() -> bool:
+    """Ask SLURM to run this job once more, which also ends it now; False where it was being ended already."""
+    if slurm_job_state() != "RUNNING":
+        return False
+    asked = _scontrol("requeue", _slurm_job())
+    if asked.returncode:
+        log.warning("SLURM does not requeue this job: %s", asked.stderr.strip())
+    return asked.returncode == 0
+
+
+def slurm_job_state() -> str:
+    """What SLURM calls this job's state now; RUNNING unless it is being cancelled, requeued or timed out."""
+    shown = _scontrol("show", "job", "--oneliner", _slurm_job())
+    found = re.search(r"\bJobState=(\w+)", shown.stdout)
+    return found[1] if found else "UNKNOWN"
+
+
+def _slurm_job() -> str:
+    """This job as scontrol takes it. One task of an array has the array's own SLURM_JOB_ID, which means all tasks."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+
+
+def _scontrol(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["scontrol", *arguments], capture_output=True, text=True)

@@ -1,0 +1,167 @@
+"""Masked language modelling: what trains a language adapter (MAD-X; Pfeiffer et al., 2020)."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from fun.errors import ConfigError, RunError
+from fun.models.heads import Head, MaskedLMHead
+from fun.tasks.base import (
+    CHUNK,
+    Columns,
+    Feature,
+    Logits,
+    Row,
+    Scored,
+    check_logits,
+    check_rows,
+    check_tokenizer,
+)
+
+log = logging.getLogger("fun")
+
+COLUMNS: Columns = {"text": str}
+
+HIDDEN, RANDOM = 0.8, 0.1
+"""Shares of the masked tokens that are shown as the mask token, and as a random one; the rest is shown as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masking:
+    """BERT's masking (Devlin et al., 2019): `count` tokens of a block are to be named.
+
+    `special` holds the ids that are never masked nor put in place of another, `ordinary` all others.
+    """
+
+    count: int
+    mask_id: int
+    special: np.ndarray
+    ordinary: np.ndarray
+
+    def candidates(self, ids: np.ndarray) -> np.ndarray:
+        """Which tokens may be masked: bool, in the shape of `ids`."""
+        return ~np.isin(ids, self.special)
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Feature):
+    """`max_length` tokens of running text. Every reading of it is masked anew; its labels are the masked tokens."""
+
+    masking: Masking
+
+    def reading(self, random: torch.Generator) -> Feature:
+        """The block with `masking.count` of its tokens masked; `masked` [T] marks them."""
+        masking, ids = self.masking, self.inputs["input_ids"]
+        candidates = np.flatnonzero(masking.candidates(ids))
+        order = torch.randperm(len(candidates), generator=random).numpy()
+        chosen = np.sort(candidates[order[: masking.count]])
+        fate = torch.rand(masking.count, generator=random).numpy()
+        drawn = torch.randint(len(masking.ordinary), (masking.count,), generator=random).numpy()
+        shown = np.where(fate < HIDDEN + RANDOM, masking.ordinary[drawn], ids[chosen])
+        shown = np.where(fate < HIDDEN, masking.mask_id, shown)
+        read, masked = ids.copy(), np.zeros_like(ids)
+        read[chosen], masked[chosen] = shown, 1
+        return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
+
+
+@dataclass(frozen=True)
+class MlmTask:
+    """Documents packed into blocks of `max_length` tokens, of which the share `masking` is to be named.
+
+    Every block has the same number of masked tokens, so that the mean over blocks is the mean over masked tokens.
+    """
+
+    max_length: int
+    masking: float
+    name: ClassVar[str] = "mlm"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+
+    def head(self) -> Head:
+        """One softmax over the vocabulary per masked token."""
+        return MaskedLMHead()
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Block]:
+        """Blocks [T] of the rows' documents, one behind the other; `example` counts blocks.
+
+        A separator stands between documents; the last tokens, too few for a block, are left out, and so are blocks
+        with fewer ordinary tokens than are to be masked (text that the tokenizer does not know), whose number is
+        logged. Raises ConfigError (see Task), also where no block is left.
+        """
+        check_tokenizer(self.name, tokenizer, self.max_length)
+        check_rows(self.name, rows, COLUMNS)
+        masking = self._masking(tokenizer)
+        packed = self._packed(rows, tokenizer)
+        ids = packed[masking.candidates(packed).sum(axis=1) >= masking.count]
+        if len(ids) == 0:
+            raise ConfigError(
+                f"{self.name}: found {len(rows)} documents with too little text for one block of {self.max_length} "
+                "tokens that this tokenizer knows; give more text, or type a smaller task.max_length"
+            )
+        if left_out := len(packed) - len(ids):
+            log.warning(
+                "%s: %d of %d blocks left out, with fewer than %d tokens that this tokenizer knows",
+                self.name,
+                left_out,
+                len(packed),
+                masking.count,
+            )
+        shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
+        shared["attention_mask"] = np.ones(self.max_length, np.int32)
+        return [Block(index, {**shared, "input_ids": block}, (), masking) for index, block in enumerate(ids)]
+
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
+    ) -> Scored:
+        """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
+
+        `logits` holds log p of the right and of the likeliest token, [F] each, for every block. A tie for the
+        likeliest counts as right. Raises RunError where the loss is not finite.
+        """
+        check_logits(self.name, logits, [(len(feature.labels),) for feature in features])
+        right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
+        found, loss = right >= likeliest, -right
+        if not np.isfinite(loss.mean()):
+            raise RunError(
+                f"{self.name}: found a loss of {loss.mean()}, expected a number: its weights have diverged; type a"
+                " smaller learning rate, train.lr"
+            )
+        return Scored(
+            metrics={"accuracy": 100 * float(found.mean()), "loss": float(loss.mean())},
+            predictions=[
+                {"example": index, "accuracy": 100 * float(block.mean()), "loss": float(nats.mean())}
+                for index, (block, nats) in enumerate(zip(found, loss, strict=True))
+            ],
+        )
+
+    def _masking(self, tokenizer: PreTrainedTokenizerBase) -> Masking:
+        if tokenizer.mask_token_id is None:
+            raise ConfigError(
+                f"{self.name}: found a tokenizer without a mask token, expected that of a model which was pretrained"
+                " by masked language modelling; give another model"
+            )
+        special = np.array(tokenizer.all_special_ids)
+        return Masking(
+            count=max(1, round(self.masking * self.max_length)),
+            mask_id=tokenizer.mask_token_id,
+            special=special,
+            ordinary=np.setdiff1d(np.arange(len(tokenizer)), special),
+        )
+
+    def _packed(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+        """All documents as blocks [N, max_length] with their special tokens: int32."""
+        before, between = tokenizer.cls_token_id, tokenizer.sep_token_id
+        documents: list[np.ndarray] = []
+        for first in range(0, len(rows), CHUNK):
+            texts = [row["text"] for row in rows[first : first + CHUNK]]
+            # A document may be longer than the encoder reads: verbose=False spares the warning, blocks are not.
+            encoding = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            documents += (np.array([*ids, between], dtype=np.int32) for ids in encoding["input_ids"])
+        tokens = np.concatenate(documents)
+        length = self.max_length - 2
+        blocks = tokens[: len(tokens) // length * length].reshape(-1, length)
+        return np.pad(blocks, ((0, 0), (1, 1)), constant_values=((0, 0), (before, between)))

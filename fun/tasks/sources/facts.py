@@ -1,0 +1,125 @@
+"""The facts about the real data sets, from conf/datasets: where they lie, and how many rows they have."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from fun.errors import ConfigError
+from fun.paths import CONFIG_DIR
+
+TRAINING_SETS = {"squad": "squad", "mnli": "mnli", "copa": "copa"}
+TEST_SETS = {"squad": ("xquad", "mlqa"), "mnli": ("xnli",), "copa": ("xcopa",)}
+DATASETS = tuple(dict.fromkeys([*TRAINING_SETS.values(), *(name for names in TEST_SETS.values() for name in names)]))
+
+
+class Facts(BaseModel):
+    """A closed set of facts: a misspelt one is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hub(Facts):
+    """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}.
+
+    Files and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test
+    set, and a conversion to parquet has no card that names any.
+    """
+
+    id: str
+    revision: str = "main"
+    files: Mapping[str, str]
+
+
+class File(Facts):
+    """A publisher's file below data.root, its path with {language}, and how to read it.
+
+    `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
+    """
+
+    path: str
+    format: str
+    part: tuple[int, int] | None = None
+    languages: tuple[str, ...] | None = None
+
+
+class Split(Facts):
+    """Another data set's split."""
+
+    dataset: str
+    split: str
+
+
+class Dataset(Facts):
+    """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
+
+    `rows` are numbers of rows by split, where they differ by split and language. `english` is the split that
+    stands for its missing English test set. `substitutes` are files that are read only with
+    data.nonstandard=true, where the split's own file is absent. `errata` say where the paper errs about it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    languages: tuple[str, ...]
+    rows: Mapping[str, int | Mapping[str, int]]
+    hub: Hub
+    files: Mapping[str, File]
+    substitutes: Mapping[str, File] = {}
+    english: Split | None = None
+    errata: tuple[str, ...] = ()
+
+    def expected_rows(self, language: str, split: str) -> int:
+        """The number of rows of a split that it has."""
+        rows = self.rows[split]
+        return rows if isinstance(rows, int) else rows[language]
+
+
+@cache
+def facts(name: str) -> Dataset:
+    """The facts about a data set; raises ConfigError for an unknown one."""
+    if name not in DATASETS:
+        raise ConfigError(f"data set {name!r} is unknown; expected one of {', '.join(DATASETS)}")
+    values = yaml.safe_load((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Dataset.model_validate(values)
+
+
+def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
+    """The data set and the split that hold the rows of a split, after `english`; raises ConfigError for others."""
+    dataset = facts(name)
+    if language not in dataset.languages:
+        raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(dataset.languages)}")
+    if split not in dataset.rows:
+        raise ConfigError(f"{name} has no split {split!r}; expected one of {', '.join(dataset.rows)}")
+    if dataset.english and language == dataset.languages[0]:
+        return facts(dataset.english.dataset), dataset.english.split
+    return dataset, split
+
+
+def training_set(task: str) -> str:
+    """The real data set that the task is trained and selected on (Table 5)."""
+    return TRAINING_SETS[task]
+
+
+def test_sets(task: str) -> dict[str, tuple[str, ...]]:
+    """The real data sets that the task is tested on, with the languages of Tables 8 to 10."""
+    return {name: facts(name).languages for name in TEST_SETS[task]}
+
+
+def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> None:
+    """Raises ConfigError where a column is missing: renamed by the publisher, or another file."""
+    if missing := [column for column in expected if column not in found]:
+        raise ConfigError(
+            f"{where}: found the columns {', '.join(found)}; expected {', '.join(expected)}, and {missing[0]!r} is "
+            "not among them: the publisher may have renamed it, so name an older revision in conf/datasets"
+        )
+
+
+def check_count(where: str, rows: list[dict[str, Any]], expected: int) -> None:
+    """Raises ConfigError unless there are as many rows as the paper's data set has."""
+    if len(rows) != expected:
+        raise ConfigError(
+            f"{where}: found {len(rows):,} rows, expected {expected:,}; to run on other data all the same, marked "
+            "and in no paper table, type data.nonstandard=true"
+        )

@@ -1,0 +1,262 @@
+"""`python -m fun.inspect`: what is shown is what the model reads, in every script, from every source."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from fun import tasks, world
+from fun.inspect.__main__ import main
+from fun.inspect.rendering import CIRCLE, END, ISOLATE, visible
+from fun.inspect.report import Report, report
+from fun.inspect.request import request
+from fun.inspect.views import FATES, VIEWS, Example, SquadView, Token
+from fun.tasks.sources import FolderSource
+from fun.tasks.squad import SquadTask
+from tests import hub_datasets, tiny_models, tiny_tokenizers
+from tests.conftest import ROOT, real_data
+from tests.hub_standin import HubStandin, revision_folder
+
+
+def looked(*typed: str) -> Report:
+    return report(request(typed))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *typed: str, status: int = 0) -> str:
+    """Standard output, or standard error where it fails."""
+    assert main(list(typed)) == status
+    out, err = capsys.readouterr()
+    assert not (err if status == 0 else out)
+    return err if status else out
+
+
+def facts(example: Example) -> dict[str, tuple[str, str]]:
+    return {fact.name: (fact.text, fact.comment) for fact in example.facts}
+
+
+def marked(tokens: Sequence[Token]) -> list[str]:
+    return [token.piece for token in tokens if token.marked]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(world.encoder_folder())
+
+
+def test_every_task_has_a_view() -> None:
+    assert set(VIEWS) == set(tasks.NAMES)
+
+
+def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = world.load_split("mnli", "l1", "test")
+    whole = [len(tokenizer(row["premise"], row["hypothesis"])["input_ids"]) for row in rows]
+    found = looked("task=mnli", "lang=l1", "task.max_length=18", "n=5", "first=7")
+    lost = [max(0, length - 18) for length in whole]
+    cut = sum(number > 0 for number in lost)
+    assert found.losses[0] == f"cut off: {cut} of 400 ({cut / 4:.1f} %) examples lose tokens, {sum(lost):,} in all"
+    assert 0 < cut < 400
+    read, before = found.lengths
+    assert (read.maximum, before.maximum, before.longest) == (18, max(whole), int(np.argmax(whole)))
+    assert before.minimum == min(whole)
+    assert before.median == np.median(whole)
+    assert [example.title for example in found.examples] == [f"example {index}" for index in range(7, 12)]
+    for index, example in enumerate(found.examples, start=7):
+        (sequence,) = example.sequences
+        assert len(sequence.tokens) == min(18, whole[index])
+        said = f"{lost[index]} more were cut off" if lost[index] else "nothing was cut off"
+        assert sequence.heading.endswith(said)
+
+
+def test_both_choices_of_copa_are_shown_with_the_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = world.load_split("copa", "en", "train")
+    found = looked("task=copa", "split=train", "n=400")
+    for row, example in zip(rows, found.examples, strict=True):
+        prompt = f"{row['premise']} What was the {row['question']}?"
+        assert facts(example)["prompt"] == (prompt, "")
+        for choice, sequence in zip((row["choice1"], row["choice2"]), example.sequences, strict=True):
+            pieces = [token.piece for token in sequence.tokens if token.piece != "[PAD]"]
+            assert pieces == ["[CLS]", *tokenizer.tokenize(prompt), "[SEP]", *tokenizer.tokenize(choice), "[SEP]"]
+            assert sequence.heading.endswith(f"{len(pieces)} tokens, nothing was cut off")
+
+
+def question(context: str, answer: str, start: int) -> dict[str, Any]:
+    return {"id": "q", "question": "mime?", "context": context, "answers": {"text": [answer], "answer_start": [start]}}
+
+
+def test_an_answer_is_traced_through_its_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Six words of one token each in windows of four, that share two or none: [CLS] mime ? [SEP] … [SEP]."""
+    context = "kedi lari nina kedi lari nina"
+    rows = [question(context, "kedi lari", 15), question(context, "ari", 6), question(context, "nina kedi", 10)]
+    expected = {0: [FATES[2], FATES[1], FATES[0]], 2: [FATES[0], FATES[1], FATES[0]]}
+    for stride, fates in expected.items():
+        task = SquadTask(max_length=9, doc_stride=stride)
+        view = SquadView(tokenizer, rows, task.encode(rows, tokenizer), seed=0)
+        assert [view.answer(index)[1] for index in range(3)] == fates
+    assert [view.answer(index)[0] for index in range(3)] == ["kedi lari", "lari", "nina kedi"]
+    first, second = view.example(0).sequences
+    assert first.heading == "window 1 of 2: 9 tokens, characters 0 to 19 of the context, without the whole answer"
+    assert second.heading == (
+        "window 2 of 2: 9 tokens, characters 10 to 29 of the context, 2 tokens shared with the one before, answer in "
+        "tokens 5 to 6"
+    )
+    assert marked(first.tokens) == ["[CLS]"]
+    assert marked(second.tokens) == ["kedi", "lari"]
+    assert facts(view.example(1))["tokens say"] == ("lari", FATES[1])
+
+
+def test_masked_tokens_show_what_they_hide(tokenizer: PreTrainedTokenizerBase) -> None:
+    documents = {" ".join(tokenizer.tokenize(text)) for text in world.load_text("l2")}
+    whole: list[str] = []
+    for example in looked("task=mlm", "lang=l2", "n=20").examples:
+        (sequence,) = example.sequences
+        assert len(sequence.tokens) == 64
+        assert len(marked(sequence.tokens)) == 10  # 15 %
+        restored = " ".join(token.hides or token.piece for token in sequence.tokens)
+        whole += restored.split(" [SEP]")[1:-2]  # what begins and ends a block goes on in its neighbours
+    assert len(whole) >= 10
+    assert {text.strip() for text in whole} <= documents
+
+
+def test_the_training_subset_is_the_runs_own() -> None:
+    assert looked("split=train", "data_size=1k", "n=1").read["data"] == "micronli, lang=en, split=train: 1,000 examples"
+
+
+def test_lang_is_looked_at_and_for_mlm_also_trained() -> None:
+    assert request(["task=squad", "lang=l2"]).config.lang is None
+    assert request(["task=mlm", "lang=l2"]).config.lang == "l2"
+    assert request(["task=mlm", "lang=l2"]).language == "l2"
+    wanted = request(["task=squad", "model=xlmr", "lang=vi", "dataset=mlqa"])
+    assert (wanted.dataset, wanted.language, wanted.split) == ("mlqa", "vi", "test")
+    assert request(["task=squad", "model=xlmr", "lang=th"]).dataset == "xquad"
+    assert request(["task=squad", "model=xlmr", "split=train"]).dataset == "squad"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("task=squad lang=xx", "lang is 'xx'; split=test of microqa has en, l1, l2"),
+        ("task=squad model=xlmr lang=th dataset=mlqa", "split=test of mlqa has en, ar, de, es, hi, vi, zh: type one"),
+        ("task=squad lang=l1 split=train", "split=train of microqa has en: type one of these, or split=test"),
+        ("dataset=squad model=xlmr task=squad", "dataset is 'squad'; split=test of task=squad is xquad or mlqa"),
+        ("split=dev", "split is 'dev'; expected one of train, validation, test"),
+        ("n=0", "n is '0'; expected a number from 1 on"),
+        ("first=400", "first is 400; this split has 400 examples"),
+        ("task=mlm", "type lang=…"),
+        ("task=mlm lang=xx", "lang is 'xx'"),
+        ("seeed=1", "seeed"),
+        ("task=foo", "Could not find 'task/foo' Available options in 'task': copa mlm mnli squad"),
+        ("task=squad data.root=/nowhere model=xlmr", "data.root"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(capsys: pytest.CaptureFixture[str], typed: str, said: str) -> None:
+    error = shown(capsys, *typed.split(), status=2)
+    assert error.startswith("error: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+KINDS = {
+    "mbert": (tiny_tokenizers.wordpiece, "bert", "ar"),
+    "xlmr": (tiny_tokenizers.xlmr, "xlm-roberta", "th"),
+    "mdeberta": (tiny_tokenizers.deberta, "deberta-v2", "hi"),
+}
+"""A tokenizer of each real type, and a script that is hard to show."""
+
+
+# DeBERTa's models know bytes as a last resort, which the fast tokenizer does not.
+@pytest.mark.filterwarnings("ignore:The sentencepiece tokenizer that you are converting:UserWarning")
+@pytest.mark.parametrize("model", KINDS)
+def test_no_script_garbles_the_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str) -> None:
+    build, kind, language = KINDS[model]
+    rows = FolderSource(real_data(), nonstandard=True).rows("xquad", language, "test")
+    folder = build(list(dict.fromkeys(row["context"] for row in rows))[:40], tmp_path / model, 1000)
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+    typed = [f"model={model}", f"model.source=folder:{folder}", f"data.root={real_data()}", "data.nonstandard=true"]
+    out = shown(capsys, "task=squad", *typed, f"lang={language}", "n=2")
+    for line in out.splitlines():
+        assert cell_len(line) <= 100
+        assert line.count(ISOLATE) == line.count(END)
+        assert not re.search(f"{ISOLATE}[^{END}]*(characters|the same)", line)  # our own words are not text
+        # A mark without its letter would sit on the sign before it.
+        behind_signs = re.findall(r"[/·⟦#▁←](.)", line)
+        assert not any(unicodedata.category(character).startswith("M") for character in behind_signs)
+        # Letters from right to left are isolated: what follows them stays at their right.
+        outside = re.sub(f"{ISOLATE}.*?{END}", "", line)
+        assert not any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in outside)
+    assert (ISOLATE in out) == (language == "ar")
+    assert CIRCLE in out
+    assert re.search(r"through their tokens and back: 1,1\d\d the same, \d+ not quite the same, 0 in no window", out)
+
+
+def test_colour_is_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    plain = shown(capsys, "n=1")
+    assert "\x1b" not in plain
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = shown(capsys, "n=1")
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+
+
+def test_characters_without_a_shape_are_shown_by_number() -> None:
+    assert visible("a\nb\t\x1b[31mc\u202ed\u00ad") == "a↵b⇥⟨U+001B⟩[31mc⟨U+202E⟩d⟨U+00AD⟩"
+    assert visible("क्\u200dष") == "क्\u200dष"  # joins letters: without it others would be seen
+
+
+# By id: the real client, a stand-in of the hub, then its cache alone.
+
+
+def test_by_id_only_the_tokenizer_is_downloaded_and_the_cache_serves_without_a_network(tmp_path: Path) -> None:
+    root = tmp_path / "hub"
+    rows = hub_datasets.world_rows("squad", "l1", "test", 1190)
+    hub_datasets.publish(root, "xquad", "th", "validation", rows)
+    hub_datasets.write_cards(root)
+    repo, build = tiny_models.MODELS["xlmr"]
+    build(revision_folder(root, "models", repo), [row["context"] for row in rows])
+    with HubStandin(root) as hub:
+        process = twice(hub.url, tmp_path)
+        assert process.stdout
+        online = "".join(iter(process.stdout.readline, "again\n"))
+        requests = list(hub.requests)
+    offline, err = process.communicate("\n", timeout=100)
+    assert not err
+    assert online.splitlines()[0].split() == ["run", "task=squad", "model=xlmr"]
+    assert "xquad, lang=th, split=test: 1,190 examples" in online
+    assert rows[0]["question"] in online
+    fetched = {
+        request.rpartition("/")[2] for request in requests if request.startswith("GET") and "/resolve/" in request
+    }
+    tokenizer = {"config.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model"}
+    assert fetched == {*tokenizer, "validation-00000-of-00001.parquet"}
+    assert offline == online
+
+
+TWICE = """
+import sys
+from fun.inspect.__main__ import main
+main(sys.argv[1:])
+print("again", flush=True)
+input()
+main(sys.argv[1:])
+"""
+
+
+def twice(endpoint: str, home: Path) -> "subprocess.Popen[str]":
+    """A process with a cache of its own that looks, waits for a line on standard input, and looks again."""
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "home"), "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", TWICE, "task=squad", "model=xlmr", "lang=th", "n=1"]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment)
