@@ -3,18 +3,20 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 MODEL ?=
+PROFILE ?= a100
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # One thread per run: two threads collapse when another process holds a core.
 export OMP_NUM_THREADS ?= 1
 
+TABLES := $(foreach number,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18,table$(number))
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint table1 figures world clean
+.PHONY: help install demo report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: MODEL=micro (tables), TORCH_INDEX=<url> (which build of torch), PYTHON=<interpreter>\n'
+	@printf '\nVariables: MODEL=micro (tables, figures), TORCH_INDEX=<url> (which build of torch), PYTHON=<interpreter>\n'
 
 install: $(READY) ## Create .venv and install everything, pinned
 
@@ -25,11 +27,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, draw two figures
+demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, draw two figures, write a page
+	$(BIN)/python -m reproduce run demo-traces
 	$(BIN)/python -m reproduce run demo
 	$(BIN)/python -m reproduce table demo
-	$(BIN)/python -m reproduce figure orders demo
-	$(BIN)/python -m reproduce figure trace demo
+	$(BIN)/python -m reproduce figure demo-orders
+	$(BIN)/python -m reproduce figure demo-traces
+	$(BIN)/python -m reproduce report --model micro
 
 test: $(READY) ## Run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not long'
@@ -42,8 +46,25 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-table1: $(READY) ## Regenerate Table 1 as CSV and LaTeX (MODEL=micro: the miniature world's)
-	$(BIN)/python -m reproduce table table1 $(if $(MODEL),--model $(MODEL))
+table1: $(READY) ## Regenerate Table 1 as CSV and LaTeX; table2 to table18 likewise (MODEL=micro: the miniature world's)
+$(TABLES): $(READY)
+	$(BIN)/python -m reproduce table $@ $(if $(MODEL),--model $(MODEL))
+
+tables: $(READY) ## Regenerate all tables
+	$(BIN)/python -m reproduce tables $(if $(MODEL),--model $(MODEL))
+
+figure2: $(READY) ## Draw Figure 2 as PNG and PDF; figure3, figure4, figure5 likewise (MODEL=micro: the miniature world's)
+figure2 figure3 figure4 figure5: $(READY)
+	$(BIN)/python -m reproduce figure $@ $(if $(MODEL),--model $(MODEL))
+
+submit-table1: $(READY) ## Submit what Table 1 lacks to SLURM and return (PROFILE=a100, v100, a100,v100 or local; MODEL=micro)
+	$(BIN)/python -m reproduce submit table1 --profile $(PROFILE) $(if $(MODEL),--model $(MODEL))
+
+status: $(READY) ## What runs, waits and went wrong
+	$(BIN)/python -m reproduce status
+
+report: $(READY) ## Write one HTML page of all that is reproduced so far (MODEL=micro: the miniature world's)
+	$(BIN)/python -m reproduce report $(if $(MODEL),--model $(MODEL))
 
 world: $(READY) ## Rebuild the miniature world's encoder and language adapters from their seed
 	$(BIN)/python -m fun.world build

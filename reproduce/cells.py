@@ -2,23 +2,15 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fun.results import Record
-from reproduce.papers import Column, Place, Target
-from reproduce.plan import Found, Results, replicates, value
+from reproduce.papers import AVERAGE, LOWEST, SOURCE, Place, Rank, Target
+from reproduce.plan import Found, Results, value
 from reproduce.published import Number, Published
 
 DECIMALS = 2
-
-
-class Rank(StrEnum):
-    """How a cell compares within its column and panel."""
-
-    best = "best"
-    second = "second"
 
 
 @dataclass(frozen=True)
@@ -72,71 +64,77 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A target's table, filled: every number by its place, and what its columns are called after."""
+    """A target's table, filled: every number by its place."""
 
     target: Target
     cells: Mapping[Place, Cell]
-    lowest: Mapping[tuple[str, str], str | None]  # (panel, dataset) -> language
     headings: Mapping[str, tuple[str, ...]]  # dataset -> errata of all that is printed for it
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """The notes that every cell with a number of ours has: they are said once."""
+        noted = [cell.notes for cell in self.cells.values() if cell.statistic and cell.statistic.n]
+        return tuple(note for note in noted[0] if all(note in notes for notes in noted)) if noted else ()
+
+    @property
+    def complete(self) -> int:
+        """How many numbers have all their replicates."""
+        return sum(cell.statistic is not None and cell.statistic.complete for cell in self.cells.values())
 
 
 def fill(target: Target, results: Results, published: Published) -> Grid:
     """Compute every number of a target's table from what was found on disk."""
-    lowest = {
-        (panel, dataset): lowest_language(target, results, panel, dataset)
-        for panel in target.table.panels
-        for dataset in target.datasets
-    }
-    languages = {place: _languages(target, place, lowest) for place in target.places()}
-    measured = {
-        place: statistic(records(target, results, place), place, languages[place])
-        for place in target.places()
-        if languages[place]
-    }
+    runs = {place: records(target, results, place) for place in target.places()}
+    languages = {place: _languages(target, results, place) for place in target.places()}
+    measured = {place: statistic(runs[place], place, found) for place, found in languages.items() if found}
     ranks = _ranks(target, measured)
     cells = {}
     for place in target.places():
-        language = "" if place.column is Column.average else next(iter(languages[place]), None)
+        over_targets = target.table.over(place.column) == AVERAGE
         cells[place] = Cell(
-            language=language,
+            language="" if over_targets else next(iter(languages[place]), None),
             statistic=measured.get(place),
             rank=ranks.get(place),
             published=published.number(target, place),
-            notes=_notes(records(target, results, place)) if place in measured else (),
+            notes=notes_on(runs[place]) if place in measured else (),
             errata=published.errata(target, place),
         )
     headings = {dataset: published.dataset_errata(target, dataset) for dataset in target.datasets}
-    return Grid(target, cells, lowest, headings)
+    return Grid(target, cells, headings)
 
 
 def records(target: Target, results: Results, place: Place) -> list[Record | None]:
     """The records behind a cell, one per declared replicate, None where there is none."""
-    found = (results[run] for run in replicates(target, place.panel, place.row, place.dataset))
+    runs = target.table.runs(place.panel, place.row, target.datasets[place.dataset], place.column)
+    found = (results[run] for run in runs)
     return [result.record if isinstance(result, Found) else None for result in found]
 
 
 def statistic(runs: Sequence[Record | None], place: Place, languages: Sequence[str]) -> Statistic:
     """The average over languages within each replicate; a replicate with a language absent has no value."""
-    return Statistic(tuple(_average(run, place, languages) for run in runs))
+    return Statistic(
+        tuple(None if run is None else average(run, place.dataset, languages, place.metric) for run in runs)
+    )
 
 
-def _average(run: Record | None, place: Place, languages: Sequence[str]) -> float | None:
-    if run is None:
-        return None
-    values = [value(run, place.dataset, language, place.metric) for language in languages]
+def average(run: Record, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+    """A run's average over languages, in percent; None where one of them is absent."""
+    values = [value(run, dataset, language, metric) for language in languages]
     present = [v for v in values if v is not None]
     return statistics.fmean(present) if len(present) == len(values) else None
 
 
-def lowest_language(target: Target, results: Results, panel: str, dataset: str) -> str | None:
-    """The target language with the lowest mean in the table's `lowest` row, by the main metric.
+def lowest_language(target: Target, results: Results, place: Place) -> str | None:
+    """The target language with the lowest mean, by the main metric, that a `lowest` column shows at a place.
 
-    None unless that row is complete in every target language. Of equal languages the first declared.
+    Lowest in the table's `lowest` row or, where the dataset is declared so, in the place's own row. None unless
+    that row is complete in every target language. Of equal languages the first declared.
     """
-    declared = target.datasets[dataset]
-    place = Place(panel, target.table.lowest, dataset, Column.lowest, declared.main_metric)
-    runs = records(target, results, place)
-    means = {language: statistic(runs, place, [language]).mean for language in declared.targets}
+    table, declared = target.table, target.datasets[place.dataset]
+    row = place.row if place.dataset in table.own_lowest or table.lowest is None else table.lowest
+    deciding = replace(place, row=row, metric=declared.main_metric)
+    runs = records(target, results, deciding)
+    means = {language: statistic(runs, deciding, [language]).mean for language in declared.targets}
     known = {language: mean for language, mean in means.items() if mean is not None}
     return min(known, key=known.__getitem__) if len(known) == len(means) else None
 
@@ -154,32 +152,29 @@ def ranking(means: Mapping[str, float | None]) -> dict[str, Rank]:
     return {row: ranks[mean] for row, mean in printed.items() if mean in ranks}
 
 
-def _languages(target: Target, place: Place, lowest: Mapping[tuple[str, str], str | None]) -> tuple[str, ...]:
+def _languages(target: Target, results: Results, place: Place) -> tuple[str, ...]:
+    """What a number is over; nothing where the lowest language is not known yet."""
     dataset = target.datasets[place.dataset]
-    match place.column:
-        case Column.source:
-            return (dataset.source,)
-        case Column.average:
-            return dataset.targets
-        case Column.lowest:
-            language = lowest[place.panel, place.dataset]
-            return () if language is None else (language,)
+    over = target.table.over(place.column)
+    if over == LOWEST:
+        language = lowest_language(target, results, place)
+        return () if language is None else (language,)
+    return {SOURCE: (dataset.source,), AVERAGE: dataset.targets}.get(over, (over,))
 
 
 def _ranks(target: Target, measured: Mapping[Place, Statistic]) -> dict[Place, Rank]:
     columns: dict[Place, dict[str, Place]] = {}
     for place in measured:
         if place.column in target.table.ranked:
-            first = Place(place.panel, "", place.dataset, place.column, place.metric)
-            columns.setdefault(first, {})[place.row] = place
+            columns.setdefault(replace(place, row=""), {})[place.row] = place
     ranks: dict[Place, Rank] = {}
     for places in columns.values():
         ranked = ranking({row: measured[place].mean for row, place in places.items()})
-        ranks |= {places[row]: rank for row, rank in ranked.items()}
+        ranks |= {places[row]: rank for row, rank in ranked.items() if rank in target.table.ranks}
     return ranks
 
 
-def _notes(runs: Iterable[Record | None]) -> tuple[str, ...]:
+def notes_on(runs: Iterable[Record | None]) -> tuple[str, ...]:
     present = [run for run in runs if run is not None]
     notes = []
     versions = sorted({version for run in present for version in _code_versions(run)})

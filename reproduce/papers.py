@@ -1,169 +1,240 @@
-"""What a paper's tables and figures are made of, as declared in `papers/*.yaml`; checked when read."""
+"""What a paper's tables and figures are made of, as declared in `papers/*.yaml`; checked when read.
 
-import shlex
+A *target* is what a command makes: a table of results (`tables:`), a table of hyperparameters or data sets
+(`settings:`) or a figure (`figures:`), by a name that no other target has; `<name>-<model>` is its variant
+for another model (`--model`). Whatever it is, its declaration
+
+- is a closed `Declaration` with a `title`, and
+- says by `needed(paper)` which runs it is made from, and what of each: a list of `Needed`, without two for
+  one run (`declarations.merged`). Tables of settings need none.
+
+So planning, running and submitting take any target: `plan.needed_runs(target)`. What is drawn from the runs
+found is the business of `cells` and `table`, `settings`, and `figures`.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter
 
 from fun.errors import ConfigError
+from reproduce.declarations import Dataset, Declaration, Group, Needed, among, merged, read, words
+from reproduce.figures.declarations import Figure
+from reproduce.figures.declarations import problems as figure_problems
+from reproduce.settings.declarations import Settings
+from reproduce.settings.declarations import problems as settings_problems
 
 PAPERS = Path(__file__).with_name("papers")
 
+SOURCE, LOWEST, AVERAGE = "source", "lowest", "average"
 
-class Column(StrEnum):
-    """A statistic over languages: the source, the lowest target, or the average over all targets."""
-
-    source = "source"
-    lowest = "lowest"
-    average = "average"
+SELECTED = ("table", "model", "adapter", "method", "data_size")
+"""The columns of a file of published numbers that a table, its panels, rows and columns together must select."""
 
 
-class Declaration(BaseModel):
-    """A closed part of a declaration: unknown keys and missing values are errors."""
+class Rank(StrEnum):
+    """How a cell compares within its column and panel."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dataset(Declaration):
-    """A test set: the overrides that train for it, its languages, its metrics (main one first)."""
-
-    label: str
-    overrides: str
-    targets: tuple[str, ...]
-    metrics: dict[str, str]
-    source: str = "en"
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        return (self.source, *self.targets)
-
-    @property
-    def main_metric(self) -> str:
-        return next(iter(self.metrics))
+    best = "best"
+    second = "second"
 
 
-class Group(Declaration):
-    """A panel or a row: what it adds to its runs' overrides, and to the selection of published numbers."""
+class Column(Declaration):
+    """A column: which languages its numbers are over, and what it adds to the overrides of its runs.
 
-    label: str
-    overrides: str
-    published: dict[str, str] = {}
+    `of` is `source`, `lowest` (the lowest target language), `average` (over all target languages) or a target
+    language; without it the column's own name is meant. `metrics`: all of the dataset's, or the main one.
+    `spread`: whether the std is typeset (it is always in the CSV file). `published` adds to the selection of
+    published numbers.
+    """
+
+    of: str | None = None
+    label: str | None = None
+    overrides: str = ""
+    metrics: Literal["all", "main"] = "all"
+    spread: bool = True
+    published: Mapping[str, str] = {}
 
 
-class Trace(Declaration):
-    """tr(F) over training: rows to compare, a value every `fisher_every` updates, smoothed over `window`."""
+@dataclass(frozen=True)
+class Place:
+    """Where in a table a number stands; each part is a name from the declaration."""
 
-    rows: tuple[str, ...]
-    fisher_every: int = Field(ge=1)
-    window: int = Field(ge=1)
-
-
-class Figures(Declaration):
-    """The figures drawn from a table's runs: the rows whose unfreezing orders are shown; tr(F) traces."""
-
-    orders: tuple[str, ...] = ()
-    trace: Trace | None = None
+    panel: str
+    row: str
+    dataset: str
+    column: str
+    metric: str
 
 
 class Table(Declaration):
     """A table: `panels` of models, each with the same `rows`; datasets side by side in `blocks`.
 
-    `replicates` are the overrides that a mean and std are taken over. `lowest` is the row whose lowest
-    target language names the `lowest` column. In `ranked` columns best and second best are marked.
+    `replicates` are the overrides that a mean and std are taken over. `lowest` is the row whose lowest target
+    language names the `lowest` column of a panel; for the datasets in `own_lowest` each row shows its own
+    lowest language instead. In `ranked` columns the cells that have one of `ranks` are marked.
     """
 
     title: str
     overrides: str
     replicates: tuple[str, ...]
-    columns: tuple[Column, ...]
-    lowest: str
-    ranked: tuple[Column, ...]
+    columns: dict[str, Column]
+    lowest: str | None = None
+    own_lowest: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
+    ranks: tuple[Rank, ...] = (Rank.best, Rank.second)
     panels: dict[str, Group]
     rows: dict[str, Group]
     blocks: tuple[tuple[str, ...], ...]
-    published: dict[str, str] = {}
-    figures: Figures = Figures()
+    published: Mapping[str, str] = {}
 
     @property
     def datasets(self) -> tuple[str, ...]:
         return tuple(name for block in self.blocks for name in block)
 
-    def overrides_of(self, panel: str, row: str, dataset: Dataset) -> tuple[str, ...]:
-        """The overrides that the replicates of a cell share."""
+    def over(self, column: str) -> str:
+        """`source`, `lowest`, `average` or a language."""
+        return self.columns[column].of or column
+
+    def replicates_of(self, row: str) -> tuple[str, ...]:
+        """The replicates that a row's means and stds are taken over."""
+        return self.rows[row].replicates or self.replicates
+
+    def runs(self, panel: str, row: str, dataset: Dataset, column: str | None = None) -> list[tuple[str, ...]]:
+        """The overrides of the runs behind a cell, one for each declared replicate."""
         parts = (self.panels[panel].overrides, dataset.overrides, self.overrides, self.rows[row].overrides)
-        return tuple(shlex.split(" ".join(parts)))
+        added = self.columns[column].overrides if column else ""
+        return [words(*parts, added, replicate) for replicate in self.replicates_of(row)]
+
+    def metrics(self, column: str, dataset: Dataset) -> tuple[str, ...]:
+        """The metrics that a column shows for a dataset; none for a language that the dataset does not have."""
+        over = self.over(column)
+        if over not in (SOURCE, LOWEST, AVERAGE, *dataset.targets):
+            return ()
+        return tuple(dataset.metrics) if self.columns[column].metrics == "all" else (dataset.main_metric,)
+
+    def places(self, datasets: Mapping[str, Dataset]) -> Iterator[Place]:
+        """Every number of the table: panel by panel, dataset by dataset, row by row."""
+        for panel in self.panels:
+            for name in self.datasets:
+                for row in self.rows:
+                    for column in self.columns:
+                        for metric in self.metrics(column, datasets[name]):
+                            yield Place(panel, row, name, column, metric)
+
+    def needed(self, paper: "Paper") -> list[Needed]:
+        """Every run of the table once, in the table's order."""
+        return merged(
+            Needed(run, self._values(place, paper.datasets[place.dataset]))
+            for place in self.places(paper.datasets)
+            for run in self.runs(place.panel, place.row, paper.datasets[place.dataset], place.column)
+        )
+
+    def _values(self, place: Place, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        match self.over(place.column):
+            case "source":
+                languages: tuple[str, ...] = (dataset.source,)
+            case "lowest" | "average":
+                languages = dataset.targets
+            case language:
+                languages = (language,)
+        return tuple((place.dataset, language, place.metric) for language in languages)
 
 
 class Paper(Declaration):
-    """One file of `papers/`. `name` is the folder that its tables and figures are written to."""
+    """One file of `papers/`. `name` is the folder that its tables and figures are written to.
+
+    `published`, `published_settings` and `errata` are files of `published/`.
+    """
 
     name: str
     datasets: dict[str, Dataset]
-    tables: dict[str, Table]
+    tables: Mapping[str, Table] = {}
+    settings: Mapping[str, Settings] = {}
+    figures: Mapping[str, Figure] = {}
     published: str | None = None
+    published_settings: tuple[str, ...] = ()
     errata: str | None = None
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where in a table a number stands."""
-
-    panel: str
-    row: str
-    dataset: str
-    column: Column
-    metric: str
+    @property
+    def targets(self) -> dict[str, Table | Settings | Figure]:
+        """Every declaration of the paper by its target's name."""
+        return {**self.tables, **self.settings, **self.figures}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A table by its name, with the paper that declares it."""
+    """What a command makes, by its name, with the paper that declares it."""
 
     name: str
     paper: Paper
 
     @property
+    def declared(self) -> Table | Settings | Figure:
+        """Its declaration, whatever it is."""
+        return self.paper.targets[self.name]
+
+    @property
     def table(self) -> Table:
+        """Its declaration as a table of results. Raises ConfigError where it is none."""
+        if self.name not in self.paper.tables:
+            raise ConfigError(f"'{self.name}' is not a table of results; those are {', '.join(self.paper.tables)}.")
         return self.paper.tables[self.name]
 
     @property
+    def settings(self) -> Settings:
+        """Its declaration as a table of settings. Raises ConfigError where it is none."""
+        if self.name not in self.paper.settings:
+            raise ConfigError(f"'{self.name}' is not a table of settings; those are {', '.join(self.paper.settings)}.")
+        return self.paper.settings[self.name]
+
+    @property
+    def figure(self) -> Figure:
+        """Its declaration as a figure. Raises ConfigError where it is none."""
+        if self.name not in self.paper.figures:
+            raise ConfigError(f"'{self.name}' is not a figure; those are {', '.join(self.paper.figures)}.")
+        return self.paper.figures[self.name]
+
+    @property
     def datasets(self) -> Mapping[str, Dataset]:
+        """The datasets of a table of results."""
         return {name: self.paper.datasets[name] for name in self.table.datasets}
 
     def places(self) -> Iterator[Place]:
-        """Every number of the table: panel by panel, dataset by dataset, row by row."""
-        for panel in self.table.panels:
-            for name, dataset in self.datasets.items():
-                for row in self.table.rows:
-                    for column in self.table.columns:
-                        for metric in dataset.metrics:
-                            yield Place(panel, row, name, column, metric)
+        """Every number of a table of results."""
+        return self.table.places(self.paper.datasets)
 
 
 def load(path: Path) -> Paper:
     """Read and check one declaration. Raises ConfigError that names the file and the key."""
-    try:
-        paper = Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(f"{path.name}: {'; '.join(problems)}") from None
+    paper = read(path, TypeAdapter(Paper))
     for name, table in paper.tables.items():
         _check(table, paper.datasets, f"{path.name}: {name}")
+    for name, figure in paper.figures.items():
+        for problem in figure_problems(figure, paper.datasets):
+            raise ConfigError(f"{path.name}: {name}.{problem}")
+    for name, settings in paper.settings.items():
+        for problem in settings_problems(settings, paper.datasets):
+            raise ConfigError(f"{path.name}: {name}.{problem}")
+    names = Counter((*paper.tables, *paper.settings, *paper.figures))
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ConfigError(f"{path.name}: '{twice[0]}' is declared as two kinds of target; rename one.")
     return paper
 
 
 def targets(folder: Path = PAPERS) -> dict[str, Target]:
-    """Every table of every paper in `folder`, by name. Raises ConfigError where two papers use one name."""
+    """Every target of every paper in `folder`, by name. Raises ConfigError where two have one name."""
     found: dict[str, Target] = {}
     for path in sorted(folder.glob("*.yaml")):
         paper = load(path)
-        for name in paper.tables:
+        for name in paper.targets:
             if name in found:
-                raise ConfigError(f"{path.name}: another paper declares a table '{name}' too; rename one.")
+                raise ConfigError(f"{path.name}: another paper declares a target '{name}' too; rename one.")
             found[name] = Target(name, paper)
     return found
 
@@ -177,20 +248,28 @@ def find(name: str, model: str | None, known: Mapping[str, Target]) -> Target:
 
 
 def _check(table: Table, datasets: Mapping[str, Dataset], where: str) -> None:
-    _among([table.lowest], table.rows, f"{where}.lowest")
-    _among(table.datasets, datasets, f"{where}.blocks")
-    _among(table.ranked, table.columns, f"{where}.ranked")
-    _among(table.figures.orders, table.rows, f"{where}.figures.orders")
-    if table.figures.trace is not None:
-        _among(table.figures.trace.rows, table.rows, f"{where}.figures.trace.rows")
-    lists = {"replicates": table.replicates, "columns": table.columns, "blocks": table.datasets}
+    among(table.datasets, datasets, f"{where}.blocks")
+    among(table.own_lowest, table.datasets, f"{where}.own_lowest")
+    among(table.ranked, table.columns, f"{where}.ranked")
+    languages = [language for name in table.datasets for language in datasets[name].targets]
+    over = [table.over(column) for column in table.columns]
+    among(over, [SOURCE, LOWEST, AVERAGE, *dict.fromkeys(languages)], f"{where}.columns")
+    if (LOWEST in over) != (table.lowest is not None):
+        raise ConfigError(f"{where}: a column over the lowest language and `lowest: <row>` go together.")
+    if table.lowest is not None:
+        among([table.lowest], table.rows, f"{where}.lowest")
+    if table.published:
+        _check_selection(table, where)
+    lists: dict[str, Iterable[str]] = {"replicates": table.replicates, "columns": over, "blocks": table.datasets}
+    lists |= {f"rows.{name}.replicates": table.replicates_of(name) for name in table.rows}
     for what, names in lists.items():
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f"{where}.{what} is {list(names)}; expected at least one entry and none twice.")
+        listed = list(names)
+        if not listed or (what != "columns" and len(set(listed)) != len(listed)):
+            raise ConfigError(f"{where}.{what} is {listed}; expected at least one entry and none twice.")
 
 
-def _among(names: Iterable[str], valid: Iterable[str], where: str) -> None:
-    allowed = list(valid)
-    for name in names:
-        if name not in allowed:
-            raise ConfigError(f"{where}: '{name}' is not declared; valid: {', '.join(allowed)}.")
+def _check_selection(table: Table, where: str) -> None:
+    for panel, row, column in product(table.panels.values(), table.rows.values(), table.columns.values()):
+        selected = {*table.published, *panel.published, *row.published, *column.published}
+        if missing := [name for name in SELECTED if name not in selected]:
+            raise ConfigError(f"{where}: `published` selects no {', '.join(missing)} for row {row.label}.")

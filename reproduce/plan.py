@@ -1,35 +1,25 @@
 """Which runs a target needs, which of them are done, and the commands for the rest. No model is loaded."""
 
+import itertools
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
 
-from fun.config import compose
-from fun.errors import NotBuilt
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from fun.config import RunConfig, compose, producer, producer_command
+from fun.config.compose import composed, from_values
+from fun.config.inputs import languages
+from fun.config.schema import ModelConfig
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status
+from reproduce.declarations import Needed
 from reproduce.papers import Target
-
-
-@dataclass(frozen=True)
-class Needed:
-    """A run that a target needs, and what it needs of it.
-
-    `values` are the (dataset, language, metric) that its record must hold; `fisher_every` is the interval
-    in updates at which tr(F) must be tracked, 0 for not at all. Neither is part of the run's identity.
-    """
-
-    overrides: tuple[str, ...]
-    values: tuple[tuple[str, str, str], ...] = ()
-    fisher_every: int = 0
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What to type after `python -m fun.run`."""
-        tracking = (f"track.fisher_every={self.fisher_every}",) if self.fisher_every else ()
-        return (*self.overrides, *tracking)
 
 
 @dataclass(frozen=True)
@@ -70,18 +60,8 @@ Results = Mapping[tuple[str, ...], Found | Gap]
 
 
 def needed_runs(target: Target) -> list[Needed]:
-    """Every run of the target once, in the order of its table."""
-    table, trace = target.table, target.table.figures.trace
-    values: dict[tuple[str, ...], list[tuple[str, str, str]]] = defaultdict(list)
-    tracked: dict[tuple[str, ...], int] = {}
-    for panel in table.panels:
-        for name, dataset in target.datasets.items():
-            held = [(name, language, metric) for language in dataset.languages for metric in dataset.metrics]
-            for row in table.rows:
-                for overrides in replicates(target, panel, row, name):
-                    values[overrides] += held
-                    tracked[overrides] = trace.fisher_every if trace and row in trace.rows else 0
-    return [Needed(overrides, tuple(held), tracked[overrides]) for overrides, held in values.items()]
+    """Every run of the target once, in the order of its table or figure."""
+    return target.declared.needed(target.paper)
 
 
 def found(needed: Iterable[Needed], lookup: Lookup) -> Results:
@@ -89,25 +69,139 @@ def found(needed: Iterable[Needed], lookup: Lookup) -> Results:
     return {run.overrides: lookup(run) for run in needed}
 
 
-def replicates(target: Target, panel: str, row: str, dataset: str) -> list[tuple[str, ...]]:
-    """The overrides of the runs behind a cell, one for each declared replicate."""
-    shared = target.table.overrides_of(panel, row, target.datasets[dataset])
-    return [(*shared, *shlex.split(replicate)) for replicate in target.table.replicates]
+def configuration(overrides: Sequence[str]) -> RunConfig:
+    """The run that `python -m fun.run <overrides>` would be; the same as `compose`, sooner. Raises ConfigError.
+
+    Runs that differ in the seed alone share one configuration: nothing is looked up or checked by the seed.
+    """
+    seeds = [found for override in overrides if (found := _SEED.fullmatch(override))]
+    if len(seeds) > 1:
+        return compose(overrides)
+    shared = _configuration(tuple(override for override in overrides if not _SEED.fullmatch(override)))
+    return shared.model_copy(update={"seed": int(seeds[0][1])}) if seeds else shared
+
+
+_SEED = re.compile(r"seed=(\d+)")
+
+GROUPS = {
+    "model": ("model", "language_adapters"),
+    "task": ("task",),
+    "adapter": ("adapter",),
+    "schedule": ("schedule",),
+    "data_size": ("data_size",),
+}
+"""The Hydra groups that fill sections of their own, whatever else is chosen -> those sections."""
+
+
+@cache
+def _configuration(overrides: tuple[str, ...]) -> RunConfig:
+    """Assembled from sections that were composed before, where `overrides` choose groups and give values.
+
+    A composition takes a tenth of a second, and targets choose from few groups in hundreds of combinations.
+    """
+    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS]
+    typed = [override for override in overrides if override not in chosen]
+    filled = [section for override in chosen for section in _sections(override)]
+    if len(set(filled)) < len(filled) or not all(map(_VALUE.match, typed)):
+        return compose(overrides)
+    whole = dict(_composed(()))
+    for override in chosen:
+        whole |= {section: _composed((override,))[section] for section in _sections(override)}
+    try:
+        for parsed in OverridesParser.create().parse_overrides(typed):
+            section, _, field = parsed.key_or_group.partition(".")
+            if isinstance(whole[section], dict) != bool(field) or (field and field not in whole[section]):
+                return compose(overrides)  # which says what is wrong
+            whole[section] = {**whole[section], field: parsed.value()} if field else parsed.value()
+    except (HydraException, KeyError):
+        return compose(overrides)
+    return from_values(whole)
+
+
+def _sections(override: str) -> tuple[str, ...]:
+    """The sections that a chosen group fills; task=mlm has an adapter and a schedule of its own."""
+    return ("task", "adapter", "schedule") if override == "task=mlm" else GROUPS[override.partition("=")[0]]
+
+
+_VALUE = re.compile(r"\w+(\.\w+)?=")
+"""A field is given a value."""
+
+_composed = cache(composed)
+
+
+def producers(config: RunConfig) -> dict[str, Needed]:
+    """Language -> the run that makes its language adapter, as far as the configuration tells how to make it.
+
+    Of the languages that the run is trained and evaluated in.
+    """
+    made = ((language, config.language_adapters.get(language) or "") for language in read_languages(config))
+    return {
+        language: Needed(_producer(config.model, language)[1])
+        for language, origin in made
+        if origin.startswith("run:") and origin == f"run:{_producer(config.model, language)[0]}"
+    }
+
+
+def read_languages(config: RunConfig) -> tuple[str, ...]:
+    """The languages whose language adapters a run reads: that of its training, and those it is evaluated in."""
+    if not config.uses_language_adapters:
+        return ()
+    wanted = config.evaluate.languages
+    return tuple(name for name in languages(config) if wanted is None or name in (config.training_language, *wanted))
+
+
+def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
+    """The runs, each once, behind the runs that make the language adapters that they read."""
+    found: dict[str, RunConfig] = {}
+    for run in needed:
+        config = configuration(run.overrides)
+        made = (producer(config.model, language) for language in producers(config))
+        found |= {one.run_id: one for one in (*made, config)}
+    return list(found.values())
+
+
+@cache
+def _producer(model: ModelConfig, language: str) -> tuple[str, tuple[str, ...]]:
+    """The run_id of the run that makes a language adapter, and its overrides."""
+    typed = shlex.split(producer_command(model, language))
+    return producer(model, language).run_id, tuple(typed[typed.index("fun.run") + 1 :])
 
 
 @dataclass(frozen=True)
 class Store:
-    """The lookup in a results folder. Records with a mark count only where `allow_marked` is set."""
+    """The lookup in a results folder, as it is when this is made. Records with a mark count only where allowed."""
 
     root: Path
     allow_marked: bool = False
 
+    @cached_property
+    def _folders(self) -> Mapping[str, list[Path]]:
+        """run_id -> the folders that bear it, whatever their label: labels are for people."""
+        folders: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted((self.root / "runs").glob("*/*/*-*")):
+            folders[path.name.rpartition("-")[2]].append(path)
+        return folders
+
     def __call__(self, needed: Needed) -> Found | Gap:
-        try:
-            config = compose(needed.overrides)
-        except NotBuilt as error:
-            return Gap(State.MISSING, str(error), startable=False)
-        return examine(RunFolder(config.folder(self.root), config.run_id), needed, self.allow_marked)
+        return self.find(configuration(needed.overrides), needed)
+
+    def find(self, config: RunConfig, needed: Needed) -> Found | Gap:
+        """The same where the configuration of the needed run is known."""
+        run_id = config.run_id
+        folders = self._folders.get(run_id) or [config.folder(self.root)]
+        results = [examine(RunFolder(folder, run_id), needed, self.allow_marked) for folder in folders]
+        return results[0] if len(results) == 1 else _of_copies(results, folders, config.folder(self.root))
+
+
+def _of_copies(results: Sequence[Found | Gap], folders: Sequence[Path], expected: Path) -> Found | Gap:
+    """What several folders with one run_id hold together: nothing to rely on unless all records say the same."""
+    if all(isinstance(result, Found) for result in results):
+        records = [result.record for result in results if isinstance(result, Found)]
+        if not any(one.differences(other) for one, other in itertools.combinations(records, 2)):
+            return results[folders.index(expected) if expected in folders else 0]
+    names = ", ".join(folder.name for folder in folders)
+    reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
+    return Gap(State.DAMAGED, reason, startable=False)
 
 
 def examine(run: RunFolder, needed: Needed, allow_marked: bool) -> Found | Gap:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reproduce.declarations import Needed
 from reproduce.papers import Target
-from reproduce.plan import Found, Gap, Lookup, Needed, command, found, missing, needed_runs
+from reproduce.plan import Found, Gap, Lookup, command, found, missing, needed_runs
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0

@@ -13,8 +13,9 @@ from typing import Any
 
 from fun.results import SCHEMA, Record, RunFolder, run_id_of
 from reproduce import cells, papers, published, table
+from reproduce.declarations import Needed
 from reproduce.papers import Target
-from reproduce.plan import Found, Gap, Needed, examine, found, missing, needed_runs
+from reproduce.plan import Found, Gap, examine, found, missing, needed_runs
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"

@@ -1,0 +1,46 @@
+"""`python -m reproduce explain TARGET PANEL ROW DATASET COLUMN [METRIC]`: the runs behind a number of a table."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from reproduce import cells, explain, published
+from reproduce.commands import options
+from reproduce.commands.command import Command, Targets
+from reproduce.plan import found, needed_runs
+from reproduce.table import WIDTH
+from reproduce.verdicts import margins, verdicts
+
+
+def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    options.add_target(parser, known)
+    for name, text in (
+        ("panel", "a panel of the table, for example mbert"),
+        ("row", "a row, for example gu"),
+        ("dataset", "a data set, for example xquad"),
+        ("column", "a column: source, lowest, average (or avg), or a language"),
+    ):
+        parser.add_argument(name, metavar=name.upper(), help=text)
+    parser.add_argument("metric", metavar="METRIC", nargs="?", help="one metric (default: all of the cell's)")
+    options.add_results(parser)
+    parser.add_argument(
+        "--allow-marked", action="store_true", help="count records marked synthetic or nonstandard: tests only"
+    )
+
+
+def _run(typed: argparse.Namespace, known: Targets) -> int:
+    target = options.target(typed, known)
+    names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
+    places = explain.places(target, names)
+    results = found(needed_runs(target), options.store(typed))
+    grid = cells.fill(target, results, published.load(target.paper))
+    judged = verdicts(grid, margins())
+    # Lines to paste must not be wrapped.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, highlight=False)
+    for place in places:
+        console.print(explain.to_text(target, explain.explain(grid, results, judged, place, options.root(typed))))
+    return 0
+
+
+COMMAND = Command("explain", "list the runs behind a number of a table", _add_arguments, _run)

@@ -1,0 +1,157 @@
+"""What several commands let one type, and what it means."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from fun.config import results_root
+from fun.config.sweep import expand
+from fun.errors import ConfigError
+from fun.results import JobKnown
+from reproduce import papers
+from reproduce.commands.command import Targets
+from reproduce.declarations import Needed
+from reproduce.papers import Target
+from reproduce.plan import Store, needed_runs
+from reproduce.search import searches
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def add_target(parser: argparse.ArgumentParser, known: Targets) -> None:
+    """TARGET and --model, for `target`."""
+    parser.add_argument("target", metavar="TARGET", help=f"one of {', '.join(known)}")
+    parser.add_argument("--model", help="the target's variant for this model, for example micro")
+
+
+def add_targets(parser: argparse.ArgumentParser, known: Targets, *, at_least_one: bool = True) -> None:
+    """TARGET… and --model, for `targets`."""
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="+" if at_least_one else "*",
+        help=f"any of {', '.join(known)}; a paper, for all that it numbers; overrides, for a sweep, or a search "
+        "with sweep=lr_k",
+    )
+    parser.add_argument("--model", help="the targets' variants for this model, for example micro")
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """--results, for `root`."""
+    parser.add_argument("--results", type=_folder, help="results root (default: $FUN_RESULTS, else ./results)")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """--results, --out and --allow-marked, for `store` and `out`: for what reads results and writes files."""
+    add_results(parser)
+    parser.add_argument("--out", type=_folder, help="where tables/ and figures/ go (default: the results root)")
+    parser.add_argument(
+        "--allow-marked",
+        action="store_true",
+        help="count records marked synthetic or nonstandard: tests only",
+    )
+
+
+def target(typed: argparse.Namespace, known: Targets) -> Target:
+    """The target that was typed. Raises ConfigError that names the valid ones."""
+    return papers.find(typed.target, typed.model, known)
+
+
+def root(typed: argparse.Namespace) -> Path:
+    """The results root."""
+    folder: Path = typed.results or results_root()
+    return folder
+
+
+def targets(typed: argparse.Namespace, known: Targets) -> list[Target]:
+    """The targets that were typed, each once. Raises ConfigError that names the valid ones."""
+    return [papers.find(name, typed.model, known) for name in dict.fromkeys(typed.targets)]
+
+
+def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]:
+    """Target -> the runs that it needs. A paper's name stands for all its numbered tables and figures.
+
+    All that has an equals sign is one sweep, as after `python -m fun.run -m`; with `sweep=lr_k` among it, a search.
+    Raises ConfigError.
+    """
+    overrides = [name for name in typed.targets if "=" in name]
+    groups: dict[str, list[Needed]] = {}
+    for name in (name for name in typed.targets if name not in overrides):
+        for found in numbered(name, typed.model, known) or [papers.find(name, typed.model, known)]:
+            groups[found.name] = needed_runs(found)
+    if any(override.startswith("sweep=") for override in overrides):
+        for searched in searches(overrides):
+            groups[f"{searched.search.name} {searched.search.label}"] = searched.needed()
+    elif overrides:
+        groups[" ".join(overrides)] = [Needed(tuple(job)) for job in expand(overrides)]
+    return groups
+
+
+def numbered(name: str, model: str | None, known: Targets) -> list[Target]:
+    """A paper's numbered tables and figures, or their variants for a model; nothing where it is no paper."""
+    suffix = f"-{model}" if model else ""
+    return [
+        found
+        for found in known.values()
+        if found.paper.name == name and re.fullmatch(rf"[a-z]+\d+{re.escape(suffix)}", found.name)
+    ]
+
+
+def jobs() -> JobKnown:
+    """Asks the scheduler, once a run says that a job has it; where it does not answer no job is believed."""
+    asked: list[JobKnown] = []
+
+    def known(job: str) -> bool:
+        from reproduce.scheduler import Jobs, SchedulerError  # submitit and Hydra's launchers take a second to import
+
+        if not asked:
+            asked.append(Jobs())
+        try:
+            return asked[0](job)
+        except SchedulerError as error:
+            print(f"jobs are not known: {error}", file=sys.stderr)
+            asked[0] = lambda job: False
+            return False
+
+    return known
+
+
+def unmarked(typed: argparse.Namespace) -> Store:
+    """The lookup in the results root that counts no marked record."""
+    return Store(root(typed))
+
+
+def store(typed: argparse.Namespace) -> Store:
+    """The lookup in the results root. Raises ConfigError where --results names no folder."""
+    if typed.results and not typed.results.is_dir():
+        raise ConfigError(f"found --results {typed.results}, which is no folder; expected one with runs/ in it.")
+    return Store(root(typed), typed.allow_marked)
+
+
+def out(typed: argparse.Namespace) -> Path:
+    """The folder below which tables and figures are written. Raises ConfigError where it cannot be."""
+    folder: Path = typed.out or root(typed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"found --out {folder}, which is no folder to write to: {error.strerror}.") from None
+    return folder
+
+
+def positive(text: str) -> int:
+    """A number that must be at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
+def _folder(text: str) -> Path:
+    return Path(text).absolute()

@@ -1,0 +1,63 @@
+"""`python -m reproduce status [TARGET…]`: what is happening, as the run folders and SLURM tell it."""
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group
+from rich.text import Text
+
+from fun.results import RunFolder
+from reproduce.commands import options
+from reproduce.commands.command import Command, Targets
+from reproduce.progress import Standing, report, runs_on_disk, standings
+from reproduce.table import WIDTH
+
+WATCH_SECONDS = 10.0
+
+
+def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    options.add_targets(parser, known, at_least_one=False)
+    options.add_results(parser)
+    parser.add_argument("--watch", action="store_true", help=f"again every {WATCH_SECONDS:g} seconds, until Ctrl-C")
+
+
+def _run(typed: argparse.Namespace, known: Targets) -> int:
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True)
+    while True:
+        shown = _report(typed, known)
+        if typed.watch:
+            console.clear()
+        console.print(shown)
+        if not typed.watch:
+            return 0
+        time.sleep(WATCH_SECONDS)
+
+
+def _report(typed: argparse.Namespace, known: Targets) -> Group:
+    from reproduce.submit import folders
+
+    root = options.root(typed)
+    if typed.targets:
+        groups = {name: folders(runs, root) for name, runs in options.needed(typed, known).items()}
+    else:
+        groups = runs_on_disk(root)
+    if not groups:
+        return Group(Text(f"no run was begun under {root}"))
+    return report(_standings(groups), root)
+
+
+def _standings(groups: Mapping[str, Sequence[RunFolder]]) -> dict[str, list[Standing]]:
+    """Where the runs stand. SLURM is asked once a run has a job of its; where it does not answer a line says so."""
+    from reproduce.scheduler import Jobs, SchedulerError
+
+    try:
+        jobs = Jobs()
+        return {name: standings(runs, jobs) for name, runs in groups.items()}
+    except SchedulerError as error:
+        print(f"jobs are not known, only heartbeats: {error}", file=sys.stderr)
+        return {name: standings(runs, None) for name, runs in groups.items()}
+
+
+COMMAND = Command("status", "count runs by state; show what runs and what went wrong", _add_arguments, _run)

@@ -1,0 +1,95 @@
+"""What a submitted job does: its runs, one after the other, each in a process of its own."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from fun import survival
+from fun.errors import RunError
+from fun.results import RunFolder, State
+
+log = logging.getLogger("fun")
+
+POLL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to submit: what to type after `python -m fun.run`, and its folder."""
+
+    arguments: tuple[str, ...]
+    run: RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """Brings runs to *done*, with `root` as results root. submitit pickles it, and calls it on the node.
+
+    A process per run: one that is killed takes no other with it, and its peak memory is its own. What the runs
+    left on disk decides, never an exit status. A run that failed because of its machine is tried again until it
+    has failed so `retries` times in a row, in SLURM after a requeue and so perhaps on another node.
+    """
+
+    root: Path
+    retries: int
+
+    def __call__(self, runs: Sequence[Planned]) -> None:
+        """Raises RunError that names the runs that did not end done."""
+        try:
+            with survival.handling():
+                self._work(runs)
+        except survival.Stopped as stopped:
+            survival.leave(stopped)
+
+    def checkpoint(self, *arguments: Any) -> submitit.helpers.DelayedSubmission:
+        """submitit asks before it requeues the job: the same again, since finished runs are not repeated."""
+        return submitit.helpers.DelayedSubmission(self, *arguments)
+
+    def _work(self, runs: Sequence[Planned]) -> None:
+        left = list(runs)
+        while left:
+            before = {planned.run: planned.run.attempts() for planned in left}
+            left = [planned for planned in left if not self._bring_to_done(planned)]
+            if not any(self._may_try_again(planned.run, before[planned.run]) for planned in left):
+                break
+            if "SLURM_JOB_ID" in os.environ and survival.requeue_slurm_job():
+                # SLURM ends this job now. Should it only end the next minute, that is soon enough.
+                time.sleep(60)
+        if left:
+            names = "; ".join(f"{planned.run}: {planned.run.status().detail}" for planned in left)
+            raise RunError(f"{len(left)} of {len(runs)} runs are not done: {names}")
+
+    def _bring_to_done(self, planned: Planned) -> bool:
+        _wait_for_silent(planned.run)
+        command = [sys.executable, "-m", "fun.run", *planned.arguments]
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+        try:
+            status = process.wait()
+        except survival.Stopped as stopped:
+            # SLURM signals every process of a step, but whoever asked may have told this one alone.
+            process.send_signal(stopped.signal)
+            process.wait()
+            raise
+        return status == 0 and planned.run.status().state is State.DONE
+
+    def _may_try_again(self, run: RunFolder, attempts: int) -> bool:
+        """Whether the run was begun here, and was killed or failed because of its machine, less than too often."""
+        status = run.status()
+        halted = status.state is State.STALE or status.failure == "machine"
+        return run.attempts() > attempts and halted and run.machine_failures() < self.retries
+
+
+def _wait_for_silent(run: RunFolder) -> None:
+    """Wait while an attempt whose node was lost still looks alive; one that gives signs of life is left to it."""
+    sign = run.last_sign()
+    while run.status().state is State.RUNNING and run.last_sign() == sign:
+        time.sleep(POLL_SECONDS)

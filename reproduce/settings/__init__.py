@@ -1,0 +1,1 @@
+"""Tables of hyperparameters and data sets: `declarations` says what they are made of, `filling` fills them."""

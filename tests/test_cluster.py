@@ -1,0 +1,354 @@
+"""The real SLURM: submit once, survive every fault bit-identically, tell the truth."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import SETTINGS, Cluster, ClusterCli, asked_to_end, fill, gone, running_cluster, small_disk, until
+from tests.conftest import ROOT, Cli, outcome
+
+RUN = ("model=micro", "task=copa", "train.updates=36", "train.eval_every=12", "train.batch_size=8", "fisher.batches=2",
+       "checkpoint.every=5", "evaluate.languages=[en,l1]", "schedule=fun", "schedule.k=2", "seed=0")  # fmt: skip
+"""The run of target `one` (tests/data/cluster)."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Label -> outcome of the runs of target `four` on this machine, without SLURM."""
+    cli = Cli(tmp_path_factory.mktemp("local") / "results")
+    shared = [item for item in RUN if not item.startswith(("schedule=", "seed="))]
+    cli("-m", *shared, "schedule=gu,fun", "seed=0,1")
+    return {record["label"]: outcome(record) for record in cli.records().values()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of the run of target `one`, without SLURM."""
+    found: dict[str, Any] = local["madx-fun-k2-full-s0"]
+    return found
+
+
+@pytest.fixture
+def there(cluster: Cluster, tmp_path: Path) -> Iterator[ClusterCli]:
+    yield ClusterCli(tmp_path / "results", variables=cluster.environment)
+    cluster.tidy()
+
+
+def assert_done(there: ClusterCli, cluster: Cluster, undisturbed: dict[str, Any], attempts: int) -> None:
+    """The run ends done as if nothing had happened, after so many attempts, and its job is gone."""
+    record = until(lambda: list(there.records().values()), lambda: f"the run is done; {cluster.log()}")[0]
+    until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+    assert outcome(record) == undisturbed
+    assert record["attempt"] == attempts
+    assert "submitted 0 runs, under way 0, done 1" in there.submit("one")
+
+
+def test_two_planners_submit_each_run_once(cluster: Cluster, there: ClusterCli) -> None:
+    cluster("scontrol", "update", "partition=a100", "state=down")  # so that the jobs wait
+    try:
+        planners = [there.start("submit", "four", "--profile", "a100", module="tests.cluster") for _ in range(2)]
+        told = [planner.communicate() for planner in planners]
+        submitted = [re.search(r"^submitted (\d+) runs, under way (\d+)", out, re.MULTILINE) for out, _ in told]
+        assert sum(int(found[1]) for found in submitted if found) == 4, told
+        assert len(cluster.jobs()) == 4
+        assert there.reproduce("status", "four").splitlines()[1].split() == ["four", "·", "4", "·", "·", "·", "·", "·"]
+        assert "cancelled 4 jobs of 4 runs" in there.reproduce("cancel", "four")
+        until(lambda: not cluster.jobs(), "the jobs are cancelled")
+    finally:
+        cluster("scontrol", "update", "partition=a100", "state=up")
+
+
+def test_every_fault_at_once(cluster: Cluster, there: ClusterCli, local: dict[str, Any]) -> None:
+    """Four runs on two nodes, stopped twice so that what is done to them meets them in training."""
+    with small_disk(there.results):
+        assert "submitted 4 runs" in there.submit("four", profile="a100,v100")
+        pids = {label: there.frozen_at(7, name=label) for label in local}
+        assert "submitted 0 runs, under way 4" in there.submit("four")
+        killed, requeued = on_node(cluster, there, "a100n")
+        preempted, also_preempted = on_node(cluster, there, "v100n")
+        saved = {label: (there.update(label), there.update(label) + 1) for label in local}
+
+        os.kill(pids[killed], signal.SIGKILL)
+        cluster("scontrol", "requeue", there.job(requeued))
+        asked_to_end(pids[requeued], signal.SIGTERM)
+        preempt(cluster, "v100n")
+        asked_to_end(pids[preempted], signal.SIGUSR2)
+        asked_to_end(pids[also_preempted], signal.SIGUSR2)
+
+        pids = {label: there.frozen_at(16, attempt=2, name=label) for label in local}
+        filler = fill(there.results)
+        os.kill(pids[preempted], signal.SIGCONT)
+        until(lambda: gone(pids[preempted]), "the run failed on the full disk")
+        filler.unlink()
+        lose(cluster, "a100n")
+        cluster.end_daemon("slurmctld")
+        os.kill(pids[also_preempted], signal.SIGCONT)
+        until(lambda: there.ends(also_preempted)[1:], "the run is done without a controller")
+        cluster.control("slurmctld")
+
+        until(lambda: len(there.records()) == 4, lambda: f"four runs are done; {cluster.log()}")
+        until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+        records = {record["label"]: record for record in there.records().values()}
+        assert {label: outcome(record) for label, record in records.items()} == local
+        assert (records[preempted]["attempt"], records[also_preempted]["attempt"]) == (3, 2)
+        assert there.ends(requeued)[0] == "asked to end by SIGTERM"
+        assert there.ends(also_preempted) == ["asked to end by SIGUSR2", "done"]
+        for label in (requeued, preempted, also_preempted):
+            assert there.resumed(label)[1] in saved[label]  # it was saved when it was asked to end
+        assert all(record["environment"]["slurm_job"] for record in records.values())
+        assert "submitted 0 runs, under way 0, done 4" in there.submit("four")
+
+
+def on_node(cluster: Cluster, there: ClusterCli, node: str) -> list[str]:
+    """The labels of the runs that run there."""
+    jobs = cluster("squeue", "--noheader", "--array", "--states=running", f"--nodelist={node}", "--format=%i").split()
+    folders = there.results.glob("runs/*/*/*")
+    return [label for label in sorted(folder.name.rpartition("-")[0] for folder in folders) if there.job(label) in jobs]
+
+
+def preempt(cluster: Cluster, node: str) -> None:
+    """A job that takes the whole node from all others, and ends."""
+    cluster("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=true")
+
+
+def lose(cluster: Cluster, node: str) -> None:
+    """SLURM gives a node up, and gets it back once nothing runs there any more."""
+    cluster("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    # Else it starts a job again beside its own remains, which drains the node and holds the job.
+    until(lambda: not cluster.steps(node), f"the steps on {node} have ended")
+    cluster("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+# --- what takes longer: each fault alone, counts, chaos ---
+
+
+@pytest.mark.long
+def test_a_killed_run_comes_back(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
+    os.kill(there.frozen_at(7), signal.SIGKILL)
+    assert_done(there, cluster, undisturbed, attempts=2)
+
+
+@pytest.mark.long
+def test_a_requeued_run_goes_on_from_its_last_update(
+    cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]
+) -> None:
+    there.submit("one")
+    pid, update = there.frozen_at(7), there.update()
+    cluster("scontrol", "requeue", *cluster.jobs())
+    asked_to_end(pid, signal.SIGTERM)
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.ends() == ["asked to end by SIGTERM", "done"]
+    assert there.resumed()[1] in (update, update + 1)  # it was saved when it was asked to end
+
+
+@pytest.mark.long
+def test_a_preempted_run_goes_on_from_its_last_update(
+    cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]
+) -> None:
+    there.submit("one", profile="v100")
+    pid = there.frozen_at(7)
+    preempt(cluster, "v100n")
+    asked_to_end(pid, signal.SIGUSR2)
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.ends() == ["asked to end by SIGUSR2", "done"]
+
+
+@pytest.mark.long
+def test_a_run_outlives_the_controller(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
+    pid = there.frozen_at(7)
+    cluster.end_daemon("slurmctld")
+    os.kill(pid, signal.SIGCONT)
+    until(there.records, "the run is done without a controller")
+    cluster.control("slurmctld")
+    assert_done(there, cluster, undisturbed, attempts=1)
+
+
+@pytest.mark.long
+def test_a_run_of_a_lost_node_is_taken_over(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
+    pid = there.frozen_at(7)
+    lose(cluster, "a100n")
+    until(there.records, lambda: f"the run is done; {cluster.log()}")
+    if not gone(pid):
+        os.kill(pid, signal.SIGCONT)  # the lost node's process still lives: it is superseded
+    assert_done(there, cluster, undisturbed, attempts=2)
+
+
+@pytest.mark.long
+def test_a_full_disk(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    with small_disk(there.results):
+        there.submit("one")
+        pid = there.frozen_at(7)
+        filler = fill(there.results)
+        os.kill(pid, signal.SIGCONT)
+        until(lambda: gone(pid), "the run failed on the full disk")
+        filler.unlink()
+        assert_done(there, cluster, undisturbed, attempts=2)
+
+
+@pytest.mark.long
+def test_a_plain_batch_script_survives(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    script = ROOT / "slurm" / "run.sbatch"
+    typed = [
+        "--cpus-per-task=1",
+        "--mem=1G",
+        "--output=/dev/null",
+        f"--export=ALL,PATH={Path(sys.executable).parent}:{os.environ['PATH']}",
+    ]
+    subprocess.run(["sbatch", *typed, script, *RUN], env=there.environment(), cwd=ROOT, check=True, capture_output=True)
+    pid, update = there.frozen_at(7), there.update()
+    cluster("scancel", "--signal=USR2", *cluster.jobs())  # as the approaching time limit does
+    asked_to_end(pid, signal.SIGUSR2)
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.resumed()[1] in (update, update + 1)
+
+
+@pytest.mark.long
+def test_what_fails_by_its_method_is_told_and_not_tried_again(cluster: Cluster, there: ClusterCli) -> None:
+    assert "submitted 2 runs in 1 job on a100" in there.submit("diverging", "--runs-per-job", "2")
+    until(lambda: not cluster.jobs(), lambda: f"the job has ended; {cluster.log()}")
+    assert len(there.records()) == 1
+    told = there.reproduce("status", "diverging")
+    assert told.splitlines()[1].split() == ["diverging", "·", "·", "·", "·", "1", "·", "1"]
+    assert "the loss is" in told
+    log = Path(re.search(r"log: (\S+)", told)[1])  # type: ignore[index]
+    assert "Type a smaller train.lr" in log.read_text()
+    assert "held back: madx-std-full-s0" in there.submit("diverging", status=1)
+    assert "1 of 2 runs are done and as they were written" in there.reproduce("collect", "diverging")
+    assert (there.results / "tables" / "cluster" / "diverging.csv").is_file()
+    typed = [part for setting in SETTINGS for part in ("--set", setting)]
+    retried = there.reproduce("retry", "diverging", "--profile", "a100", *typed)
+    assert "submitted 1 run in 1 job" in retried
+    assert "cancelled 1 jobs of 1 runs" in there.reproduce("cancel", "diverging")
+    until(lambda: not cluster.jobs(), "the job is cancelled")
+
+
+@pytest.mark.long
+def test_a_time_limit_of_a_minute(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one", "--set", "timeout_min=1")
+    pid = there.frozen_at(7)
+    asked_to_end(pid, signal.SIGUSR2)
+    record = until(lambda: list(there.records().values()), lambda: f"the run is done; {cluster.log()}")[0]
+    until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+    assert outcome(record) == undisturbed
+    # On a slow machine a minute is too short for the rest, too.
+    *before, last = there.ends()
+    assert (set(before), last) == ({"asked to end by SIGUSR2"}, "done")
+
+
+@pytest.mark.long
+def test_a_killed_job_comes_back(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
+    pid = there.frozen_at(7)
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    assert_done(there, cluster, undisturbed, attempts=2)
+
+
+@pytest.mark.long
+def test_a_node_that_falls_silent(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
+    pid = there.frozen_at(7)
+    cluster.end_daemon("slurmd.a100n", signal.SIGKILL)
+    until(lambda: "down" in cluster("sinfo", "--noheader", "--nodes=a100n", "--format=%t"), "the node is down")
+    cluster.control("slurmd", "a100n")
+    until(there.records, lambda: f"the run is done; {cluster.log()}")
+    if not gone(pid):
+        os.kill(pid, signal.SIGCONT)
+    assert_done(there, cluster, undisturbed, attempts=2)
+
+
+@pytest.mark.long
+def test_producers_run_before_those_that_read_them(cluster: Cluster, there: ClusterCli) -> None:
+    shown = there.submit("trained")
+    assert "after" in shown.splitlines()[1]
+    assert "submitted 0 runs, under way 2" in there.submit("trained")
+    until(lambda: len(there.records()) == 2, lambda: f"both are done; {cluster.log()}")
+    maker, reader = sorted(there.records().values(), key=lambda record: record["label"])
+    assert maker["identity"]["task"] == "mlm"
+    assert reader["inputs"]["language_adapter.l1"] == f"run:{maker['run_id']}"
+    assert set(reader["metrics"]["microcopa"]) == {"en", "l1"}
+    assert "submitted 0 runs, under way 0, done 1" in there.submit("trained")
+
+
+@pytest.mark.long
+def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    typed = [f"hydra.launcher.{setting}" for setting in SETTINGS]
+    swept = ["schedule=gu,fun" if item.startswith("schedule=") else item for item in RUN]
+    sweep = there.start("-m", "hydra/launcher=slurm_a100", *typed, *swept)
+    until(lambda: list(there.results.glob("runs/*/*/*-fun-*/metrics.jsonl")), lambda: f"the job began; {cluster.log()}")
+    cluster("scancel", "--signal=USR2", *cluster.jobs())
+    _, error = sweep.communicate(timeout=400)
+    assert sweep.returncode == 0, error
+    assert undisturbed in [outcome(record) for record in there.records().values()]
+    assert len(there.records()) == 2
+
+
+FAULTS = ("kill the run", "requeue its job", "preempt a node", "restart the controller", "take a node down and up")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(3))
+def test_chaos(cluster: Cluster, there: ClusterCli, local: dict[str, Any], number: int) -> None:
+    dice = random.Random(number)
+    there.submit("four", profile="a100,v100")
+    for injected in range(8):
+        until(
+            lambda: cluster.resume_nodes() or running(there) or len(there.records()) == 4,
+            lambda: f"something runs; {cluster.log()}",
+        )
+        time.sleep(dice.uniform(0, 4))
+        fault = dice.choice(FAULTS)
+        inject(fault, cluster, there, dice)
+        states = there.reproduce("status", "four").splitlines()[1]
+        print(f"chaos {number}: fault {injected + 1}: {fault}; then: {states}")
+        if len(there.records()) == 4:
+            break
+    until(lambda: cluster.resume_nodes() or len(there.records()) == 4, lambda: f"four runs are done; {cluster.log()}")
+    assert {record["label"]: outcome(record) for record in there.records().values()} == local
+    until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+    assert "submitted 0 runs, under way 0, done 4" in there.submit("four")
+
+
+def running(there: ClusterCli) -> list[int]:
+    """The processes of the runs that are running."""
+    claims = [json.loads(claim.read_text()) for claim in there.results.glob("runs/*/*/*/attempts/[0-9]*[0-9].json")]
+    return [claim["pid"] for claim in claims if not gone(claim["pid"])]
+
+
+def inject(fault: str, cluster: Cluster, there: ClusterCli, dice: random.Random) -> None:
+    """Do it, to whatever is there at this moment."""
+    node = dice.choice(["a100n", "v100n"])
+    match fault:
+        case "kill the run":
+            for pid in running(there)[:1]:
+                os.kill(pid, signal.SIGKILL)
+        case "requeue its job":
+            cluster("scontrol", "requeue", *cluster.jobs()[:1], check=False)  # it may end at this moment
+        case "preempt a node":
+            preempt(cluster, node)
+        case "restart the controller":
+            cluster.end_daemon("slurmctld")
+            cluster.control("slurmctld")
+            until(lambda: cluster("sinfo", "--noheader", check=False), "it answers")
+        case "take a node down and up":
+            lose(cluster, node)

@@ -1,0 +1,232 @@
+"""Merging results folders: copied once, whole or not at all, nothing overwritten, differences shown."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fun.config import RunConfig
+from fun.models.language_adapters import trained_adapter
+from fun.results import Damaged, RunFolder, State, load_records
+from reproduce.__main__ import main
+from reproduce.declarations import Needed
+from reproduce.merge import Merged, Outcome, merge
+from reproduce.plan import Found, Gap, Store, configuration
+from tests import synthetic
+from tests.conftest import ROOT
+
+OVERRIDES = ("task=copa", "model=micro", "adapter=madx", "schedule=gu")
+
+
+@pytest.fixture(autouse=True)
+def _silence_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUN_STALE_SECONDS", "1000")
+
+
+@pytest.fixture
+def roots() -> Iterator[tuple[Path, Path]]:
+    """Here and there; in memory where there is a folder of that kind: the store waits for the disk at every step."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder) / "here", Path(folder) / "there"
+
+
+@cache
+def config(seed: int = 0) -> RunConfig:
+    return configuration((*OVERRIDES, f"seed={seed}"))
+
+
+def finish(
+    root: Path,
+    seed: int = 0,
+    accuracy: Mapping[str, float] = {"en": 80.0, "l1": 70.0},
+    predictions: str = "",
+) -> RunFolder:
+    """A finished run with these accuracies, and a file of predictions for each language."""
+    run = RunFolder(config(seed).folder(root), config(seed).run_id)
+    metrics = {"microcopa": {language: {"accuracy": value} for language, value in accuracy.items()}}
+    with run.begin() as attempt:
+        for language, value in accuracy.items():
+            content = predictions or f"{language} {value}"
+            attempt.write_bytes(f"predictions/microcopa.{language}.parquet", content.encode())
+        attempt.write_bytes("adapter/weights", b"w" * 5000)
+        attempt.finish(synthetic.body(config(seed), metrics, marks=()))
+    return run
+
+
+def outcomes(merged: Iterator[Merged]) -> Counter[Outcome]:
+    return Counter(one.outcome for one in merged)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_what_is_only_there_is_copied_once(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    ours, theirs = finish(here, seed=0), finish(there, seed=1)
+    finish(there, seed=0)
+    unfinished = RunFolder(config(2).folder(there), config(2).run_id)
+    unfinished.begin().interrupt("")
+    kept, untouched = content(ours.path), content(there)
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1, Outcome.SAME: 1}
+    copied = RunFolder(config(1).folder(here), config(1).run_id)
+    assert copied.record(verify_files=True).body() == theirs.record().body()
+    assert copied.record().files == theirs.record().files
+    assert content(ours.path) == kept
+    merged = content(here)
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 2}
+    assert content(here) == merged
+    assert content(there) == untouched
+
+
+@pytest.mark.parametrize("theirs", [{"accuracy": {"en": 80.0, "l1": 71.0}}, {"predictions": "others"}])
+def test_other_values_leave_the_run_out_of_every_table(
+    roots: tuple[Path, Path], theirs: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = roots
+    ours, other = finish(here), finish(there, **theirs)  # type: ignore[arg-type]
+    kept = content(ours.path)
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    told = capsys.readouterr().out
+    assert f"different: {ours.path.name}" in told
+    assert "1 different" in told
+    assert content(ours.path) == kept
+    found = Store(here)(Needed((*OVERRIDES, "seed=0")))
+    assert isinstance(found, Gap)
+    assert found.state is State.DAMAGED
+    (beside,) = (path for path in ours.path.parent.iterdir() if path != ours.path)
+    assert beside.name in found.reason
+    assert RunFolder(beside, ours.run_id).record(verify_files=True).body() == other.record().body()
+    merged = content(here)
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+    assert content(here) == merged
+
+
+def test_a_language_adapter_with_two_outcomes_is_not_read(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    trained = configuration(("task=mlm", "model=micro", "lang=l1"))
+    for root, accuracy in ((here, 50.0), (there, 51.0)):
+        synthetic.write_run(root, trained, {"microtext": {"l1": {"accuracy": accuracy}}}, marks=())
+    (folder,) = (path for path in here.glob("runs/mlm/micro/*"))
+    assert trained_adapter(here, trained.run_id) == folder
+    assert outcomes(merge(there, here)) == {Outcome.DIFFERENT: 1}
+    with pytest.raises(Damaged, match="Remove all but one"):
+        trained_adapter(here, trained.run_id)
+
+
+def test_languages_that_were_only_evaluated_there_are_added(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    ours, theirs = finish(here, accuracy={"en": 80.0}), finish(there)
+    first = ours.record()
+    assert outcomes(merge(there, here)) == {Outcome.COMPLETED: 1}
+    completed = ours.record(verify_files=True)
+    assert completed.metrics == theirs.record().metrics
+    assert completed.timing == first.timing
+    assert completed.tracking["languages"] == {"microcopa": ["en", "l1"]}
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+    assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
+
+
+def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = roots
+    damaged_here, damaged_there = finish(here, seed=0), finish(there, seed=1)
+    synthetic.alter_a_byte(damaged_here)
+    (damaged_there.path / "adapter/weights").write_bytes(b"other")
+    finish(there, seed=0)
+    finish(there, seed=2)
+    running = RunFolder(config(2).folder(here), config(2).run_id).begin()
+    finish(there, seed=3)
+    RunFolder(config(3).folder(here), config(3).run_id).begin().fail("method", "the loss was nan")
+    before = content(here)
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    told = capsys.readouterr().out
+    assert content(here) == before
+    for reason in ("damaged there", "is being run", "the loss was nan", "checksum: found", "0 copied", "4 left"):
+        assert reason in told
+    running.interrupt("")
+
+
+def test_a_mistyped_folder(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = roots
+    finish(here)
+    assert main(["merge", str(there), "--results", str(here)]) == 2
+    assert main(["merge", str(here), "--results", str(here)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all(line.startswith("error: ") for line in errors)
+
+
+FULL_DISK = """
+import resource, sys
+from reproduce.__main__ import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # the weights are larger
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    finish(there)
+    command = [sys.executable, "-c", FULL_DISK, "merge", str(there), "--results", str(here)]
+    stopped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith("error: ")
+    assert stopped.stderr.count("\n") == 1
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
+
+
+MERGING = """
+import sys
+from pathlib import Path
+from reproduce.merge import merge
+sys.stdin.readline()
+for merged in merge(Path(sys.argv[1]), Path(sys.argv[2])):
+    print(merged.outcome, flush=True)
+"""
+
+
+def merging(there: Path, here: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", MERGING, str(there), str(here)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def test_an_interrupted_merge_leaves_whole_runs_and_is_continued(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    for seed in range(12):
+        finish(there, seed=seed)
+    for copied in (1, 4, 9):
+        process = merging(there, here)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        for _ in range(copied):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = [record for _, record in load_records(here)]
+        assert len(done) >= copied
+        for run, _ in load_records(here):
+            run.record(verify_files=True)
+    outcomes(merge(there, here))
+    assert {run.run_id for run, _ in load_records(here)} == {config(seed).run_id for seed in range(12)}
+    assert all(isinstance(Store(here)(Needed((*OVERRIDES, f"seed={seed}"))), Found) for seed in range(12))
+
+
+def test_two_that_merge_at_once_copy_each_run_once(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    for seed in range(12):
+        finish(there, seed=seed)
+    processes = [merging(there, here) for _ in range(2)]
+    told = Counter(line for process in processes for line in process.communicate("\n")[0].split())
+    assert told["copied"] == 12
+    assert told["different"] == 0
+    assert {record.attempt for _, record in load_records(here)} == {1}  # type: ignore[union-attr]
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 12}

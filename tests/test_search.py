@@ -1,0 +1,260 @@
+"""The search of section 4.2: its runs, the rule that selects from them, and what `hparams=selected` makes of it."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fun.config import RunConfig, compose, search
+from fun.errors import ConfigError
+from fun.results import RunFolder
+from reproduce.__main__ import main
+from reproduce.declarations import Needed
+from reproduce.plan import configuration
+from reproduce.search import best_mean_validation, searches
+from tests import synthetic
+from tests.conftest import SHORT, Cli
+
+PAPER_LR, PAPER_K = (1e-4, 2e-4, 5e-4, 8e-4), (25, 50, 100, 800, 1000)  # section 4.2
+
+SMALL = ("sweep.lr=[0.002,0.004,0.008]", "sweep.k=[1,2,5]", "sweep.seeds=[100,101]", "sweep.keep_lr=[]")
+TYPED = ("task=copa", "model=micro", "schedule=gu", *SMALL)
+
+# (lr, k) -> the best validation accuracies of seeds 100 and 101. By hand: (0.004, 2) has the highest mean.
+SCORES = {(lr, k): (70.0, 71.0) for lr in (0.002, 0.004, 0.008) for k in (1, 2, 5)} | {(0.004, 2): (72.0, 90.0)}
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FUN_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def finish(root: Path, config: RunConfig, score: float) -> RunFolder:
+    """A finished tuning run: validated, tested in no language."""
+    run = RunFolder(config.folder(root), config.run_id)
+    chosen = {"update": 1, "metric": "accuracy", "value": score}
+    with run.begin() as attempt:
+        attempt.finish(synthetic.body(config, {}, marks=()) | {"selected": chosen})
+    return run
+
+
+def finish_search(root: Path, scores: Mapping[tuple[float, int], Iterable[float]] = SCORES) -> None:
+    _, runs = search((*TYPED, "+sweep=lr_k"))
+    for config in runs:
+        both = list(scores[config.train.lr, config.schedule.fields["k"]])
+        finish(root, config, both[config.seed - 100])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lr", "k"),
+    [
+        (["task=mnli", "schedule=gu"], PAPER_LR, PAPER_K),
+        (["task=squad", "schedule=fun"], PAPER_LR, PAPER_K),
+        (["task=mnli", "schedule=std"], PAPER_LR, ()),
+        (["task=mnli", "schedule=lpft", "train.lr=3e-4"], (), PAPER_K),
+        (["task=mnli", "schedule=rand", "schedule.k=50"], PAPER_LR, ()),
+        (["task=copa", "schedule=gu"], (), PAPER_K),  # "on all datasets except COPA"
+        (["task=copa", "schedule=std"], (), ()),
+    ],
+)
+def test_the_grid_is_the_papers(overrides: list[str], lr: tuple[float, ...], k: tuple[int, ...]) -> None:
+    found, runs = search(["model=xlmr", *overrides, "+sweep=lr_k"])
+    assert found.grid == {name: values for name, values in (("train.lr", lr), ("schedule.k", k)) if values}
+    assert found.seeds == (100, 101, 102, 103)
+    count = max(len(lr), 1) * max(len(k), 1) * 4 if lr or k else 0
+    assert len(runs) == count
+    assert len({run.run_id for run in runs}) == count
+
+
+def test_a_run_of_a_search_is_the_one_typed_by_hand() -> None:
+    base = ["model=mbert", "task=mnli", "schedule=fun"]
+    _, runs = search([*base, "+sweep=lr_k"])
+    typed = compose([*base, "train.lr=0.0005", "schedule.k=800", "seed=102"])
+    assert [run.run_id for run in runs].count(typed.run_id) == 1
+    (searched,) = searches(["sweep=lr_k", *base])
+    for needed, run in zip(searched.needed(), runs, strict=True):
+        config = configuration(needed.overrides)
+        assert config.run_id == run.run_id
+        assert config.evaluate.languages == ()
+
+
+def test_one_line_describes_many_searches() -> None:
+    found = searches(["sweep=lr_k", "model=micro", "task=copa", "schedule=std,gu,fun", *SMALL])
+    assert [(one.search.label, len(one.needed())) for one in found] == [
+        ("copa-micro-madx-std-full", 3 * 2),
+        ("copa-micro-madx-gu-full", 9 * 2),
+        ("copa-micro-madx-fun-full", 9 * 2),
+    ]
+
+
+def point(lr: float, k: int) -> tuple[tuple[str, float], ...]:
+    return (("train.lr", lr), ("schedule.k", k))
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ({point(1e-4, 50): [80, 80], point(2e-4, 50): [70, 91]}, point(2e-4, 50)),  # 80.0 and 80.5
+        ({point(2e-4, 50): [80, 82], point(1e-4, 800): [82, 80]}, point(1e-4, 800)),  # equal: the smaller rate
+        ({point(1e-4, 800): [80, 82], point(1e-4, 50): [82, 80]}, point(1e-4, 50)),  # equal: the smaller k
+        ({point(2e-4, 25): [60.0], point(1e-4, 25): [59.9]}, point(2e-4, 25)),
+        ({point(1e-4, 25): [0.1, 0.2, 0.3], point(2e-4, 25): [0.3, 0.2, 0.1]}, point(1e-4, 25)),  # whatever the order
+    ],
+)
+def test_the_rule(scores: dict[Any, list[float]], best: Any) -> None:
+    assert best_mean_validation(scores) == best
+    assert best_mean_validation(dict(reversed(scores.items()))) == best
+
+
+def test_selected_values_make_the_run_typed_by_hand(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish_search(results)
+    assert main(["select", "sweep=lr_k", *TYPED]) == 0
+    told = capsys.readouterr().out
+    assert "train.lr=0.004 schedule.k=2: 81.00 ± 12.73 (n=2)  <- selected" in told  # 18 / sqrt(2) = 12.73
+    assert "warning" not in told
+    (artifact,) = (results / "selections").iterdir()
+    written = json.loads(artifact.read_text())
+    assert written["selected"] == {"train.lr": 0.004, "schedule.k": 2}
+    assert written["runs"].keys() == {run.run_id for run in search((*TYPED, "+sweep=lr_k"))[1]}
+    selecting = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL, "hparams=selected")
+    by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
+    assert compose((*selecting, "seed=3")).run_id == compose((*by_hand, "seed=3")).run_id
+    # The printed command is the selecting one.
+    command = next(line for line in told.splitlines() if "python -m fun.run" in line)
+    assert compose(shlex.split(command.partition("fun.run ")[2])).run_id == compose(by_hand).run_id
+    assert main(["select", "sweep=lr_k", *TYPED]) == 0
+    assert json.loads(artifact.read_text()) == written
+
+
+def test_what_is_typed_wins_over_what_was_selected(results: Path) -> None:
+    base = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL)
+    both = compose((*base, "train.lr=0.1", "schedule.k=3", "hparams=selected"))
+    assert (both.train.lr, both.schedule.fields["k"]) == (0.1, 3)
+    # With one of them typed the other comes from a search of its own, of which there is none here.
+    with pytest.raises(ConfigError, match="nothing was selected"):
+        compose((*base, "train.lr=0.1", "hparams=selected"))
+
+
+@pytest.mark.parametrize(
+    ("best", "edges"),
+    [((0.002, 2), ["train.lr"]), ((0.008, 2), ["train.lr"]), ((0.008, 1), ["train.lr", "schedule.k"])],
+)
+def test_a_value_at_the_edge_is_told(
+    results: Path, capsys: pytest.CaptureFixture[str], best: tuple[float, int], edges: list[str]
+) -> None:
+    finish_search(results, {values: (95.0, 95.0) if values == best else (70.0, 70.0) for values in SCORES})
+    assert main(["select", "sweep=lr_k", *TYPED]) == 0
+    warned = [line.split("=")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert warned == [f"warning: {field}" for field in edges]
+
+
+def test_an_incomplete_search_selects_nothing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, runs = search((*TYPED, "+sweep=lr_k"))
+    for config in runs[:-3]:
+        finish(results, config, 70.0)
+    synthetic.alter_a_byte(RunFolder(runs[0].folder(results), runs[0].run_id))
+    with RunFolder(runs[-3].folder(results), runs[-3].run_id).begin() as attempt:
+        attempt.finish(synthetic.body(runs[-3], {}, marks=("nonstandard",)))
+    assert main(["select", "sweep=lr_k", *TYPED]) == 1
+    told = capsys.readouterr().out
+    commands = [line for line in told.splitlines() if line.startswith("python -m fun.run")]
+    found = [configuration(shlex.split(command)[3:]).run_id for command in commands]
+    assert sorted(found) == sorted(runs[index].run_id for index in (0, -3, -2, -1))
+    assert "4 of 18 runs are missing" in told
+    assert "damaged" in told
+    assert "marked nonstandard" in told
+    assert not (results / "selections").exists()
+
+
+@pytest.mark.parametrize("edit", ["values", "runs"])
+def test_a_selection_that_was_edited_is_refused(results: Path, edit: str) -> None:
+    finish_search(results)
+    main(["select", "sweep=lr_k", *TYPED])
+    (artifact,) = (results / "selections").iterdir()
+    content = json.loads(artifact.read_text())
+    if edit == "values":
+        content["selected"]["train.lr"] = 0.008
+    else:
+        content["runs"].popitem()
+    artifact.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="python -m reproduce select sweep=lr_k task=copa model=micro"):
+        compose((*TYPED, "+sweep=lr_k", "hparams=selected"))
+
+
+def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
+    finish_search(results)
+    main(["select", "sweep=lr_k", *TYPED])
+    compose((*TYPED, "+sweep=lr_k", "hparams=selected"))
+    for other in ("train.batch_size=16", "sweep.seeds=[100,102]", "sweep.k=[1,2]"):
+        with pytest.raises(ConfigError, match="nothing was selected"):
+            compose((*TYPED, "+sweep=lr_k", "hparams=selected", other))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["sweep=lr_k", "seed=0"], "sweep.seeds"),
+        (["sweep=lr_k", "sweep=lr_k"], "one sweep="),
+        (["task=copa"], "one sweep="),
+        (["sweep=lr"], "lr_k"),
+        (["sweep=lr_k", "task=copa", "sweep.k=[a]"], "sweep.k"),
+        (["sweep=lr_k", "task=copa", "sweep.k=3"], "sweep.k=[3]"),
+        (["sweep=lr_k", "task=copa", "sweep.seeds=[]"], "sweep.seeds"),
+        (["sweep=lr_k", "task=copa", "model=micro"], "schedule.k"),  # its 120 updates are too few for k=25
+    ],
+)
+def test_a_mistyped_search_ends_in_one_line(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert named in error
+
+
+def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
+    """All of it as somebody types it; here k is typed, and so the learning rate alone is searched."""
+    typed = ("task=copa", "schedule=gu", *SHORT)
+    own = ("sweep.lr=[0.002,0.004]", "sweep.keep_lr=[]", "sweep.seeds=[100]")
+    cli("-m", "+sweep=lr_k", *typed, *own)
+    _, runs = search((*typed, *own, "+sweep=lr_k"))
+    records = cli.records()
+    assert records.keys() == {run.run_id for run in runs}
+    assert [record["metrics"] for record in records.values()] == [{}, {}]  # no test set was looked at
+    told = cli("select", "sweep=lr_k", *typed, *own, module="reproduce").stdout
+    scores = {records[run.run_id]["selected"]["value"]: run.train.lr for run in reversed(runs)}
+    best = scores[max(scores)]  # of equal ones the smaller rate, which came last
+    assert f"train.lr={best}: " in next(line for line in told.splitlines() if line.endswith("<- selected"))
+    command = next(line for line in told.splitlines() if "python -m fun.run" in line).partition("fun.run ")[2]
+    assert cli.preview(*shlex.split(command))["run_id"] == compose((*typed, f"train.lr={best}")).run_id
+
+
+def test_where_nothing_is_searched_the_published_values_stay() -> None:
+    standard = ("task=copa", "model=mbert", "schedule=std")
+    assert compose((*standard, "hparams=selected")).run_id == compose(standard).run_id
+    with pytest.raises(ConfigError, match="published or selected"):
+        compose(("hparams=best",))
+
+
+def test_a_sweep_that_was_not_meant_so_is_refused(cli: Cli) -> None:
+    assert "type -m" in cli("+sweep=lr_k", "task=copa", status=2).stderr
+    assert "nothing to search" in cli("-m", "+sweep=lr_k", "task=copa", "schedule=std", status=2).stderr
+
+
+def test_needed_runs_say_what_to_type() -> None:
+    (searched,) = searches(["sweep=lr_k", *TYPED])
+    first = searched.needed()[0]
+    assert isinstance(first, Needed)
+    assert first.overrides == (
+        "task=copa",
+        "model=micro",
+        "schedule=gu",
+        "train.lr=0.002",
+        "schedule.k=1",
+        "seed=100",
+        "evaluate.languages=[]",
+    )

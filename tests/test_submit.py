@@ -1,0 +1,264 @@
+"""What is submitted and what is not, without SLURM: marks, held runs, arrays, the local profile."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fun.errors import ConfigError, RunError
+from fun.results import RunFolder, State
+from reproduce.declarations import Needed
+from reproduce.job import Planned
+from reproduce.plan import Store, configuration
+from reproduce.scheduler import Jobs, Profile, SchedulerError
+from reproduce.submit import Submission, Wanted, folders, producers, select, summary
+from tests.cluster import ClusterCli, until
+from tests.conftest import ROOT, Cli
+from tests.synthetic import write_run
+
+COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
+
+
+def nobody(job: str) -> bool:
+    """A scheduler without jobs."""
+    return False
+
+
+def everybody(job: str) -> bool:
+    """A scheduler that knows every job."""
+    return True
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "runs" / "copa" / "micro" / "gu-0123456789abcdef", "0123456789abcdef")
+
+
+# --- marks ---
+
+
+def test_a_run_is_reserved_once(run: RunFolder) -> None:
+    mark = run.reserve(nobody)
+    assert mark is not None
+    assert run.reserve(nobody) is None
+    assert run.status(job_known=nobody).state is State.QUEUED
+    mark.submitted("41_3")
+    assert run.reserve(everybody) is None
+    again = run.reserve(nobody)  # the scheduler has forgotten the job
+    assert again is not None
+    again.withdraw()
+    assert run.reserve(nobody) is not None
+
+
+def test_a_planner_that_was_killed_reserves_nothing(run: RunFolder) -> None:
+    reserving = f"""
+import os, pathlib
+from fun.results import RunFolder
+assert RunFolder(pathlib.Path({str(run.path)!r}), {run.run_id!r}).reserve(lambda job: False)
+os.kill(os.getpid(), {signal.SIGKILL})
+"""
+    subprocess.run([sys.executable, "-c", reserving], cwd=ROOT, check=False)
+    mark = run.mark()
+    assert mark is not None
+    assert mark.job is None
+    assert run.status(job_known=everybody).state is State.MISSING
+    assert run.reserve(everybody) is not None
+
+
+def test_of_many_planners_one_reserves_a_run(run: RunFolder) -> None:
+    program = f"""
+import pathlib
+from fun.results import RunFolder
+input()
+mark = RunFolder(pathlib.Path({str(run.path)!r}), {run.run_id!r}).reserve(lambda job: True)
+print(mark is not None, flush=True)
+input()
+"""
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    planners = [subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) for _ in range(6)]
+    for planner in planners:
+        assert planner.stdin is not None
+        planner.stdin.write("\n")
+        planner.stdin.flush()
+    told = [planner.stdout.readline() for planner in planners if planner.stdout is not None]
+    for planner in planners:
+        planner.communicate("\n")
+    assert sorted(told) == ["False\n"] * 5 + ["True\n"]
+
+
+def test_a_silent_attempt_is_stale_once_its_job_is_gone(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUN_HEARTBEAT_SECONDS", "100")
+    monkeypatch.setenv("SLURM_JOB_ID", "57")
+    with run.begin():
+        assert run.status(job_known=nobody).state is State.RUNNING  # its heartbeat is believed
+        monkeypatch.setenv("FUN_HEARTBEAT_SECONDS", "0.001")
+        until(lambda: run.status(job_known=nobody).state is State.STALE, "it is silent")
+        assert run.status(job_known=everybody).state is State.RUNNING
+        assert run.status().state is State.RUNNING
+
+
+# --- selecting ---
+
+
+def fail(needed: Needed, root: Path, error: Callable[[], BaseException], times: int = 1) -> RunFolder:
+    """Let a run fail so, without training."""
+    config = configuration(needed.overrides)
+    folder = RunFolder(config.folder(root), config.run_id)
+
+    def attempt() -> None:
+        with folder.begin():
+            raise error()
+
+    for _ in range(times):
+        with pytest.raises(type(error())):
+            attempt()
+    return folder
+
+
+def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
+    seeds = [Needed((*COPA, f"seed={seed}")) for seed in range(4)]
+    method = fail(seeds[0], tmp_path, lambda: RunError("the loss is nan"))
+    often = fail(seeds[1], tmp_path, lambda: OSError("no space"), times=3)
+    fail(seeds[2], tmp_path, lambda: OSError("no space"), times=2)
+    chosen = select([*seeds, seeds[3]], Store(tmp_path))
+    assert [wanted.planned.arguments[-1] for wanted in chosen.wanted] == ["seed=2", "seed=3"]
+    assert set(chosen.held) == {method, often}
+    assert "the loss is nan" in chosen.held[method]
+    assert "failed 3 times in a row" in chosen.held[often]
+    retried = select(seeds, Store(tmp_path), retry=True)
+    assert [wanted.planned.arguments[-1] for wanted in retried.wanted] == ["retry=true", "seed=1", "seed=2", "seed=3"]
+
+
+def test_a_run_of_two_targets_is_started_for_all_that_either_needs(tmp_path: Path) -> None:
+    tuned, tested = (*COPA, "evaluate.languages=[]"), COPA
+    needed = [Needed(tuned), Needed(tested, (("microcopa", "l1", "accuracy"),), fisher_every=5)]
+    (wanted,) = select(needed, Store(tmp_path)).wanted
+    assert wanted.planned.arguments == (*COPA, "track.fisher_every=5")
+
+
+def test_producers_come_first_and_once(tmp_path: Path) -> None:
+    trained = (*COPA, "language_adapters.l1=train", "language_adapters.l2=train")
+    runs = [Needed((*trained, f"seed={seed}")) for seed in (0, 1)]
+    made = producers(configuration(runs[0].overrides))
+    assert {language: needed.overrides for language, needed in made.items()} == {
+        language: ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
+    }
+    chosen = select(runs, Store(tmp_path))
+    names = [wanted.planned.run.path.name.split("-")[0] for wanted in chosen.wanted]
+    assert names == ["l1", "l2", "madx", "madx"]
+    makers = tuple(wanted.planned.run for wanted in chosen.wanted[:2])
+    assert [wanted.producers for wanted in chosen.wanted] == [(), (), makers, makers]
+    assert folders(runs, tmp_path) == [wanted.planned.run for wanted in chosen.wanted]
+
+
+def test_without_the_source_language_adapter_a_run_is_held_back(tmp_path: Path) -> None:
+    runs = [Needed((*COPA, "language_adapters.en=train", "language_adapters.l1=train"))]
+    made = producers(configuration(runs[0].overrides))
+    fail(made["en"], tmp_path, lambda: RunError("the loss is nan"))
+    held = select(runs, Store(tmp_path)).held
+    assert [reason for run, reason in held.items() if run.path.name.startswith("madx")] == [
+        f"its en language adapter cannot be made: {next(iter(held))} is held back"
+    ]
+
+
+def test_a_done_run_is_submitted_for_a_language_only_while_its_adapter_may_come(tmp_path: Path) -> None:
+    own = ("evaluate.languages=[en,l1,l2]", "language_adapters.l1=train", "language_adapters.l2=null")
+    values = tuple(("microcopa", language, "accuracy") for language in ("en", "l1", "l2"))
+    needed = Needed((*COPA, *own), values)
+    config = configuration(needed.overrides)
+    folder = write_run(tmp_path, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    (maker,) = producers(config).values()
+    wanted = select([needed], Store(tmp_path)).wanted
+    assert [one.planned.arguments for one in wanted] == [maker.overrides, needed.overrides]
+    assert wanted[1].producers == (wanted[0].planned.run,)
+    fail(maker, tmp_path, lambda: RunError("the loss is nan"))
+    chosen = select([needed], Store(tmp_path))
+    assert (chosen.wanted, chosen.done) == ([], 1)
+    assert chosen.gaps == {folder: "without microcopa in l1, l2"}
+    assert list(chosen.held.values()) == [chosen.held[wanted[0].planned.run]]
+
+
+# --- arrays ---
+
+
+def planned(tmp_path: Path, number: int) -> Wanted:
+    return Wanted(Planned((f"seed={number}",), RunFolder(tmp_path / f"gu-{number:016d}", f"{number:016d}")))
+
+
+def test_a_dry_run_shows_the_scripts(tmp_path: Path) -> None:
+    profiles = [Profile.load("a100", ["account=nlp", "timeout_min=90"]), Profile.load("v100")]
+    makers = [planned(tmp_path, number) for number in (100, 101)]
+    readers = [Wanted(planned(tmp_path, n).planned, tuple(one.planned.run for one in makers)) for n in range(5)]
+    submission = Submission(tmp_path, profiles, runs_per_job=2, known=nobody)
+    shown = [(array.profile.name, [len(part) for part in array.parts], script)
+             for array, script in submission.scripts([*makers, *readers])]  # fmt: skip
+    assert [(name, sizes) for name, sizes, _ in shown] == [("a100", [2]), ("a100", [2, 1]), ("v100", [2])]
+    assert all(f"#SBATCH --{line}\n" in shown[1][2] for line in (
+        "account=nlp", "time=90", "array=0-1%2", "requeue", "signal=USR2@300", "dependency=afterany:PRODUCERS",
+        "gres=gpu:a100:1"))  # fmt: skip
+    assert "dependency" not in shown[0][2]
+    assert "gres=gpu:v100:1" in shown[2][2]
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_wrong_profiles_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="valid profiles: a100, v100, local"):
+        Profile.load("h100")
+    with pytest.raises(ConfigError, match=r"^profile a100: .*partitoin"):
+        Profile.load("a100", ["partitoin=x"])
+
+
+def test_names_of_jobs() -> None:
+    assert summary(["17_0", "17_1", "17_2", "18"]) == "17_[0-2], 18"
+
+
+def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no srun
+    submission = Submission(tmp_path, [Profile.load("a100")], runs_per_job=None, known=nobody)
+    one = planned(tmp_path, 1)
+    with pytest.raises(SchedulerError, match="--profile local"):
+        list(submission.submit([one]))
+    assert one.planned.run.mark() is None
+
+
+# --- this machine as a cluster ---
+
+
+def test_the_local_profile(tmp_path: Path) -> None:
+    there = ClusterCli(tmp_path / "results")
+    assert "submitted 1 runs" in there.submit("one", profile="local")
+    assert "submitted 0 runs, under way 1" in there.submit("one", profile="local")
+    pid, update = there.frozen_at(7), there.update()
+    try:
+        shown = there.reproduce("status").splitlines()
+        there.reproduce("cancel", "one")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert shown[1].split() == ["copa/micro", "·", "·", "1", "·", "·", "·", "·"]
+    assert re.search(rf"madx-fun-k2\S+ +local:\S+ +\S+ +{update}/36 ", shown[4])
+    run = RunFolder(there.folder(), there.folder().name.rpartition("-")[2])
+    until(lambda: run.status().state is State.STALE, "the cancelled run has ended")
+    assert "asked to end by SIGTERM" in run.status().detail
+    until(lambda: not run.under_way(Jobs()), "the cancelled job has ended")
+    assert "submitted 1 runs" in there.submit("one", profile="local")
+    until(there.records, "the run is done")
+
+
+def test_a_failing_job_of_hydras_local_launcher_is_named(cli: Cli) -> None:
+    typed = (
+        "task=copa",
+        "schedule=std",
+        "train.updates=4",
+        "train.eval_every=4",
+        "train.batch_size=8",
+        "evaluate.languages=[en]",
+    )
+    swept = cli("-m", "hydra/launcher=local", *typed, "train.lr=1e-4,1e30", status=1)
+    assert swept.stderr.splitlines()[-1] == f"error: 1 jobs of the sweep failed: {' '.join(typed)} train.lr=1e+30"
+    assert len(cli.records()) == 1
