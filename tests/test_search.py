@@ -216,6 +216,7 @@ def test_a_mistyped_search_ends_in_one_line(
     assert named in error
 
 
+@pytest.mark.long
 def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     """All of it as somebody types it; here k is typed, and so the learning rate alone is searched."""
     typed = ("task=copa", "schedule=gu", *SHORT)

@@ -230,6 +230,7 @@ def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest
 # --- this machine as a cluster ---
 
 
+@pytest.mark.long
 def test_the_local_profile(tmp_path: Path) -> None:
     there = ClusterCli(tmp_path / "results")
     assert "submitted 1 runs" in there.submit("one", profile="local")

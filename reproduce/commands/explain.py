@@ -5,12 +5,11 @@ import sys
 
 from rich.console import Console
 
-from reproduce import cells, explain, published
+from reproduce import cells, published
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.plan import found, needed_runs
 from reproduce.table import WIDTH
-from reproduce.verdicts import margins, verdicts
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -30,6 +29,9 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
+    from reproduce import explain  # scipy takes most of a second to import; the other commands do without
+    from reproduce.verdicts import margins, verdicts
+
     target = options.target(typed, known)
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
     places = explain.places(target, names)
