@@ -45,13 +45,13 @@ _stop = _Stop()
 @contextmanager
 def handling() -> Iterator[None]:
     """Within, SIGUSR2 and SIGTERM raise Stopped: at once, or when `deferred` lets them."""
-    _stop.request = None
     _stop.previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in _stop.previous.items():
             signal.signal(number, handler)
+        _stop.request = None  # answered: another run in this process was not asked to end
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def test_a_request_waits_where_it_is_deferred() -> None:
     with pytest.raises(Stopped, match="SIGTERM"), handling():
         update(20)
     assert reached == [10, 11, 20]
+    check()  # who runs next in this process was not asked to end
     assert signal.getsignal(signal.SIGTERM) is before
 
 
