@@ -48,20 +48,22 @@ def run(config: RunConfig) -> None:
     check_view(config)
     check_source_language(config)
     folder = RunFolder(config.folder(results_root()), config.run_id)
+    missing = _gaps(config)
+    wanted = _without(missing, _wanted(config))
     if folder.status().state is State.DONE and not config.force:
-        _complete(config, folder)
+        _complete(config, folder, wanted)
     else:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
-            Experiment(config).train(attempt, requested(config), _tracking(config))
+            Experiment(config).train(attempt, wanted, _tracking(config))
     log.info("%s\n%s", folder.path, _summary(folder.record()))
-    for reason in _gaps(config).values():
+    for reason in missing.values():
         log.warning("not evaluated: %s", reason)
 
 
-def _complete(config: RunConfig, folder: RunFolder) -> None:
+def _complete(config: RunConfig, folder: RunFolder, wanted: Languages) -> None:
     """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
     record = folder.record()
-    tracking, wanted = _tracking(config), requested(config)
+    tracking = _tracking(config)
     recorded = {name: value for name, value in record.tracking.items() if name != "languages"}
     if tracking["fisher_every"] and recorded != tracking:
         log.info("%s is done without this tr(F): training it again for that", config.label)
@@ -240,15 +242,6 @@ class Experiment:
         return environment(self.device, {**self.model.commits, **self.source.commits})
 
 
-def requested(config: RunConfig) -> dict[str, list[str]]:
-    """Data set -> the languages to evaluate: those asked for, without those that lack a language adapter."""
-    missing = _gaps(config)
-    return {
-        dataset: [language for language in names if language not in missing]
-        for dataset, names in _wanted(config).items()
-    }
-
-
 def _wanted(config: RunConfig) -> dict[str, list[str]]:
     """Data set -> the languages that the command asks for."""
     wanted = config.evaluate.languages
@@ -261,6 +254,11 @@ def _wanted(config: RunConfig) -> dict[str, list[str]]:
 def _gaps(config: RunConfig) -> dict[str, str]:
     """Language -> what fills its gap, for the wanted languages without a language adapter."""
     return gaps(config, dict.fromkeys(language for names in _wanted(config).values() for language in names))
+
+
+def _without(missing: Mapping[str, str], wanted: Languages) -> dict[str, list[str]]:
+    """Data set -> the languages to evaluate: those that do not lack a language adapter."""
+    return {dataset: [language for language in names if language not in missing] for dataset, names in wanted.items()}
 
 
 def _union(metrics: Metrics, wanted: Languages) -> dict[str, list[str]]:

@@ -26,9 +26,10 @@ def check_source_language(config: RunConfig) -> None:
 def _gap(config: RunConfig, language: str) -> str | None:
     origin = config.language_adapters.get(language)
     if origin is None:
+        new = "" if language in config.language_adapters else "+"
         return (
             f"{language} has no language adapter in this run: for a run that has one, type "
-            f"language_adapters.{language}=train, or =hub:<namespace>/<name>"
+            f"{new}language_adapters.{language}=train, or =hub:<namespace>/<name>"
         )
     kind, _, run_id = origin.partition(":")
     if kind != "run":

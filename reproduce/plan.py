@@ -245,9 +245,10 @@ def _swept(run: tuple[str, ...], position: int, values: Sequence[str]) -> tuple[
 def missing(needed: Iterable[Needed], results: Results) -> list[str]:
     """The runs that a target still needs as lines to paste, under comments that say why where it is known.
 
-    One command per line, in the table's order within each reason.
+    One command per line, in the table's order within each reason; runs of which nothing is known to say come first,
+    so that none stands under another's reason.
     """
-    commands: dict[str, list[str]] = defaultdict(list)
+    commands: dict[str, list[str]] = defaultdict(list, {"": []})
     for run in needed:
         result = results[run.overrides]
         if isinstance(result, Gap):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fun.config import RunConfig
-from fun.results import JobKnown, Mark, RunFolder, State
+from fun.results import JobKnown, Mark, RunFolder, State, folders_of
 from reproduce.declarations import Needed, merged
 from reproduce.job import Job, Planned
 from reproduce.outlook import needed_by_both
@@ -123,7 +123,7 @@ class _Selector:
         return origin is None or (origin.startswith("run:") and not self._trained(origin.removeprefix("run:")))
 
     def _trained(self, run_id: str) -> bool:
-        folders = self.store.root.glob(f"runs/mlm/*/*-{run_id}")
+        folders = folders_of(self.store.root, run_id, "mlm")
         return any(RunFolder(folder, run_id).status().state is State.DONE for folder in folders)
 
     def _reason_to_hold(self, folder: RunFolder, result: Found | Gap) -> str:

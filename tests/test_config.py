@@ -312,6 +312,8 @@ def test_gaps_name_the_command_that_fills_them(monkeypatch: pytest.MonkeyPatch, 
     assert set(found) == {"th", "sw", "de"}
     assert found["th"].endswith("type python -m fun.run task=mlm lang=th model=mbert first, then this command again")
     assert "type language_adapters.sw=train" in found["sw"]
+    none = compose([*REAL, "~language_adapters", "+language_adapters.en=hub:AdapterHub/english"])
+    assert "type +language_adapters.sw=train" in gaps(none, ["sw"])["sw"]
     assert "no task=mlm run 0123456789abcdef is done" in found["de"]
     assert not gaps(compose([*REAL, "adapter=lora"]), ["en", "th", "sw"])
     with pytest.raises(ConfigError, match=r"lang=en model=micro first, .* trained on it"):

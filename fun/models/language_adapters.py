@@ -16,7 +16,7 @@ from typing import Any
 from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
 from fun.hub import Repository, Snapshot, first_line, snapshot, unreadable
-from fun.results import Damaged, NotDone, Record, RunFolder
+from fun.results import Damaged, NotDone, Record, RunFolder, folders_of
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
@@ -66,7 +66,7 @@ def trained_adapter(results: Path, run_id: str) -> Path:
     other outcomes of it, as a merge leaves them.
     """
     found: dict[Path, Record] = {}
-    for path in sorted(results.glob(f"runs/mlm/*/*-{run_id}")):
+    for path in folders_of(results, run_id, "mlm"):
         with suppress(NotDone):
             found[path] = RunFolder(path, run_id).record(verify_files=True)
     if not found:

@@ -28,7 +28,7 @@ from fun.results.errors import (
     Superseded,
 )
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, load_records
+from fun.results.folder import RunFolder, folders_of, load_records
 from fun.results.queue import JobKnown, Mark
 from fun.results.record import MARKS, SCHEMA, Record
 
@@ -57,6 +57,7 @@ __all__ = [
     "canonical_json",
     "checksum",
     "file_checksum",
+    "folders_of",
     "load_records",
     "local_job",
     "run_id_of",

@@ -243,6 +243,11 @@ def _with_note(status: Status, note: str) -> Status:
     return dataclasses.replace(status, detail=f"{status.detail}; {note}")
 
 
+def folders_of(root: Path, run_id: str, task: str = "*") -> list[Path]:
+    """The folders below a results root that bear `run_id`, whatever their label: labels are for people."""
+    return sorted(root.glob(f"runs/{task}/*/*-{run_id}"))
+
+
 def load_records(root: Path) -> Iterator[tuple[RunFolder, Record | Damaged]]:
     """Every record under the results root, in order of path; a damaged one comes as the reason.
 

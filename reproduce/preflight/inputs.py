@@ -16,7 +16,7 @@ from fun.config.schema import ModelConfig
 from fun.errors import FunError
 from fun.hub import Repository
 from fun.models import encoders, language_adapters
-from fun.results import RunFolder, State, Status
+from fun.results import RunFolder, State, Status, folders_of
 from fun.tasks.corpora import FILES, REVISION, WIKIPEDIA, HubText
 from fun.tasks.sources import FolderSource, HubSource, Source
 from fun.tasks.sources.facts import located
@@ -208,7 +208,7 @@ def _described(model: ModelConfig, hub: Hub) -> dict[str, Any]:
 def _trained_adapter(model: ModelConfig, language: str, run_id: str, what: str, results: Path) -> Iterator[Input]:
     """Its run's state and, where that is still to be done and is one by default, what that run reads."""
     training = producer(model, language)
-    folders = [*results.glob(f"runs/mlm/*/*-{run_id}"), results / f"runs/mlm/{model.name}/{language}-{run_id}"]
+    folders = [*folders_of(results, run_id, "mlm"), results / f"runs/mlm/{model.name}/{language}-{run_id}"]
     status = RunFolder(folders[0], run_id).status()
     is_default = training.run_id == run_id
     command = producer_command(model, language) if is_default else "finish that run"
