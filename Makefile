@@ -28,8 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, draw two figures, write a page
-	$(BIN)/python -m reproduce run demo-traces
-	$(BIN)/python -m reproduce run demo
+	$(BIN)/python -m reproduce run demo demo-traces
 	$(BIN)/python -m reproduce table demo
 	$(BIN)/python -m reproduce figure demo-orders
 	$(BIN)/python -m reproduce figure demo-traces

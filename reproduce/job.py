@@ -15,18 +15,11 @@ import submitit
 from fun import survival
 from fun.errors import RunError
 from fun.results import RunFolder, State
+from reproduce.selection import Planned
 
 log = logging.getLogger("fun")
 
 POLL_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A run to submit: what to type after `python -m fun.run`, and its folder."""
-
-    arguments: tuple[str, ...]
-    run: RunFolder
 
 
 @dataclass(frozen=True)

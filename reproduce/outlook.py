@@ -9,7 +9,7 @@ from typing import Any
 
 from fun.config import RunConfig, producer
 from fun.config.inputs import test_sets
-from fun.results import Damaged, JobKnown, NotDone, Record, RunFolder, State
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, NotDone, Record, RunFolder, State
 from reproduce.declarations import Needed
 from reproduce.plan import Found, Gap, Store, command, configuration, producers
 
@@ -110,7 +110,7 @@ def _entry(one: _Run, costs: "_Costs", jobs: JobKnown | None) -> Entry:
             pass
         case Gap(option=option):
             status = one.folder.status(job_known=jobs)
-            state, reason = status.state, "" if status.state is State.MISSING else status.detail
+            state, reason = status.state, "" if status == NEVER_BEGUN else status.detail
     done = isinstance(one.result, Found) and not one.result.lacks
     hours = 0.0 if done else costs.hours(one.config)
     return Entry(one.needed, one.folder, one.targets, one.producers, state, reason, option, hours)

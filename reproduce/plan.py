@@ -18,7 +18,7 @@ from fun.config.compose import composed, from_values
 from fun.config.inputs import languages
 from fun.config.schema import ModelConfig
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status
-from reproduce.declarations import Needed
+from reproduce.declarations import Needed, merged
 from reproduce.papers import Target
 
 
@@ -160,6 +160,11 @@ def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
     return list(found.values())
 
 
+def folders(needed: Iterable[Needed], root: Path) -> list[RunFolder]:
+    """The folders of runs behind those of their producers, each once. Raises ConfigError."""
+    return [RunFolder(config.folder(root), config.run_id) for config in with_producers(merged(needed))]
+
+
 @cache
 def _producer(model: ModelConfig, language: str) -> tuple[str, tuple[str, ...]]:
     """The run_id of the run that makes a language adapter, and its overrides."""
@@ -194,14 +199,22 @@ class Store:
 
 
 def _of_copies(results: Sequence[Found | Gap], folders: Sequence[Path], expected: Path) -> Found | Gap:
-    """What several folders with one run_id hold together: nothing to rely on unless all records say the same."""
-    if all(isinstance(result, Found) for result in results):
-        records = [result.record for result in results if isinstance(result, Found)]
-        if not any(one.differences(other) for one, other in itertools.combinations(records, 2)):
-            return results[folders.index(expected) if expected in folders else 0]
-    names = ", ".join(folder.name for folder in folders)
-    reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
-    return Gap(State.DAMAGED, reason, startable=False)
+    """What several folders with one run_id hold together: nothing to rely on unless all records say the same.
+
+    A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
+    """
+    told = {path: result for path, result in zip(folders, results, strict=True) if _has_record(result)}
+    records = [result.record for result in told.values() if isinstance(result, Found)]
+    if len(records) < len(told) or any(one.differences(other) for one, other in itertools.combinations(records, 2)):
+        names = ", ".join(folder.name for folder in folders)
+        reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
+        return Gap(State.DAMAGED, reason, startable=False)
+    found = told or dict(zip(folders, results, strict=True))
+    return found.get(expected, next(iter(found.values())))
+
+
+def _has_record(result: Found | Gap) -> bool:
+    return isinstance(result, Found) or result.state in (State.DONE, State.DAMAGED)
 
 
 def examine(run: RunFolder, needed: Needed, allow_marked: bool) -> Found | Gap:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fun.results import JobKnown, RunFolder, State, Status
 from fun.unfreezing.text import layers_text
+from reproduce.jobs import last_line
 
 TROUBLE = (State.FAILED, State.DAMAGED, State.STALE)
 
@@ -90,9 +91,7 @@ def _trouble(one: Standing, root: Path) -> list[str]:
     claim = one.run.claim()
     log = job_log(root, claim.job) if claim and claim.job else None
     if log:
-        text = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        last = next((line.strip() for line in reversed(text) if line.strip()), "no output")
-        lines += [f"    {last}", f"    log: {log}"]
+        lines += [f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}", f"    log: {log}"]
     return lines
 
 

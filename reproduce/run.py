@@ -1,17 +1,19 @@
-"""Runs what a target still needs on this machine: a few processes side by side, a log for each."""
+"""Runs what targets still need on this machine: a few processes side by side, a log for each."""
 
 import os
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fun.results import JobKnown, RunFolder, State
 from reproduce.declarations import Needed
-from reproduce.papers import Target
-from reproduce.plan import Found, Gap, Lookup, command, found, missing, needed_runs
+from reproduce.jobs import asking, last_line
+from reproduce.plan import Store, command
+from reproduce.selection import Planned, select, waves
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
@@ -25,52 +27,62 @@ class Job:
     log: Path
 
 
-def run_missing(target: Target, lookup: Lookup, root: Path, workers: int, dry_run: bool) -> int:
-    """Run the target's missing runs, `workers` at a time; return the number that did not end done.
+def run_missing(needed: Sequence[Needed], root: Path, workers: int, dry_run: bool) -> int:
+    """Run what is missing of `needed`, producers first, `workers` at a time; return how many are then not done.
 
-    A run counts as done when its record is there, not when its process says so. Runs that must not be
-    started unasked (running elsewhere, failed by their method, damaged, …) are listed and counted too.
+    A run counts as done when its record is there, not when its process says so. Runs that must not be started
+    unasked, and those that other processes or jobs have, are listed and counted too. Raises ConfigError.
     """
-    needed = needed_runs(target)
-    results = found(needed, lookup)
-    todo = [run for run in needed if results[run.overrides].startable]
-    held = [run for run in needed if isinstance(results[run.overrides], Gap) and run not in todo]
-    if held:
-        print(f"{len(held)} of {len(needed)} runs of {target.name} are not started unasked:")
-        print("\n".join(missing(held, results)))
+    selection = select(needed, Store(root))
+    elsewhere = asking(lambda jobs: _under_way([one.planned.run for one in selection.wanted], jobs))
+    todo = [one for one in selection.wanted if one.planned.run not in elsewhere]
+    print("".join(f"{line}\n" for line in selection.remarks()), end="")
+    print("".join(f"under way: {run.path.name}: {detail}\n" for run, detail in elsewhere.items()), end="")
+    left, count = len(selection.held) + len(elsewhere), selection.count
     if not todo:
-        print(f"Nothing to run for {target.name}: {len(needed) - len(held)} of {len(needed)} runs are done.")
-        return len(held)
+        print(f"Nothing to run: {selection.done} of {count} runs are done.")
+        return left
     if dry_run:
-        print("\n".join(command(run.arguments) for run in todo))
-        return len(held)
+        print(*(command(one.planned.arguments) for wave in waves(todo) for one in wave), sep="\n")
+        return left
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    print(f"{len(todo)} of {len(needed)} runs of {target.name} to do, {workers} at a time; output in {logs}")
-    return len(held) + len(_run(todo, lookup, root, logs, workers))
+    print(f"{len(todo)} of {count} runs to do, {workers} at a time; output in {logs}", flush=True)
+    _run([[one.planned for one in wave] for wave in waves(todo)], root, logs, workers)
+    after = select(needed, Store(root))
+    print("".join(f"{line}\n" for line in after.gap_remarks()), end="")
+    return len(after.wanted) + len(after.held)
 
 
-def _run(todo: Sequence[Needed], lookup: Lookup, root: Path, logs: Path, workers: int) -> list[Needed]:
-    jobs = {Job((sys.executable, "-m", "fun.run", *run.arguments), logs / f"{_name(run)}.log"): run for run in todo}
-    failed: list[Needed] = []
+def _under_way(runs: Iterable[RunFolder], jobs: JobKnown | None) -> dict[RunFolder, str]:
+    return {run: run.status(job_known=jobs).detail for run in runs if run.under_way(jobs)}
+
+
+def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: int) -> None:
+    """Wave by wave: what the runs of one make, those of the next read."""
+    count = sum(map(len, planned))
+    runs: dict[Job, RunFolder] = {}
     ended = 0
 
     def report(job: Job, status: int, seconds: float) -> None:
         nonlocal ended
         ended += 1
-        run = jobs[job]
-        result = lookup(run)
-        done = isinstance(result, Found) and not result.lacks
+        done = status == 0 and runs[job].status().state is State.DONE
         outcome = f"done in {seconds:.0f} s" if done else f"FAILED (exit status {status})"
-        print(f"[{ended}/{len(todo)}] {outcome}: {' '.join(run.overrides)}", flush=True)
+        print(f"[{ended}/{count}] {outcome}: {' '.join(job.arguments[3:])}", flush=True)
         if not done:
-            failed.append(run)
-            print(f"    {last_line(job.log)}\n    log: {job.log}", flush=True)
+            print(f"    {last_line(_text(job.log))}\n    log: {job.log}", flush=True)
 
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1"}
-    work(list(jobs), workers, environment, report)
-    return failed
+    for wave in planned:
+        jobs = {_job(one, logs): one.run for one in wave}
+        runs |= jobs
+        work(list(jobs), workers, environment, report)
+
+
+def _job(planned: Planned, logs: Path) -> Job:
+    return Job((sys.executable, "-m", "fun.run", *planned.arguments), logs / f"{planned.run.path.name}.log")
 
 
 def work(
@@ -95,10 +107,8 @@ def work(
         _stop(list(running))
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log that says anything."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "no output")
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -118,7 +128,3 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _name(run: Needed) -> str:
-    return "-".join(override.partition("=")[2] for override in run.overrides)

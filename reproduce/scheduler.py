@@ -1,8 +1,7 @@
-"""SLURM, or this machine, as `conf/hydra/launcher/` describes it; and what it says about jobs."""
+"""SLURM, or this machine, as `conf/hydra/launcher/` describes it."""
 
 import os
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fun.config import CONFIG_DIR
-from fun.errors import ConfigError, FunError
+from fun.errors import ConfigError
 from fun.results import local_job
+from reproduce.jobs import LOCAL, SchedulerError, last_line
 
 PROFILES = {"a100": "slurm_a100", "v100": "slurm_v100", "local": "local"}
 """What `--profile` may name -> the file in conf/hydra/launcher."""
 
-LOCAL = "local"
 ARRAY_SIZE = 1000
 """SLURM's MaxArraySize is 1001 unless a site changes it."""
 
@@ -37,10 +36,6 @@ SHARED = (
     "name",
     "stderr_to_stdout",
 )
-
-
-class SchedulerError(FunError):
-    """The scheduler refuses, or does not answer."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class Profile:
         try:
             submitted = self.executor(folder, dependency).map_array(job, parts)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            raise SchedulerError(f"profile {self.name}: sbatch refused: {_last_line(str(error))}") from error
+            raise SchedulerError(f"profile {self.name}: sbatch refused: {last_line(str(error))}") from error
         except RuntimeError as error:  # there is no srun here
             raise SchedulerError(
                 f"profile {self.name}: {error} Submit where sbatch is, or type --profile local"
@@ -138,55 +133,3 @@ def _idle_slurm(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.environ["PATH"] = path
-
-
-class Jobs:
-    """The jobs that wait or run. Calling it is `JobKnown`. SLURM is asked only about what it did not tell yet."""
-
-    def __init__(self) -> None:
-        self._known: frozenset[str] = frozenset()
-        self._newest = -1  # jobs are numbered: an older one that is not known has ended
-
-    def __call__(self, job: str) -> bool:
-        """Whether the job waits or runs. Raises SchedulerError."""
-        if job.startswith(f"{LOCAL}:"):
-            return job == local_job(_process(job))
-        number = int(job.partition("_")[0])
-        if number > self._newest:
-            self._known = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
-            self._newest = max(number, *(int(one.partition("_")[0]) for one in self._known), 0)
-        return job in self._known
-
-
-def cancel(jobs: Iterable[str]) -> None:
-    """End waiting and running jobs, which save what they can. Raises SchedulerError."""
-    names = sorted(set(jobs))
-    if slurm := [job for job in names if not job.startswith(f"{LOCAL}:")]:
-        _ask("scancel", *slurm)
-    for job in set(names) - set(slurm):
-        _cancel_local(_process(job))
-
-
-def _cancel_local(shell: int) -> None:
-    """submitit's controller, below its shell, passes the signal on to the job."""
-    children = Path(f"/proc/{shell}/task/{shell}/children")
-    for child in children.read_text().split() if children.exists() else ():
-        subprocess.run(["kill", "-TERM", child], check=False)
-
-
-def _process(job: str) -> int:
-    return int(job.split(":")[2])
-
-
-def _ask(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise SchedulerError(f"{command[0]} is not installed here: type this where SLURM is") from error
-    if done.returncode:
-        raise SchedulerError(f"SLURM does not answer: {_last_line(done.stderr)}")
-    return done.stdout
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")

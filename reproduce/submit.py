@@ -3,145 +3,21 @@
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fun.config import RunConfig
-from fun.results import JobKnown, Mark, RunFolder, State, folders_of
-from reproduce.declarations import Needed, merged
-from reproduce.job import Job, Planned
-from reproduce.outlook import needed_by_both
-from reproduce.plan import Found, Gap, Store, configuration, producers, read_languages
-from reproduce.scheduler import ARRAY_SIZE, Jobs, Profile
+from fun.results import JobKnown, Mark, RunFolder, State
+from reproduce.job import Job
+from reproduce.jobs import Jobs, job_of
+from reproduce.scheduler import ARRAY_SIZE, Profile
+from reproduce.selection import RETRIES, Planned, Wanted, waves
 
 Item = TypeVar("Item")
 
-RETRIES = 3
-"""After so many failures in a row because of the machine a run waits for `retry`."""
-
 PRODUCERS = "PRODUCERS"
 """Stands for the jobs that a dry run did not submit."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A run to submit, and the folders of the runs that it reads from and that are not done."""
-
-    planned: Planned
-    producers: tuple[RunFolder, ...] = ()
-
-
-@dataclass
-class Selection:
-    """The runs to submit, producers first; those held back, each with the reason; and how many are done.
-
-    `gaps`: those done runs that lack only languages whose language adapters are neither there nor on their way.
-    """
-
-    wanted: list[Wanted] = field(default_factory=list)
-    held: dict[RunFolder, str] = field(default_factory=dict)
-    gaps: dict[RunFolder, str] = field(default_factory=dict)
-    done: int = 0
-
-
-def select(needed: Iterable[Needed], store: Store, *, retry: bool = False) -> Selection:
-    """The runs of `needed` that may be started, each once, behind the producers that they lack.
-
-    With `retry` also those that failed because of their method, or too often because of their machine. Raises
-    ConfigError.
-    """
-    runs: dict[str, Needed] = {}
-    for run in merged(needed):
-        run_id = configuration(run.overrides).run_id
-        runs[run_id] = needed_by_both(runs[run_id], run) if run_id in runs else run
-    selector = _Selector(store, retry)
-    for run in runs.values():
-        selector.add(run)
-    return selector.chosen
-
-
-class _Selector:
-    """Fills a selection, run by run."""
-
-    def __init__(self, store: Store, retry: bool) -> None:
-        self.store = store
-        self.retry = retry
-        self.chosen = Selection()
-        self._seen: set[RunFolder] = set()
-
-    def add(self, needed: Needed) -> None:
-        """Put a run into the selection, behind the producers that it lacks; or hold it back."""
-        result = self.store(needed)
-        if isinstance(result, Found) and not result.startable:
-            self.chosen.done += 1
-            return
-        config = configuration(needed.overrides)
-        folder = self._folder(config)
-        if folder in self._seen:
-            return
-        self._seen.add(folder)
-        if reason := self._reason_to_hold(folder, result):
-            self._hold(folder, reason)
-            return
-        makers = self._add_producers(config)
-        maker = makers.get(config.SOURCE_LANGUAGE)
-        if maker in self.chosen.held:
-            # Any other language is a gap of the run; without this one it cannot begin.
-            self._hold(folder, f"its {config.SOURCE_LANGUAGE} language adapter cannot be made: {maker} is held back")
-            return
-        if isinstance(result, Found) and not self._can_be_completed(needed, config, makers):
-            self.chosen.gaps[folder] = result.lacks
-            self.chosen.done += 1
-            return
-        arguments = (*needed.arguments, "retry=true") if folder.status().failure == "method" else needed.arguments
-        waits_for = tuple(maker for maker in makers.values() if maker not in self.chosen.held)
-        self.chosen.wanted.append(Wanted(Planned(arguments, folder), waits_for))
-
-    def _add_producers(self, config: RunConfig) -> dict[str, RunFolder]:
-        """Language -> the run that makes its language adapter and is not done; now in the selection, or held back."""
-        lacking = {
-            language: made for language, made in producers(config).items() if not isinstance(self.store(made), Found)
-        }
-        for made in lacking.values():
-            self.add(made)
-        return {language: self._folder(configuration(made.overrides)) for language, made in lacking.items()}
-
-    def _can_be_completed(self, needed: Needed, config: RunConfig, makers: Mapping[str, RunFolder]) -> bool:
-        """Whether a done run lacks anything but languages that are gaps: starting it again would not fill those."""
-        gaps = {language for language in read_languages(config) if self._is_gap(config, language, makers)}
-        values = tuple(value for value in needed.values if value[1] not in gaps)
-        without_gaps = self.store(replace(needed, values=values))
-        return isinstance(without_gaps, Found) and without_gaps.startable
-
-    def _is_gap(self, config: RunConfig, language: str, makers: Mapping[str, RunFolder]) -> bool:
-        """Whether a language adapter is neither there nor made by a run that is selected or under way."""
-        if language in makers:
-            return makers[language] in self.chosen.held
-        origin = config.language_adapters.get(language)
-        return origin is None or (origin.startswith("run:") and not self._trained(origin.removeprefix("run:")))
-
-    def _trained(self, run_id: str) -> bool:
-        folders = folders_of(self.store.root, run_id, "mlm")
-        return any(RunFolder(folder, run_id).status().state is State.DONE for folder in folders)
-
-    def _reason_to_hold(self, folder: RunFolder, result: Found | Gap) -> str:
-        """Why a run is not to be started unasked; empty where it may be."""
-        failures = folder.machine_failures()
-        if failures >= RETRIES and not self.retry:
-            return f"failed {failures} times in a row: {folder.status().detail}"
-        # Whether a run is queued or running is asked of the scheduler, when it is to be submitted.
-        held = isinstance(result, Gap) and not result.startable and result.state is not State.RUNNING
-        if isinstance(result, Gap) and held and not (self.retry and result.state is State.FAILED):
-            return f"{result.state.value}: {result.reason}"
-        return ""
-
-    def _hold(self, folder: RunFolder, reason: str) -> None:
-        self.chosen.held[folder] = reason
-
-    def _folder(self, config: RunConfig) -> RunFolder:
-        return RunFolder(config.folder(self.store.root), config.run_id)
 
 
 @dataclass(frozen=True)
@@ -182,7 +58,7 @@ class Submission:
         """Submit, and yield each array with the names of its jobs. Raises SchedulerError."""
         marks = self._reserve(wanted)
         try:
-            for wave in self._waves([one for one in wanted if one.planned.run in marks]):
+            for wave in waves([one for one in wanted if one.planned.run in marks]):
                 for array in self._arrays(wave):
                     names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
                     for part, name in zip(array.parts, names, strict=True):
@@ -196,7 +72,7 @@ class Submission:
 
     def scripts(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Array, str]]:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
-        for wave in self._waves([one for one in wanted if not one.planned.run.under_way(self.known)]):
+        for wave in waves([one for one in wanted if not one.planned.run.under_way(self.known)]):
             for array in self._arrays(wave, look_only=True):
                 yield array, array.profile.script(self._job, array.parts, self.folder, array.dependency)
 
@@ -213,11 +89,6 @@ class Submission:
             else:
                 marks[one.planned.run] = mark
         return marks
-
-    def _waves(self, wanted: Sequence[Wanted]) -> list[list[Wanted]]:
-        """Runs without producers that are still to be made, then the others."""
-        first = [one for one in wanted if not one.producers]
-        return [first, [one for one in wanted if one.producers]]
 
     def _arrays(self, wave: Sequence[Wanted], look_only: bool = False) -> Iterator[Array]:
         """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
@@ -251,23 +122,6 @@ class Submission:
         if look_only and not run.under_way(self.known):
             return PRODUCERS
         return job_of(run, lambda job: job in self.names or self.known(job))
-
-
-def job_of(run: RunFolder, known: JobKnown) -> str | None:
-    """The job that runs a run, or is to; None where the scheduler knows none."""
-    mark, claim = run.mark(), run.claim()
-    jobs = (claim.job if claim else None, mark.job if mark else None)
-    return next((job for job in jobs if job is not None and known(job)), None)
-
-
-def folders(needed: Iterable[Needed], root: Path) -> list[RunFolder]:
-    """The folders of runs and, before them, of their producers, each once. Raises ConfigError."""
-    found: dict[RunFolder, None] = {}
-    for run in merged(needed):
-        config = configuration(run.overrides)
-        for one in (*(configuration(made.overrides) for made in producers(config).values()), config):
-            found[RunFolder(one.folder(root), one.run_id)] = None
-    return list(found)
 
 
 def summary(names: Sequence[str]) -> str:

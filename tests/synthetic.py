@@ -11,19 +11,20 @@ import math
 import shutil
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fun.config import RunConfig
 from fun.config.identity import SEMANTICS, identity
 from fun.results import Record, RunFolder, checksum
 from reproduce import published
-from reproduce.declarations import merged
+from reproduce.declarations import Needed, merged
 from reproduce.papers import AVERAGE, LOWEST, SOURCE, Paper, Place, Target
 from reproduce.plan import Found, configuration, needed_runs
 from reproduce.published import Number
@@ -124,6 +125,21 @@ def resealed(record: Record, **changes: Any) -> Record:
 
 
 # --- ways to spoil a finished run ---------------------------------------------------------------------------
+
+
+def fail(needed: Needed, root: Path, error: Callable[[], BaseException], times: int = 1) -> RunFolder:
+    """Let a run fail so, without training."""
+    config = configuration(needed.overrides)
+    folder = RunFolder(config.folder(root), config.run_id)
+
+    def attempt() -> None:
+        with folder.begin():
+            raise error()
+
+    for _ in range(times):
+        with pytest.raises(type(error())):
+            attempt()
+    return folder
 
 
 def remove(run: RunFolder) -> None:

@@ -145,6 +145,34 @@ def test_states_are_told_and_what_can_be_done(
     ]  # fmt: skip
 
 
+def test_where_the_scheduler_is_silent_no_job_is_said_to_be_gone(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose(["task=copa"])
+    RunFolder(config.folder(root), config.run_id).queue("17_0")
+    monkeypatch.setenv("PATH", str(root))  # no squeue
+    for command in (["plan", "task=copa", "--json"], ["run", "task=copa", "--dry-run"], ["status", "task=copa"]):
+        main([*command, "--results", str(root)])
+        printed = capsys.readouterr()
+        assert printed.err.startswith("jobs are not known, only heartbeats: squeue is not installed here")
+        assert "no longer knows" not in printed.out
+    (entry,) = plan(root, capsys, "task=copa")
+    assert entry["state"] == "missing"
+    assert "the scheduler was not asked" in entry["reason"]
+
+
+def test_a_folder_without_a_record_says_nothing_against_one_with_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose(["task=copa"])
+    done = synthetic.write_run(root, config, {}, marks=())
+    older = done.path.with_name(f"an-older-label-{done.run_id}")
+    RunFolder(older, done.run_id).queue("17_0")
+    assert [entry["state"] for entry in plan(root, capsys, "task=copa")] == ["done"]
+    (older / "record.json").write_text("{}")
+    assert [entry["state"] for entry in plan(root, capsys, "task=copa")] == ["damaged"]
+
+
 def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def finish(overrides: list[str], train: float, fisher: float, evaluate: float, marks: tuple[str, ...] = ()) -> None:
         config = configuration(overrides)

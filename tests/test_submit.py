@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,14 @@ import pytest
 from fun.errors import ConfigError, RunError
 from fun.results import RunFolder, State
 from reproduce.declarations import Needed
-from reproduce.job import Planned
-from reproduce.plan import Store, configuration
-from reproduce.scheduler import Jobs, Profile, SchedulerError
-from reproduce.submit import Submission, Wanted, folders, producers, select, summary
+from reproduce.jobs import Jobs, SchedulerError
+from reproduce.plan import Store, configuration, folders, producers
+from reproduce.scheduler import Profile
+from reproduce.selection import Planned, Wanted, select
+from reproduce.submit import Submission, summary
 from tests.cluster import ClusterCli, until
 from tests.conftest import ROOT, Cli
-from tests.synthetic import write_run
+from tests.synthetic import fail, write_run
 
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
 
@@ -104,21 +104,6 @@ def test_a_silent_attempt_is_stale_once_its_job_is_gone(run: RunFolder, monkeypa
 
 
 # --- selecting ---
-
-
-def fail(needed: Needed, root: Path, error: Callable[[], BaseException], times: int = 1) -> RunFolder:
-    """Let a run fail so, without training."""
-    config = configuration(needed.overrides)
-    folder = RunFolder(config.folder(root), config.run_id)
-
-    def attempt() -> None:
-        with folder.begin():
-            raise error()
-
-    for _ in range(times):
-        with pytest.raises(type(error())):
-            attempt()
-    return folder
 
 
 def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:

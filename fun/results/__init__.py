@@ -15,7 +15,7 @@ systems. Reading never writes.
 
 from fun.results.attempt import Attempt, MetricsLog
 from fun.results.canonical import canonical_json, checksum, run_id_of
-from fun.results.claim import Claim, Pace, State, Status, local_job
+from fun.results.claim import NEVER_BEGUN, Claim, Pace, State, Status, local_job
 from fun.results.errors import (
     AlreadyDone,
     Busy,
@@ -34,6 +34,7 @@ from fun.results.record import MARKS, SCHEMA, Record
 
 __all__ = [
     "MARKS",
+    "NEVER_BEGUN",
     "SCHEMA",
     "AlreadyDone",
     "Attempt",

@@ -40,6 +40,10 @@ class Status:
     failure: Failure | None = None
 
 
+NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
+"""Nothing is there to tell more of."""
+
+
 def heartbeat_seconds() -> float:
     """How often a running attempt says that it lives."""
     return _seconds("FUN_HEARTBEAT_SECONDS", 15.0)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, Attempt
 from fun.results.claim import (
+    NEVER_BEGUN,
     AttemptFiles,
     Claim,
     Pace,
@@ -108,13 +109,13 @@ class RunFolder:
         number = Mark.latest_number(folder)  # before the state: who submits after it takes the next number
         return None if self.under_way(job_known) else Mark.create(folder, number + 1)
 
-    def under_way(self, job_known: JobKnown) -> bool:
-        """Whether it runs or is to run; for a done run: so as to be completed."""
+    def under_way(self, job_known: JobKnown | None) -> bool:
+        """Whether it runs or is to run; for a done run: so as to be completed. `job_known` as for `status`."""
         state = self.status(job_known=job_known).state
         if state is not State.DONE:
             return state in (State.QUEUED, State.RUNNING)
         mark = self.mark()
-        waiting = mark is not None and mark.stands(job_known, time.time())
+        waiting = mark is not None and job_known is not None and mark.stands(job_known, time.time())
         return waiting or self._latest_attempt(time.time()).state is State.RUNNING
 
     def mark(self) -> Mark | None:
@@ -201,7 +202,7 @@ class RunFolder:
     def _latest_attempt(self, now: float) -> Status:
         files = AttemptFiles.latest(self.path / ATTEMPTS)
         if files.number == 0:
-            return Status(State.MISSING, "never begun", 0)
+            return NEVER_BEGUN
         return attempt_status(files, now)
 
     def _waiting(self, latest: Status, job_known: JobKnown | None) -> Status:

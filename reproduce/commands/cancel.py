@@ -4,6 +4,8 @@ import argparse
 
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
+from reproduce.jobs import Jobs, cancel, job_of
+from reproduce.plan import folders
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -12,9 +14,6 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
-    from reproduce.scheduler import Jobs, cancel  # submitit and Hydra take a second to import
-    from reproduce.submit import folders, job_of
-
     needed = [run for runs in options.needed(typed, known).values() for run in runs]
     jobs = Jobs()
     found = {run: job for run in folders(needed, options.root(typed)) if (job := job_of(run, jobs))}

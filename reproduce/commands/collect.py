@@ -8,7 +8,7 @@ from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import render, write
 from reproduce.papers import Target
-from reproduce.plan import found, needed_runs
+from reproduce.plan import folders, found, needed_runs
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -17,8 +17,6 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
-    from reproduce.submit import folders
-
     targets, root = options.targets(typed, known), options.root(typed)
     runs = folders((run for target in targets for run in needed_runs(target)), root)
     done = [run for run in runs if run.status().state in (State.DONE, State.DAMAGED)]

@@ -2,14 +2,12 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import NoReturn
 
 from fun.config import results_root
 from fun.config.sweep import expand
 from fun.errors import ConfigError
-from fun.results import JobKnown
 from reproduce import papers
 from reproduce.commands.command import Targets
 from reproduce.declarations import Needed
@@ -102,25 +100,6 @@ def numbered(name: str, model: str | None, known: Targets) -> list[Target]:
         for found in known.values()
         if found.paper.name == name and re.fullmatch(rf"[a-z]+\d+{re.escape(suffix)}", found.name)
     ]
-
-
-def jobs() -> JobKnown:
-    """Asks the scheduler, once a run says that a job has it; where it does not answer no job is believed."""
-    asked: list[JobKnown] = []
-
-    def known(job: str) -> bool:
-        from reproduce.scheduler import Jobs, SchedulerError  # submitit and Hydra's launchers take a second to import
-
-        if not asked:
-            asked.append(Jobs())
-        try:
-            return asked[0](job)
-        except SchedulerError as error:
-            print(f"jobs are not known: {error}", file=sys.stderr)
-            asked[0] = lambda job: False
-            return False
-
-    return known
 
 
 def unmarked(typed: argparse.Namespace) -> Store:

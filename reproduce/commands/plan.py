@@ -13,6 +13,7 @@ from rich.text import Text
 from fun.results import State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
+from reproduce.jobs import asking
 from reproduce.outlook import Entry, counts, hours, outlook
 from reproduce.table import WIDTH
 
@@ -29,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     groups = options.needed(typed, known)
-    entries = outlook(groups, options.unmarked(typed), options.jobs())
+    entries = asking(lambda jobs: outlook(groups, options.unmarked(typed), jobs))
     if typed.json:
         print(json.dumps([_described(entry) for entry in entries], indent=1, ensure_ascii=False))
     elif typed.commands:

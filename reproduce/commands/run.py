@@ -1,4 +1,4 @@
-"""`python -m reproduce run TARGET`: run what a target still needs, on this machine."""
+"""`python -m reproduce run TARGET…`: run what targets still need, on this machine."""
 
 import argparse
 import os
@@ -6,12 +6,11 @@ import signal
 
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import Store
 from reproduce.run import run_missing
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    options.add_target(parser, known)
+    options.add_targets(parser, known)
     options.add_results(parser)
     parser.add_argument(
         "--jobs",
@@ -23,10 +22,10 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
-    target, root = options.target(typed, known), options.root(typed)
+    needed = [run for runs in options.needed(typed, known).values() for run in runs]
     # A terminated run command must stop its children too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return 1 if run_missing(target, Store(root), root, typed.jobs, typed.dry_run) else 0
+    return 1 if run_missing(needed, options.root(typed), typed.jobs, typed.dry_run) else 0
 
 
-COMMAND = Command("run", "run what a target still needs, on this machine", _add_arguments, _run)
+COMMAND = Command("run", "run what targets still need, on this machine", _add_arguments, _run)

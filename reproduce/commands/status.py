@@ -3,15 +3,15 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.text import Text
 
-from fun.results import RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.progress import Standing, report, runs_on_disk, standings
+from reproduce.jobs import asking
+from reproduce.plan import folders
+from reproduce.progress import report, runs_on_disk, standings
 from reproduce.table import WIDTH
 
 WATCH_SECONDS = 10.0
@@ -36,8 +36,6 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
 
 
 def _report(typed: argparse.Namespace, known: Targets) -> Group:
-    from reproduce.submit import folders
-
     root = options.root(typed)
     if typed.targets:
         groups = {name: folders(runs, root) for name, runs in options.needed(typed, known).items()}
@@ -45,19 +43,7 @@ def _report(typed: argparse.Namespace, known: Targets) -> Group:
         groups = runs_on_disk(root)
     if not groups:
         return Group(Text(f"no run was begun under {root}"))
-    return report(_standings(groups), root)
-
-
-def _standings(groups: Mapping[str, Sequence[RunFolder]]) -> dict[str, list[Standing]]:
-    """Where the runs stand. SLURM is asked once a run has a job of its; where it does not answer a line says so."""
-    from reproduce.scheduler import Jobs, SchedulerError
-
-    try:
-        jobs = Jobs()
-        return {name: standings(runs, jobs) for name, runs in groups.items()}
-    except SchedulerError as error:
-        print(f"jobs are not known, only heartbeats: {error}", file=sys.stderr)
-        return {name: standings(runs, None) for name, runs in groups.items()}
+    return report(asking(lambda jobs: {name: standings(runs, jobs) for name, runs in groups.items()}), root)
 
 
 COMMAND = Command("status", "count runs by state; show what runs and what went wrong", _add_arguments, _run)

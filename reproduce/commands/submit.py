@@ -1,7 +1,6 @@
 """`python -m reproduce submit TARGET…`: submit what targets lack, and return at once."""
 
 import argparse
-from collections import Counter
 from collections.abc import Iterable
 
 from fun.errors import ConfigError
@@ -39,7 +38,8 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
     """The same for any runs."""
     from reproduce.plan import Store
     from reproduce.scheduler import Profile  # submitit and Hydra take a second to import
-    from reproduce.submit import Submission, select, summary
+    from reproduce.selection import select
+    from reproduce.submit import Submission, summary
 
     names = list(dict.fromkeys(typed.profile.split(",")))
     if "local" in names[1:] or (len(names) > 1 and names[0] == "local"):
@@ -66,10 +66,8 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
     for one in submission.waiting:
         makers = ", ".join(producer.path.name for producer in one.producers)
         print(f"not yet: {one.planned.run.path.name} reads what {makers} makes; submit again when that is done")
-    for lacks, runs in Counter(selection.gaps.values()).items():
-        print(f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: no language adapter is there, or on its way")
-    for run, reason in selection.held.items():
-        print(f"held back: {run.path.name}: {' '.join(reason.split())}")
+    for line in selection.remarks():
+        print(line)
     return 1 if selection.held else 0
 
 

@@ -1,0 +1,90 @@
+"""What SLURM, or this machine, says about jobs that were submitted."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from fun.errors import FunError
+from fun.results import JobKnown, RunFolder, local_job
+
+LOCAL = "local"
+
+Seen = TypeVar("Seen")
+
+
+class SchedulerError(FunError):
+    """The scheduler refuses, or does not answer."""
+
+
+class Jobs:
+    """The jobs that wait or run. Calling it is `JobKnown`. SLURM is asked only about what it did not tell yet."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._newest = -1  # jobs are numbered: an older one that is not known has ended
+
+    def __call__(self, job: str) -> bool:
+        """Whether the job waits or runs. Raises SchedulerError."""
+        if job.startswith(f"{LOCAL}:"):
+            return job == local_job(_process(job))
+        number = int(job.partition("_")[0])
+        if number > self._newest:
+            self._known = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
+            self._newest = max(number, *(int(one.partition("_")[0]) for one in self._known), 0)
+        return job in self._known
+
+
+def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
+    """What `look` sees when it can ask about jobs; where the scheduler does not answer, without, and a line says so.
+
+    The scheduler is asked once a run says that a job has it.
+    """
+    try:
+        return look(Jobs())
+    except SchedulerError as error:
+        print(f"jobs are not known, only heartbeats: {error}", file=sys.stderr)
+        return look(None)
+
+
+def job_of(run: RunFolder, known: JobKnown) -> str | None:
+    """The job that runs a run, or is to; None where the scheduler knows none."""
+    mark, claim = run.mark(), run.claim()
+    jobs = (claim.job if claim else None, mark.job if mark else None)
+    return next((job for job in jobs if job is not None and known(job)), None)
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """End waiting and running jobs, which save what they can. Raises SchedulerError."""
+    names = sorted(set(jobs))
+    if slurm := [job for job in names if not job.startswith(f"{LOCAL}:")]:
+        _ask("scancel", *slurm)
+    for job in set(names) - set(slurm):
+        _cancel_local(_process(job))
+
+
+def _cancel_local(shell: int) -> None:
+    """submitit's controller, below its shell, passes the signal on to the job."""
+    children = Path(f"/proc/{shell}/task/{shell}/children")
+    for child in children.read_text().split() if children.exists() else ():
+        subprocess.run(["kill", "-TERM", child], check=False)
+
+
+def _process(job: str) -> int:
+    return int(job.split(":")[2])
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise SchedulerError(f"{command[0]} is not installed here: type this where SLURM is") from error
+    if done.returncode:
+        raise SchedulerError(f"SLURM does not answer: {last_line(done.stderr)}")
+    return done.stdout
+
+
+def last_line(text: str) -> str:
+    """The last line that says anything."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
