@@ -22,6 +22,10 @@ log = logging.getLogger("fun")
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 
+REQUEUE = "FUN_REQUEUE"
+"""`no` in the environment: the SLURM job that this process happens to be in is not its own, to be started again."""
+
+
 class Stopped(BaseException):
     """The process was asked to end, by `signal`. Like KeyboardInterrupt no Exception: nothing handles it midway."""
 
@@ -103,7 +107,7 @@ def leave(stopped: Stopped) -> NoReturn:
 
 def requeue_slurm_job() -> bool:
     """Ask SLURM to run this job once more, which also ends it now; False where it was being ended already."""
-    if slurm_job_state() != "RUNNING":
+    if os.environ.get(REQUEUE) == "no" or slurm_job_state() != "RUNNING":
         return False
     asked = _scontrol("requeue", _slurm_job())
     if asked.returncode:

@@ -50,11 +50,15 @@ class Group(Declaration):
     replicates: tuple[str, ...] | None = None
 
 
+ANY = ""
+"""Stands for whatever metrics a data set has."""
+
+
 @dataclass(frozen=True)
 class Needed:
     """A run that a target needs, and what it needs of it.
 
-    `overrides` is what one would type after `python -m fun.run`. `values` are the (dataset, language, metric)
+    `overrides` is what one would type after `python -m fun.run`. `values` are the (dataset, language, metric or ANY)
     that its record must hold; `fisher_every` is the interval in updates at which tr(F) must be tracked, 0 for
     not at all. Neither is part of the run's identity.
     """

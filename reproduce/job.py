@@ -28,11 +28,11 @@ class Job:
 
     A process per run: one that is killed takes no other with it, and its peak memory is its own. What the runs
     left on disk decides, never an exit status. A run that failed because of its machine is tried again until it
-    has failed so `retries` times in a row, in SLURM after a requeue and so perhaps on another node.
+    has failed so `failures` times in a row, in SLURM after a requeue and so perhaps on another node.
     """
 
     root: Path
-    retries: int
+    failures: int
 
     def __call__(self, runs: Sequence[Planned]) -> None:
         """Raises RunError that names the runs that did not end done."""
@@ -47,13 +47,13 @@ class Job:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
     def _work(self, runs: Sequence[Planned]) -> None:
-        left = list(runs)
-        while left:
-            before = {planned.run: planned.run.attempts() for planned in left}
-            left = [planned for planned in left if not self._bring_to_done(planned)]
-            if not any(self._may_try_again(planned.run, before[planned.run]) for planned in left):
-                break
-            if "SLURM_JOB_ID" in os.environ and survival.requeue_slurm_job():
+        left, again = list[Planned](), list(runs)
+        while again:
+            before = {planned.run: planned.run.attempts() for planned in again}
+            failed = [planned for planned in again if not self._bring_to_done(planned)]
+            again = [planned for planned in failed if self._may_try_again(planned.run, before[planned.run])]
+            left += [planned for planned in failed if planned not in again]
+            if again and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
                 # SLURM ends this job now. Should it only end the next minute, that is soon enough.
                 time.sleep(60)
         if left:
@@ -62,7 +62,7 @@ class Job:
 
     def _bring_to_done(self, planned: Planned) -> bool:
         _wait_for_silent(planned.run)
-        command = [sys.executable, "-m", "fun.run", *planned.arguments]
+        command = [sys.executable, "-m", "fun.run", *planned.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         try:
@@ -78,7 +78,7 @@ class Job:
         """Whether the run was begun here, and was killed or failed because of its machine, less than too often."""
         status = run.status()
         halted = status.state is State.STALE or status.failure == "machine"
-        return run.attempts() > attempts and halted and run.machine_failures() < self.retries
+        return run.attempts() > attempts and halted and run.machine_failures() < self.failures
 
 
 def _wait_for_silent(run: RunFolder) -> None:

@@ -28,7 +28,8 @@ class Jobs:
     def __call__(self, job: str) -> bool:
         """Whether the job waits or runs. Raises SchedulerError."""
         if job.startswith(f"{LOCAL}:"):
-            return job == local_job(_process(job))
+            # Named when it had ended already, it has no start.
+            return job == local_job(_process(job)) and not job.endswith(":0")
         number = int(job.partition("_")[0])
         if number > self._newest:
             self._known = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
@@ -53,6 +54,17 @@ def job_of(run: RunFolder, known: JobKnown) -> str | None:
     mark, claim = run.mark(), run.claim()
     jobs = (claim.job if claim else None, mark.job if mark else None)
     return next((job for job in jobs if job is not None and known(job)), None)
+
+
+def job_log(root: Path, job: str) -> Path | None:
+    """The standard error of a job that `submit` started; None where there is none."""
+    name = job.split(":")[2] if job.startswith("local:") else job
+    return max((root / "jobs").glob(f"*/{name}_0_log.err"), default=None)
+
+
+def idle_logs(run: RunFolder, root: Path) -> list[Path]:
+    """The logs of the jobs that were last to run it, started, and ended without an attempt at it; latest first."""
+    return [log for job in run.idle_jobs() if (log := job_log(root, job))]
 
 
 def cancel(jobs: Iterable[str]) -> None:

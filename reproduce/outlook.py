@@ -105,7 +105,10 @@ def _entry(one: _Run, costs: "_Costs", jobs: JobKnown | None) -> Entry:
     state, reason, option = State.DONE, "", ""
     match one.result:
         case Found(lacks=lacks):
-            reason = lacks
+            later = one.folder.status(job_known=jobs).later if lacks else None
+            if later and later.state in (State.QUEUED, State.RUNNING):
+                state = later.state
+            reason = f"{lacks}; {later.detail}" if later else lacks
         case Gap(state=State.DONE | State.DAMAGED as state, reason=reason, option=option):
             pass
         case Gap(option=option):

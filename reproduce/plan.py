@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 
 from fun.config import RunConfig, compose, producer, producer_command
 from fun.config.compose import composed, from_values
-from fun.config.inputs import languages
+from fun.config.inputs import languages, test_sets
 from fun.config.schema import ModelConfig
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status
-from reproduce.declarations import Needed, merged
+from reproduce.declarations import ANY, Needed, merged
 from reproduce.papers import Target
 
 
@@ -160,11 +160,6 @@ def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
     return list(found.values())
 
 
-def folders(needed: Iterable[Needed], root: Path) -> list[RunFolder]:
-    """The folders of runs behind those of their producers, each once. Raises ConfigError."""
-    return [RunFolder(config.folder(root), config.run_id) for config in with_producers(merged(needed))]
-
-
 @cache
 def _producer(model: ModelConfig, language: str) -> tuple[str, tuple[str, ...]]:
     """The run_id of the run that makes a language adapter, and its overrides."""
@@ -192,25 +187,34 @@ class Store:
 
     def find(self, config: RunConfig, needed: Needed) -> Found | Gap:
         """The same where the configuration of the needed run is known."""
-        run_id = config.run_id
-        folders = self._folders.get(run_id) or [config.folder(self.root)]
-        results = [examine(RunFolder(folder, run_id), needed, self.allow_marked) for folder in folders]
-        return results[0] if len(results) == 1 else _of_copies(results, folders, config.folder(self.root))
+        return look(self.runs(config), needed, self.allow_marked)
+
+    def runs(self, config: RunConfig) -> list[RunFolder]:
+        """The folders that bear its run_id, that of its label first; that one alone where there is none yet."""
+        expected = config.folder(self.root)
+        found = self._folders.get(config.run_id) or [expected]
+        return [RunFolder(path, config.run_id) for path in sorted(found, key=lambda path: path != expected)]
 
 
-def _of_copies(results: Sequence[Found | Gap], folders: Sequence[Path], expected: Path) -> Found | Gap:
-    """What several folders with one run_id hold together: nothing to rely on unless all records say the same.
+def folders(needed: Iterable[Needed], store: Store) -> list[RunFolder]:
+    """The folders of runs behind those of their producers, each once. Raises ConfigError."""
+    return [run for config in with_producers(merged(needed)) for run in store.runs(config)]
+
+
+def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False) -> Found | Gap:
+    """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
-    told = {path: result for path, result in zip(folders, results, strict=True) if _has_record(result)}
-    records = [result.record for result in told.values() if isinstance(result, Found)]
-    if len(records) < len(told) or any(one.differences(other) for one, other in itertools.combinations(records, 2)):
-        names = ", ".join(folder.name for folder in folders)
+    results = [examine(run, needed, allow_marked) for run in runs]
+    told = [result for result in results if _has_record(result)]
+    records = [result.record for result in told if isinstance(result, Found)]
+    conflict = any(one.differences(other) for one, other in itertools.combinations(records, 2))
+    if len(told) > 1 and (conflict or len(records) < len(told)):
+        names = ", ".join(sorted(run.path.name for run in runs))
         reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
         return Gap(State.DAMAGED, reason, startable=False)
-    found = told or dict(zip(folders, results, strict=True))
-    return found.get(expected, next(iter(found.values())))
+    return (told or results)[0]
 
 
 def _has_record(result: Found | Gap) -> bool:
@@ -235,6 +239,13 @@ def value(record: Record, dataset: str, language: str, metric: str) -> float | N
     """A record's metric in percent; None where it was not evaluated."""
     languages = record.metrics.get(dataset, {})
     return languages.get(language, {}).get(metric)
+
+
+def evaluated(config: RunConfig) -> tuple[tuple[str, str, str], ...]:
+    """What a run's record holds once it is complete, as `Needed.values`, whatever the metrics."""
+    wanted = config.evaluate.languages
+    tested = ((dataset, language) for dataset, names in test_sets(config).items() for language in names)
+    return tuple((dataset, language, ANY) for dataset, language in tested if wanted is None or language in wanted)
 
 
 def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
@@ -293,7 +304,8 @@ def _unfinished(status: Status) -> Gap:
 def _lacks(record: Record, needed: Needed) -> str:
     absent: dict[str, set[str]] = defaultdict(set)
     for dataset, language, metric in needed.values:
-        if value(record, dataset, language, metric) is None:
+        found = record.metrics.get(dataset, {}).get(language, {})
+        if not (found if metric == ANY else metric in found):
             absent[dataset].add(language)
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
     if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:

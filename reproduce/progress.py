@@ -1,7 +1,7 @@
 """What is happening: states counted, and what is to know about runs that run or went wrong."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,9 @@ from rich.text import Text
 
 from fun.results import JobKnown, RunFolder, State, Status
 from fun.unfreezing.text import layers_text
-from reproduce.jobs import last_line
+from reproduce.declarations import Needed
+from reproduce.jobs import idle_logs, job_log, last_line
+from reproduce.plan import Gap, look
 
 TROUBLE = (State.FAILED, State.DAMAGED, State.STALE)
 
@@ -24,10 +26,27 @@ class Standing:
     run: RunFolder
     status: Status
 
+    @property
+    def work(self) -> Status:
+        """Where the work on it stands: of a done run, that on its record."""
+        return self.status.later or self.status
+
 
 def standings(runs: Iterable[RunFolder], known: JobKnown | None) -> list[Standing]:
     """Where each run stands; `known` asks the scheduler, without it no job is believed."""
-    return [Standing(run, run.status(job_known=known)) for run in runs]
+    found = [Standing(run, run.status(job_known=known)) for run in runs]
+    copies: dict[str, list[RunFolder]] = defaultdict(list)
+    for one in found:
+        copies[one.run.run_id].append(one.run)
+    return [_as_one_of(copies[one.run.run_id], one) for one in found]
+
+
+def _as_one_of(copies: Sequence[RunFolder], one: Standing) -> Standing:
+    """Damaged where several folders bear its run_id and do not hold the same: no table counts any of them."""
+    together = look(copies, Needed(())) if len(copies) > 1 else None
+    if isinstance(together, Gap) and together.state is State.DAMAGED:
+        return Standing(one.run, Status(State.DAMAGED, together.reason, one.status.attempt))
+    return one
 
 
 def runs_on_disk(root: Path) -> dict[str, list[RunFolder]]:
@@ -42,8 +61,9 @@ def runs_on_disk(root: Path) -> dict[str, list[RunFolder]]:
 def report(groups: Mapping[str, list[Standing]], root: Path) -> Group:
     """Counts by state and group; then, once each, the running runs and those in trouble."""
     once = {one.run: one for standing in groups.values() for one in standing}
-    running = [one for one in once.values() if one.status.state is State.RUNNING]
-    trouble = [one for state in TROUBLE for one in once.values() if one.status.state is state]
+    running = [one for one in once.values() if one.work.state is State.RUNNING]
+    trouble = [one for state in TROUBLE for one in once.values() if one.work.state is state]
+    trouble += [one for one in once.values() if one.status.state is State.MISSING and idle_logs(one.run, root)]
     parts: list[RichTable | Text] = [_counts(groups)]
     if running:
         parts.append(_running(running))
@@ -87,15 +107,10 @@ def _running(running: Iterable[Standing]) -> RichTable:
 
 def _trouble(one: Standing, root: Path) -> list[str]:
     """The state and its reason; where a job made the attempt, its log and the last line there."""
-    lines = [f"{one.status.state.value}: {one.run.path.name}: {' '.join(one.status.detail.split())}"]
-    claim = one.run.claim()
-    log = job_log(root, claim.job) if claim and claim.job else None
+    kind = f"done, its completion {one.work.state}" if one.status.later else one.work.state
+    lines = [f"{kind}: {one.run.path.name}: {' '.join(one.work.detail.split())}"]
+    claim, idle = one.run.claim(), idle_logs(one.run, root)
+    log = idle[0] if idle else job_log(root, claim.job) if claim and claim.job else None
     if log:
         lines += [f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}", f"    log: {log}"]
     return lines
-
-
-def job_log(root: Path, job: str) -> Path | None:
-    """The standard error of a job that `submit` started; None where there is none."""
-    name = job.split(":")[2] if job.startswith("local:") else job
-    return max((root / "jobs").glob(f"*/{name}_0_log.err"), default=None)

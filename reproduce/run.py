@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fun import survival
 from fun.results import JobKnown, RunFolder, State
 from reproduce.declarations import Needed
 from reproduce.jobs import asking, last_line
@@ -20,7 +21,7 @@ GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Job:
+class Child:
     """A command, and the file that its output goes to."""
 
     arguments: tuple[str, ...]
@@ -35,10 +36,16 @@ def run_missing(needed: Sequence[Needed], root: Path, workers: int, dry_run: boo
     """
     selection = select(needed, Store(root))
     elsewhere = asking(lambda jobs: _under_way([one.planned.run for one in selection.wanted], jobs))
-    todo = [one for one in selection.wanted if one.planned.run not in elsewhere]
-    print("".join(f"{line}\n" for line in selection.remarks()), end="")
-    print("".join(f"under way: {run.path.name}: {detail}\n" for run, detail in elsewhere.items()), end="")
-    left, count = len(selection.held) + len(elsewhere), selection.count
+    waiting = [one for one in selection.wanted if not elsewhere.keys().isdisjoint(one.producers)]
+    todo = [one for one in selection.wanted if one.planned.run not in elsewhere and one not in waiting]
+    for line in selection.remarks():
+        print(line)
+    for run, detail in elsewhere.items():
+        print(f"under way: {run.path.name}: {detail}")
+    for one in waiting:
+        print(one.not_yet("run"))
+    count = selection.count
+    left = count - selection.done - len(todo)
     if not todo:
         print(f"Nothing to run: {selection.done} of {count} runs are done.")
         return left
@@ -50,7 +57,8 @@ def run_missing(needed: Sequence[Needed], root: Path, workers: int, dry_run: boo
     print(f"{len(todo)} of {count} runs to do, {workers} at a time; output in {logs}", flush=True)
     _run([[one.planned for one in wave] for wave in waves(todo)], root, logs, workers)
     after = select(needed, Store(root))
-    print("".join(f"{line}\n" for line in after.gap_remarks()), end="")
+    for line in after.gap_remarks():
+        print(line)
     return len(after.wanted) + len(after.held)
 
 
@@ -61,10 +69,10 @@ def _under_way(runs: Iterable[RunFolder], jobs: JobKnown | None) -> dict[RunFold
 def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: int) -> None:
     """Wave by wave: what the runs of one make, those of the next read."""
     count = sum(map(len, planned))
-    runs: dict[Job, RunFolder] = {}
+    runs: dict[Child, RunFolder] = {}
     ended = 0
 
-    def report(job: Job, status: int, seconds: float) -> None:
+    def report(job: Child, status: int, seconds: float) -> None:
         nonlocal ended
         ended += 1
         done = status == 0 and runs[job].status().state is State.DONE
@@ -74,26 +82,26 @@ def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: 
             print(f"    {last_line(_text(job.log))}\n    log: {job.log}", flush=True)
 
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
-    environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
     for wave in planned:
         jobs = {_job(one, logs): one.run for one in wave}
         runs |= jobs
         work(list(jobs), workers, environment, report)
 
 
-def _job(planned: Planned, logs: Path) -> Job:
-    return Job((sys.executable, "-m", "fun.run", *planned.arguments), logs / f"{planned.run.path.name}.log")
+def _job(planned: Planned, logs: Path) -> Child:
+    return Child((sys.executable, "-m", "fun.run", *planned.arguments), logs / f"{planned.run.path.name}.log")
 
 
 def work(
-    jobs: Sequence[Job], workers: int, environment: dict[str, str], ended: Callable[[Job, int, float], None]
+    jobs: Sequence[Child], workers: int, environment: dict[str, str], ended: Callable[[Child, int, float], None]
 ) -> None:
     """Run the jobs, `workers` at a time, and tell each end with its exit status and seconds.
 
     However this is left, by an interrupt too, no child is left running.
     """
     waiting = deque(jobs)
-    running: dict[subprocess.Popen[bytes], tuple[Job, float]] = {}
+    running: dict[subprocess.Popen[bytes], tuple[Child, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -111,7 +119,7 @@ def _text(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(job: Child, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     with job.log.open("wb") as log:
         return subprocess.Popen(
             job.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

@@ -53,7 +53,7 @@ class Profile:
         valid = cls(name, _launcher(name, ())).settings
         for setting in typed:
             key, equals, _ = setting.partition("=")
-            if key not in valid or not equals:
+            if key.partition(".")[0] not in valid or not equals:
                 raise ConfigError(
                     f"profile {name}: found the setting '{setting}', expected <setting>=<value>; "
                     f"valid settings: {', '.join(sorted(valid))}"

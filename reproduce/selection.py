@@ -7,19 +7,30 @@ from dataclasses import dataclass, field, replace
 from fun.config import RunConfig
 from fun.results import RunFolder, State, folders_of
 from reproduce.declarations import Needed, merged
+from reproduce.jobs import idle_logs
 from reproduce.outlook import needed_by_both
 from reproduce.plan import Found, Gap, Store, configuration, producers, read_languages
 
-RETRIES = 3
-"""After so many failures in a row because of the machine a run waits for `retry`."""
+FAILURES = 3
+"""After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A run to start: what to type after `python -m fun.run`, and its folder."""
+    """A run to start: what to type after `python -m fun.run`, and its folder.
+
+    `failed`: the attempt that failed by its method and is tried again all the same, once; 0 for none.
+    """
 
     arguments: tuple[str, ...]
     run: RunFolder
+    failed: int = 0
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """What to type now."""
+        again = self.failed and self.run.attempts() == self.failed
+        return (*self.arguments, "retry=true") if again else self.arguments
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,11 @@ class Wanted:
 
     planned: Planned
     producers: tuple[RunFolder, ...] = ()
+
+    def not_yet(self, command: str) -> str:
+        """Why it is not started now, and when `command` is to be typed again."""
+        makers = ", ".join(producer.path.name for producer in self.producers)
+        return f"not yet: {self.planned.run.path.name} reads what {makers} makes; {command} again when that is done"
 
 
 @dataclass
@@ -68,17 +84,17 @@ def waves(wanted: Iterable[Wanted]) -> tuple[list[Wanted], list[Wanted]]:
     return [one for one in runs if not one.producers], [one for one in runs if one.producers]
 
 
-def select(needed: Iterable[Needed], store: Store, *, retry: bool = False) -> Selection:
+def select(needed: Iterable[Needed], store: Store, *, retry: bool = False, failures: int = FAILURES) -> Selection:
     """The runs of `needed` that may be started, each once, behind the producers that they lack.
 
-    With `retry` also those that failed because of their method, or too often because of their machine. Raises
-    ConfigError.
+    With `retry` also those that failed because of their method, or `failures` times in a row because of their
+    machine. Raises ConfigError.
     """
     runs: dict[str, Needed] = {}
     for run in merged(needed):
         run_id = configuration(run.overrides).run_id
         runs[run_id] = needed_by_both(runs[run_id], run) if run_id in runs else run
-    selector = _Selector(store, retry)
+    selector = _Selector(store, retry, failures)
     for run in runs.values():
         selector.add(run)
     return selector.chosen
@@ -87,9 +103,10 @@ def select(needed: Iterable[Needed], store: Store, *, retry: bool = False) -> Se
 class _Selector:
     """Fills a selection, run by run."""
 
-    def __init__(self, store: Store, retry: bool) -> None:
+    def __init__(self, store: Store, retry: bool, failures: int) -> None:
         self.store = store
         self.retry = retry
+        self.failures = failures
         self.chosen = Selection()
         self._seen: set[RunFolder] = set()
 
@@ -117,9 +134,10 @@ class _Selector:
             self.chosen.gaps[folder] = result.lacks
             self.chosen.done += 1
             return
-        arguments = (*needed.arguments, "retry=true") if folder.status().failure == "method" else needed.arguments
         waits_for = tuple(maker for maker in makers.values() if maker not in self.chosen.held)
-        self.chosen.wanted.append(Wanted(Planned(arguments, folder), waits_for))
+        status = folder.status()
+        failed = status.attempt if status.failure == "method" else 0
+        self.chosen.wanted.append(Wanted(Planned(needed.arguments, folder, failed), waits_for))
 
     def _add_producers(self, config: RunConfig) -> dict[str, RunFolder]:
         """Language -> the run that makes its language adapter and is not done; now in the selection, or held back."""
@@ -150,13 +168,25 @@ class _Selector:
 
     def _reason_to_hold(self, folder: RunFolder, result: Found | Gap) -> str:
         """Why a run is not to be started unasked; empty where it may be."""
-        failures = folder.machine_failures()
-        if failures >= RETRIES and not self.retry:
-            return f"failed {failures} times in a row: {folder.status().detail}"
+        if not self.retry and (reason := self._reason_to_wait(folder)):
+            return reason
         # Whether a run is queued or running is asked of the scheduler, when it is to be submitted.
         held = isinstance(result, Gap) and not result.startable and result.state is not State.RUNNING
         if isinstance(result, Gap) and held and not (self.retry and result.state is State.FAILED):
             return f"{result.state.value}: {result.reason}"
+        return ""
+
+    def _reason_to_wait(self, folder: RunFolder) -> str:
+        """Why a run that could be started waits for `retry`; empty where it need not."""
+        failures = folder.machine_failures()
+        later = folder.status().later
+        if failures >= self.failures:
+            return f"failed {failures} times in a row: {(later or folder.status()).detail}"
+        if later and later.failure == "method":
+            return f"done, but it could not be completed: {later.detail}"
+        logs = idle_logs(folder, self.store.root)
+        if len(logs) >= self.failures:
+            return f"{len(logs)} jobs in a row ended before they could begin it; the log of the last: {logs[0]}"
         return ""
 
     def _hold(self, folder: RunFolder, reason: str) -> None:

@@ -1,9 +1,11 @@
 """Submits the runs that targets lack: producers first, each run once, as few arrays as their dependencies allow."""
 
 import os
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +14,7 @@ from fun.results import JobKnown, Mark, RunFolder, State
 from reproduce.job import Job
 from reproduce.jobs import Jobs, job_of
 from reproduce.scheduler import ARRAY_SIZE, Profile
-from reproduce.selection import RETRIES, Planned, Wanted, waves
+from reproduce.selection import FAILURES, Planned, Wanted, waves
 
 Item = TypeVar("Item")
 
@@ -36,7 +38,7 @@ class Array:
 
 @dataclass
 class Submission:
-    """Submits a selection into the results folder `root`; `report` says what came of it.
+    """Submits a selection into the results folder `root`; afterwards it holds what came of it.
 
     A run gets its mark before its job is submitted, so that two planners at one time submit it once.
     """
@@ -44,6 +46,7 @@ class Submission:
     root: Path
     profiles: Sequence[Profile]
     runs_per_job: int | None
+    failures: int = FAILURES
     known: JobKnown = field(default_factory=Jobs)
     under_way: int = 0
     waiting: list[Wanted] = field(default_factory=list)
@@ -60,10 +63,13 @@ class Submission:
         try:
             for wave in waves([one for one in wanted if one.planned.run in marks]):
                 for array in self._arrays(wave):
-                    names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
-                    for part, name in zip(array.parts, names, strict=True):
-                        for planned in part:
-                            marks.pop(planned.run).submitted(name)
+                    for mark in marks.values():
+                        mark.renew()
+                    with _uninterrupted():
+                        names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
+                        for part, name in zip(array.parts, names, strict=True):
+                            for planned in part:
+                                marks.pop(planned.run).submitted(name)
                     self.names += names
                     yield array, names
         finally:
@@ -78,7 +84,7 @@ class Submission:
 
     @property
     def _job(self) -> Job:
-        return Job(self.root, RETRIES)
+        return Job(self.root, self.failures)
 
     def _reserve(self, wanted: Sequence[Wanted]) -> dict[RunFolder, Mark]:
         marks = {}
@@ -122,6 +128,21 @@ class Submission:
         if look_only and not run.under_way(self.known):
             return PRODUCERS
         return job_of(run, lambda job: job in self.names or self.known(job))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Within, a request to end waits: jobs that were submitted and not noted would be submitted again."""
+    requests: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda request, frame: requests.append(request)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if requests:
+            signal.raise_signal(requests[0])
 
 
 def summary(names: Sequence[str]) -> str:

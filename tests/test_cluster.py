@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_two_planners_submit_each_run_once(cluster: Cluster, there: ClusterCli) 
 
 
 def test_every_fault_at_once(cluster: Cluster, there: ClusterCli, local: dict[str, Any]) -> None:
-    """Four runs on two nodes, stopped twice so that what is done to them meets them in training."""
+    """Four runs on two nodes, stopped so that what is done to them meets them in training."""
     with small_disk(there.results):
         assert "submitted 4 runs" in there.submit("four", profile="a100,v100")
         pids = {label: there.frozen_at(7, name=label) for label in local}
@@ -96,6 +96,7 @@ def test_every_fault_at_once(cluster: Cluster, there: ClusterCli, local: dict[st
         os.kill(pids[preempted], signal.SIGCONT)
         until(lambda: gone(pids[preempted]), "the run failed on the full disk")
         filler.unlink()
+        limit(cluster, there.frozen_at(25, attempt=3, name=preempted), there.job(preempted))
         lose(cluster, "a100n")
         cluster.end_daemon("slurmctld")
         os.kill(pids[also_preempted], signal.SIGCONT)
@@ -106,7 +107,9 @@ def test_every_fault_at_once(cluster: Cluster, there: ClusterCli, local: dict[st
         until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
         records = {record["label"]: record for record in there.records().values()}
         assert {label: outcome(record) for label, record in records.items()} == local
-        assert (records[preempted]["attempt"], records[also_preempted]["attempt"]) == (3, 2)
+        assert (records[preempted]["attempt"], records[also_preempted]["attempt"]) == (4, 2)
+        assert there.ends(preempted)[-2:] == ["asked to end by SIGUSR2", "done"]  # by its time limit
+        assert there.resumed(preempted)[-1] >= 25
         assert there.ends(requeued)[0] == "asked to end by SIGTERM"
         assert there.ends(also_preempted) == ["asked to end by SIGUSR2", "done"]
         for label in (requeued, preempted, also_preempted):
@@ -125,6 +128,14 @@ def on_node(cluster: Cluster, there: ClusterCli, node: str) -> list[str]:
 def preempt(cluster: Cluster, node: str) -> None:
     """A job that takes the whole node from all others, and ends."""
     cluster("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=true")
+
+
+def limit(cluster: Cluster, pid: int, job: str) -> None:
+    """A run that is stopped gets a time limit of a minute; it is told before its end, and its job gets time again."""
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=1")
+    asked_to_end(pid, signal.SIGUSR2)
+    until(lambda: gone(pid), "the run has ended")
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=30")
 
 
 def lose(cluster: Cluster, node: str) -> None:
@@ -303,30 +314,65 @@ def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: d
     assert len(there.records()) == 2
 
 
-FAULTS = ("kill the run", "requeue its job", "preempt a node", "restart the controller", "take a node down and up")
+FAULTS = (
+    "kill a run",
+    "requeue a job",
+    "preempt a node",
+    "restart the controller",
+    "take a node down and up",
+    "fill the disk",
+    "give a job a minute",
+)
+"""Each at least once, in an order of their own for each number; as many again by chance."""
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Label -> outcome of the runs of target `chaos`, without SLURM."""
+    cli = Cli(tmp_path_factory.mktemp("calm") / "results")
+    longer = ("train.updates=400", "train.eval_every=50", "checkpoint.every=20", "schedule.k=20")
+    names = {item.partition("=")[0] for item in longer} | {"schedule", "seed"}
+    shared = [item for item in RUN if item.partition("=")[0] not in names]
+    cli("-m", *shared, *longer, "schedule=gu,fun", "seed=0,1")
+    return {record["label"]: outcome(record) for record in cli.records().values()}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(3))
-def test_chaos(cluster: Cluster, there: ClusterCli, local: dict[str, Any], number: int) -> None:
+def test_chaos(cluster: Cluster, there: ClusterCli, calm: dict[str, Any], number: int) -> None:
     dice = random.Random(number)
-    there.submit("four", profile="a100,v100")
-    for injected in range(8):
-        until(
-            lambda: cluster.resume_nodes() or running(there) or len(there.records()) == 4,
-            lambda: f"something runs; {cluster.log()}",
-        )
-        time.sleep(dice.uniform(0, 4))
-        fault = dice.choice(FAULTS)
-        inject(fault, cluster, there, dice)
-        states = there.reproduce("status", "four").splitlines()[1]
-        print(f"chaos {number}: fault {injected + 1}: {fault}; then: {states}")
-        if len(there.records()) == 4:
-            break
-    until(lambda: cluster.resume_nodes() or len(there.records()) == 4, lambda: f"four runs are done; {cluster.log()}")
-    assert {record["label"]: outcome(record) for record in there.records().values()} == local
-    until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
-    assert "submitted 0 runs, under way 0, done 4" in there.submit("four")
+    faults = dice.sample(FAULTS, len(FAULTS)) + dice.choices(FAULTS, k=len(FAULTS))
+    with small_disk(there.results):
+        there.submit("chaos", profile="a100,v100")
+        for injected, fault in enumerate(faults, start=1):
+            until(
+                lambda: cluster.resume_nodes() or running(there) or not left(there, calm),
+                lambda: f"something runs; {cluster.log()}",
+            )
+            if not left(there, calm):
+                assert injected > len(FAULTS), "each fault met them"
+                break
+            time.sleep(dice.uniform(0, 4))
+            victim = inject(fault, cluster, there, dice)
+            states = there.reproduce("status", "chaos").splitlines()[1]
+            print(f"chaos {number}: fault {injected} of {len(faults)}: {fault} ({victim}); then: {states}")
+        until(lambda: cluster.resume_nodes() or not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+        told = there.reproduce("status", "chaos")
+        print(f"chaos {number}: at the end:\n{told}")
+        for label in left(there, calm):
+            assert re.search(rf"^(failed|stale): {label}-\w+: .*\S", told, re.MULTILINE), "it says why"
+        there.reproduce("retry", "chaos", "--profile", "a100", *(f"--set={setting}" for setting in SETTINGS))
+        until(lambda: cluster.resume_nodes() or not left(there, calm), lambda: f"four runs are done; {cluster.log()}")
+        assert {record["label"]: outcome(record) for record in there.records().values()} == calm
+        until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
+        assert "submitted 0 runs, under way 0, done 4" in there.submit("chaos")
+        assert len(list(there.results.glob("runs/*/*/*/record.json"))) == 4
+
+
+def left(there: ClusterCli, wanted: Iterable[str]) -> list[str]:
+    """Those of the labels of which there is no record."""
+    done = {path.parent.name.rpartition("-")[0] for path in there.results.glob("runs/*/*/*/record.json")}
+    return [label for label in wanted if label not in done]
 
 
 def running(there: ClusterCli) -> list[int]:
@@ -335,20 +381,47 @@ def running(there: ClusterCli) -> list[int]:
     return [claim["pid"] for claim in claims if not gone(claim["pid"])]
 
 
-def inject(fault: str, cluster: Cluster, there: ClusterCli, dice: random.Random) -> None:
-    """Do it, to whatever is there at this moment."""
+def inject(fault: str, cluster: Cluster, there: ClusterCli, dice: random.Random) -> str:
+    """Do it, to whatever is there at this moment; returns to what."""
     node = dice.choice(["a100n", "v100n"])
     match fault:
-        case "kill the run":
-            for pid in running(there)[:1]:
+        case "kill a run":
+            for pid in (pids := running(there)[:1]):
                 os.kill(pid, signal.SIGKILL)
-        case "requeue its job":
-            cluster("scontrol", "requeue", *cluster.jobs()[:1], check=False)  # it may end at this moment
+            return f"process {pids}"
+        case "requeue a job":
+            jobs = cluster.jobs()[:1]
+            cluster("scontrol", "requeue", *jobs, check=False)  # it may end at this moment
+            return f"job {jobs}"
         case "preempt a node":
             preempt(cluster, node)
+            return node
         case "restart the controller":
             cluster.end_daemon("slurmctld")
             cluster.control("slurmctld")
             until(lambda: cluster("sinfo", "--noheader", check=False), "it answers")
+            return "slurmctld"
         case "take a node down and up":
             lose(cluster, node)
+            return node
+        case "fill the disk":
+            filler = fill(there.results)
+            time.sleep(seconds := dice.uniform(1, 4))
+            filler.unlink()
+            return f"for {seconds:.1f} s"
+        case "give a job a minute":
+            return _give_a_minute(cluster)
+    raise AssertionError(fault)
+
+
+def _give_a_minute(cluster: Cluster) -> str:
+    """The first running job is told that its time ends; once it is back, or at its end, it gets time again."""
+    asked = ("squeue", "--noheader", "--array", "--states=running", "--format=%i %S")
+    started = next(iter(cluster(*asked).splitlines()), None)
+    if started is None:
+        return "no job"
+    job = started.split()[0]
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=1", check=False)
+    until(lambda: started not in cluster(*asked).splitlines(), "it ended")
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=30", check=False)
+    return f"job {job}"

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from fun.config import RunConfig
+from fun.config.search import Selection
 from fun.models.language_adapters import trained_adapter
 from fun.results import Damaged, RunFolder, State, load_records
 from reproduce.__main__ import main
 from reproduce.declarations import Needed
+from reproduce.figures.rows import trace
 from reproduce.merge import Merged, Outcome, merge
 from reproduce.plan import Found, Gap, Store, configuration
 from tests import synthetic
@@ -47,8 +49,10 @@ def finish(
     seed: int = 0,
     accuracy: Mapping[str, float] = {"en": 80.0, "l1": 70.0},
     predictions: str = "",
+    fisher_every: int = 0,
+    loss: float = 0.5,
 ) -> RunFolder:
-    """A finished run with these accuracies, and a file of predictions for each language."""
+    """A finished run with these accuracies, a file of predictions for each language, and one update in its log."""
     run = RunFolder(config(seed).folder(root), config(seed).run_id)
     metrics = {"microcopa": {language: {"accuracy": value} for language, value in accuracy.items()}}
     with run.begin() as attempt:
@@ -56,8 +60,20 @@ def finish(
             content = predictions or f"{language} {value}"
             attempt.write_bytes(f"predictions/microcopa.{language}.parquet", content.encode())
         attempt.write_bytes("adapter/weights", b"w" * 5000)
-        attempt.finish(synthetic.body(config(seed), metrics, marks=()))
+        log = attempt.metrics_log()
+        if fisher_every:
+            log.append({"kind": "fisher", "update": 1, "mean_open": 4.0})
+        log.append({"kind": "train", "update": 1, "loss": loss})
+        body = synthetic.body(config(seed), metrics, marks=())
+        body["tracking"]["fisher_every"] = fisher_every
+        attempt.finish(body)
     return run
+
+
+def selection(root: Path, label: str, score: float) -> Path:
+    """A selection from one run, which scored so."""
+    runs = {config().run_id: {"values": {"train.lr": 0.001}, "seed": 0, "score": score}}
+    return Selection("lr_k", "highest", label, runs, {"train.lr": 0.001}, []).write(root)
 
 
 def outcomes(merged: Iterator[Merged]) -> Counter[Outcome]:
@@ -105,8 +121,32 @@ def test_other_values_leave_the_run_out_of_every_table(
     assert beside.name in found.reason
     assert RunFolder(beside, ours.run_id).record(verify_files=True).body() == other.record().body()
     merged = content(here)
-    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    assert "1 different" in capsys.readouterr().out
     assert content(here) == merged
+
+
+def test_two_outcomes_of_a_run_there_are_two_here(roots: tuple[Path, Path]) -> None:
+    first, there = roots
+    here = first.with_name("third")
+    finish(first)
+    finish(there, predictions="others")
+    outcomes(merge(first, there))
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1, Outcome.DIFFERENT: 1}
+    assert outcomes(merge(there, here)) == {Outcome.DIFFERENT: 2}
+    found = Store(here)(Needed((*OVERRIDES, "seed=0")))
+    assert isinstance(found, Gap)
+    assert found.state is State.DAMAGED
+
+
+def test_what_failed_here_and_is_done_there_is_copied(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    theirs = finish(there)
+    ours = RunFolder(config().folder(here), config().run_id)
+    ours.begin().fail("method", "the loss was nan")
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
+    assert ours.status().state is State.DONE
+    assert ours.record(verify_files=True).body() == theirs.record().body()
 
 
 def test_a_language_adapter_with_two_outcomes_is_not_read(roots: tuple[Path, Path]) -> None:
@@ -134,6 +174,61 @@ def test_languages_that_were_only_evaluated_there_are_added(roots: tuple[Path, P
     assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
 
 
+def test_fisher_traces_that_were_only_tracked_there_are_added(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    ours, needed = finish(here), Needed((*OVERRIDES, "seed=0"), fisher_every=5)
+    finish(there, fisher_every=5)
+    first, tracked = ours.record(), content(there)
+    assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
+    assert content(there) == tracked
+    assert outcomes(merge(there, here)) == {Outcome.COMPLETED: 1}
+    found = Store(here)(needed)
+    assert isinstance(found, Found)
+    assert found.lacks == ""
+    assert trace(found) == {1: 4.0}
+    completed = ours.record(verify_files=True)
+    assert (completed.metrics, completed.timing) == (first.metrics, first.timing)
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+
+
+@pytest.mark.parametrize(
+    ("every", "loss", "reason"),
+    [(0, 0.25, "beyond it the step logs differ"), (10, 0.5, "here it was tracked otherwise")],
+)
+def test_fisher_traces_of_another_training_are_told_and_left(
+    roots: tuple[Path, Path], every: int, loss: float, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = roots
+    finish(here, fisher_every=every, loss=loss)
+    finish(there, fisher_every=5)
+    before = content(here)
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    told = capsys.readouterr().out
+    assert content(here) == before
+    for part in ("left: ", reason, "track.fisher_every=5", "1 left"):
+        assert part in told
+
+
+def test_selections_are_copied_and_ours_stay(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = roots
+    (there / "runs").mkdir(parents=True)
+    copied, same, ours = (selection(root, label, 80.0) for root, label in ((there, "a"), (here, "b"), (here, "c")))
+    selection(there, "b", 80.0)
+    selection(there, "c", 81.0)
+    damaged = selection(there, "d", 80.0)
+    damaged.write_text(damaged.read_text().replace("80.0", "90.0"))
+    expected = {f"selections/{path.name}": path.read_bytes() for path in (copied, same, ours)}
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    told = capsys.readouterr().out
+    assert content(here) == expected
+    assert f"different: selections/{ours.name}: {ours}" in told
+    assert f"left: selections/{damaged.name}: " in told
+    assert "1 copied, 0 completed, 1 same, 1 different, 1 left" in told
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    assert "0 copied, 0 completed, 2 same, 1 different, 1 left" in capsys.readouterr().out
+    assert content(here) == expected
+
+
 def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     here, there = roots
     damaged_here, damaged_there = finish(here, seed=0), finish(there, seed=1)
@@ -142,13 +237,11 @@ def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys
     finish(there, seed=0)
     finish(there, seed=2)
     running = RunFolder(config(2).folder(here), config(2).run_id).begin()
-    finish(there, seed=3)
-    RunFolder(config(3).folder(here), config(3).run_id).begin().fail("method", "the loss was nan")
     before = content(here)
     assert main(["merge", str(there), "--results", str(here)]) == 1
     told = capsys.readouterr().out
     assert content(here) == before
-    for reason in ("damaged there", "is being run", "the loss was nan", "checksum: found", "0 copied", "4 left"):
+    for reason in ("damaged there", "is being run", "checksum: found", "0 copied", "3 left"):
         assert reason in told
     running.interrupt("")
 

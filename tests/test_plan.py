@@ -20,7 +20,7 @@ from reproduce import papers
 from reproduce.__main__ import main
 from reproduce.plan import GROUPS, configuration, needed_runs
 from tests import synthetic
-from tests.conftest import ROOT
+from tests.conftest import ROOT, queue
 
 KNOWN = papers.targets()
 
@@ -123,7 +123,7 @@ def test_states_are_told_and_what_can_be_done(
     runs[4].begin().fail("machine", "out of memory")
     runs[5].begin().interrupt("asked to end")
     running = runs[6].begin()
-    runs[7].queue(local_job(os.getpid()))
+    queue(runs[7], local_job(os.getpid()))
     entries = {entry["run_id"]: entry for entry in plan(root, capsys, "miniature")}
     found = [entries[run.run_id] for run in runs]
     running.interrupt("")
@@ -149,7 +149,7 @@ def test_where_the_scheduler_is_silent_no_job_is_said_to_be_gone(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = compose(["task=copa"])
-    RunFolder(config.folder(root), config.run_id).queue("17_0")
+    queue(RunFolder(config.folder(root), config.run_id), "17_0")
     monkeypatch.setenv("PATH", str(root))  # no squeue
     for command in (["plan", "task=copa", "--json"], ["run", "task=copa", "--dry-run"], ["status", "task=copa"]):
         main([*command, "--results", str(root)])
@@ -167,10 +167,46 @@ def test_a_folder_without_a_record_says_nothing_against_one_with_it(
     config = compose(["task=copa"])
     done = synthetic.write_run(root, config, {}, marks=())
     older = done.path.with_name(f"an-older-label-{done.run_id}")
-    RunFolder(older, done.run_id).queue("17_0")
+    queue(RunFolder(older, done.run_id), "17_0")
     assert [entry["state"] for entry in plan(root, capsys, "task=copa")] == ["done"]
     (older / "record.json").write_text("{}")
     assert [entry["state"] for entry in plan(root, capsys, "task=copa")] == ["damaged"]
+
+
+def test_work_on_a_done_run_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ("task=copa", "evaluate.languages=[en,l1]")
+    done = synthetic.write_run(root, compose(typed), {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    assert [(entry["state"], entry["missing"]) for entry in plan(root, capsys, *typed)] == [("done", True)]
+    queue(done, local_job(os.getpid()))
+    assert [(entry["state"], entry["missing"]) for entry in plan(root, capsys, *typed)] == [("queued", False)]
+    done.begin(extend=True).fail("machine", "no space")
+    (entry,) = plan(root, capsys, *typed)
+    assert "without microcopa in l1; " in entry["reason"]
+    assert "no space" in entry["reason"]
+
+
+def test_a_sweep_is_done_when_all_that_was_typed_is_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    synthetic.write_run(root, compose(["task=copa"]), {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    reasons = {
+        ("task=copa", "evaluate.languages=[en]"): "",
+        ("task=copa", "evaluate.languages=[en,l1,l2]"): "without microcopa in l1, l2",
+        ("task=copa", "evaluate.languages=[en]", "track.fisher_every=5"): "without tr(F) along training",
+    }
+    for typed, reason in reasons.items():
+        (entry,) = plan(root, capsys, *typed)
+        assert (entry["reason"], entry["missing"]) == (reason, bool(reason))
+        assert entry["command"] == f"python -m fun.run {shlex.join(typed)}"
+
+
+def test_folders_that_differ_are_damaged_in_status_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = compose(["task=copa"])
+    synthetic.copy_with_other_values(
+        synthetic.write_run(root, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    )
+    assert main(["status", "task=copa", "--results", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[1].split() == ["task=copa", "·", "·", "·", "·", "·", "2", "·"]
+    assert "several folders have this run_id, and they do not hold the same" in shown
 
 
 def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from reproduce.__main__ import main
 from reproduce.declarations import Needed
 from reproduce.jobs import last_line
 from reproduce.plan import configuration, producers
-from reproduce.run import Job, run_missing, work
+from reproduce.run import Child, run_missing, work
 from tests.conftest import Cli
 from tests.synthetic import fail, write_run
 
@@ -59,6 +59,19 @@ def test_a_run_under_way_is_left_to_who_has_it(tmp_path: Path, capsys: pytest.Ca
     assert nothing == "Nothing to run: 0 of 1 runs are done."
 
 
+def test_a_run_waits_for_a_producer_that_others_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reader = configuration(typed := (*COPA, "language_adapters.l1=train"))
+    (maker,) = (configuration(made.overrides) for made in producers(reader).values())
+    made = RunFolder(maker.folder(tmp_path), maker.run_id)
+    with made.begin() as attempt:
+        assert run_missing([Needed(typed)], tmp_path, workers=1, dry_run=False) == 2
+        attempt.interrupt("enough")
+    _, not_yet, nothing = capsys.readouterr().out.splitlines()
+    name = reader.folder(tmp_path).name
+    assert not_yet == f"not yet: {name} reads what {made.path.name} makes; run again when that is done"
+    assert nothing == "Nothing to run: 0 of 2 runs are done."
+
+
 def test_a_run_that_leaves_no_record_is_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,8 +100,8 @@ def test_what_one_run_makes_the_next_reads(cli: Cli) -> None:
     assert RunFolder(made.folder(cli.results), made.run_id).record()
 
 
-def _python(code: str, log: Path) -> Job:
-    return Job((sys.executable, "-c", code), log)
+def _python(code: str, log: Path) -> Child:
+    return Child((sys.executable, "-c", code), log)
 
 
 def test_workers_run_every_job_and_report_each(tmp_path: Path) -> None:
@@ -110,7 +123,7 @@ def test_an_interrupt_stops_the_children(tmp_path: Path) -> None:
         tmp_path / "waiter.log",
     )
 
-    def interrupt(job: Job, status: int, seconds: float) -> None:
+    def interrupt(job: Child, status: int, seconds: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -36,6 +36,7 @@ from fun.results import (
     run_id_of,
 )
 from fun.results.claim import AttemptFiles, attempt_status
+from tests.conftest import queue
 
 
 @pytest.fixture(autouse=True)
@@ -829,7 +830,7 @@ def test_killed_before_any_change_of_the_disk_the_record_is_whole_and_the_run_go
 
 def test_a_job_is_believed_while_the_scheduler_knows_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_in(root)
-    run.queue("41_3")
+    queue(run, "41_3")
     assert run.status().state is State.MISSING
     assert "41_3" in run.status().detail
     assert run.status(job_known=lambda job: job == "41_3").state is State.QUEUED
@@ -843,7 +844,7 @@ def test_a_job_is_believed_while_the_scheduler_knows_it(root: Path, monkeypatch:
         attempt.fail("method", "NaN")
     # The array may still be at its other tasks' runs: this one's failure is final.
     assert run.status(job_known=lambda job: True).state is State.FAILED
-    run.queue("42")
+    queue(run, "42")
     assert run.status(job_known=lambda job: True).state is State.QUEUED
     with run.begin(retry=True) as attempt:
         attempt.finish(body())
@@ -919,7 +920,7 @@ def test_readers_never_write(root: Path, tmp_path: Path, monkeypatch: pytest.Mon
     os.truncate(runs[1].path / "record.json", 30)
     with pytest.raises(RunError), runs[3].begin():
         raise RunError("NaN")
-    runs[4].queue("1")
+    queue(runs[4], "1")
     with runs[5].begin() as attempt:
         attempt.metrics_log().append({"update": 1})
         before = snapshot(tmp_path)

@@ -1,22 +1,23 @@
 """The search of section 4.2: its runs, the rule that selects from them, and what `hparams=selected` makes of it."""
 
 import json
+import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fun.config import RunConfig, compose, search
-from fun.errors import ConfigError
-from fun.results import RunFolder
+from fun.errors import ConfigError, RunError
+from fun.results import RunFolder, local_job
 from reproduce.__main__ import main
 from reproduce.declarations import Needed
 from reproduce.plan import configuration
-from reproduce.search import best_mean_validation, searches
+from reproduce.search import FAILED, best_mean_validation, searches
 from tests import synthetic
-from tests.conftest import SHORT, Cli
+from tests.conftest import SHORT, Cli, queue
 
 PAPER_LR, PAPER_K = (1e-4, 2e-4, 5e-4, 8e-4), (25, 50, 100, 800, 1000)  # section 4.2
 
@@ -103,6 +104,8 @@ def point(lr: float, k: int) -> tuple[tuple[str, float], ...]:
         ({point(1e-4, 800): [80, 82], point(1e-4, 50): [82, 80]}, point(1e-4, 50)),  # equal: the smaller k
         ({point(2e-4, 25): [60.0], point(1e-4, 25): [59.9]}, point(2e-4, 25)),
         ({point(1e-4, 25): [0.1, 0.2, 0.3], point(2e-4, 25): [0.3, 0.2, 0.1]}, point(1e-4, 25)),  # whatever the order
+        ({point(1e-4, 25): [99, FAILED], point(2e-4, 25): [1, 2]}, point(2e-4, 25)),
+        ({point(1e-4, 25): [99, FAILED], point(2e-4, 25): [FAILED, FAILED]}, None),
     ],
 )
 def test_the_rule(scores: dict[Any, list[float]], best: Any) -> None:
@@ -170,6 +173,72 @@ def test_an_incomplete_search_selects_nothing(results: Path, capsys: pytest.Capt
     assert not (results / "selections").exists()
 
 
+def diverge(root: Path, seed: int, lr: float, k: int) -> RunFolder:
+    """The tuning run fails by its method."""
+    (searched,) = searches(["sweep=lr_k", *TYPED])
+    runs = searched.runs()[point(lr, k)]
+    return synthetic.fail(runs[seed - 100], root, lambda: RunError("the loss is nan\nType a smaller train.lr"))
+
+
+def finish_but(root: Path, *left_out: RunFolder) -> None:
+    """A search with (0.004, 2) best, and (0.008, 2) next, without some of its runs."""
+    scores = SCORES | {(0.008, 2): (75.0, 76.0)}
+    for config in search((*TYPED, "+sweep=lr_k"))[1]:
+        if config.run_id not in {run.run_id for run in left_out}:
+            finish(root, config, scores[config.train.lr, config.schedule.fields["k"]][config.seed - 100])
+
+
+def test_values_with_a_run_that_failed_by_its_method_are_never_selected(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = diverge(results, 101, 0.004, 2)
+    finish_but(results, failed)
+    assert main(["select", "sweep=lr_k", *TYPED]) == 0
+    told = capsys.readouterr().out
+    why = "attempt 1 failed (method): the loss is nan Type a smaller train.lr"
+    assert f"train.lr=0.004 schedule.k=2: never selected: {why}\n" in told
+    assert "train.lr=0.008 schedule.k=2: 75.50 ± 0.71 (n=2)  <- selected" in told
+    assert "warning: train.lr=0.008 lies at the edge" in told
+    (artifact,) = (results / "selections").iterdir()
+    written = json.loads(artifact.read_text())
+    assert "failed by its method" in written["rule"]
+    tried = {"values": {"train.lr": 0.004, "schedule.k": 2}, "seed": 101}
+    assert written["runs"][failed.run_id] == tried | {"failed": why}
+    assert len(written["runs"]) == 18
+    assert compose((*TYPED, "+sweep=lr_k", "hparams=selected")).train.lr == 0.008
+
+
+@pytest.mark.parametrize("left", ["failed by its machine", "to be tried again"])
+def test_what_may_still_succeed_is_waited_for(results: Path, capsys: pytest.CaptureFixture[str], left: str) -> None:
+    error: Callable[[], Exception] = (lambda: OSError("no space")) if "machine" in left else (lambda: RunError("nan"))
+    (searched,) = searches(["sweep=lr_k", *TYPED])
+    waited_for = synthetic.fail(searched.runs()[point(0.008, 5)][0], results, error)
+    if left == "to be tried again":
+        queue(waited_for, local_job(os.getpid()))
+    finish_but(results, waited_for, diverge(results, 101, 0.004, 2))
+    assert main(["select", "sweep=lr_k", *TYPED]) == 1
+    told = capsys.readouterr().out
+    assert "1 of 18 runs are missing" in told
+    commands = [line for line in told.splitlines() if line.startswith("python -m fun.run")]
+    found = [configuration(shlex.split(command)[3:]).run_id for command in commands]
+    assert found == [waited_for.run_id]
+    assert not (results / "selections").exists()
+
+
+def test_where_every_point_failed_nothing_is_selected(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for lr, k in SCORES:
+        diverge(results, 100, lr, k)
+    for config in search((*TYPED, "+sweep=lr_k"))[1]:
+        if config.seed == 101:
+            finish(results, config, 70.0)
+    assert main(["select", "sweep=lr_k", *TYPED]) == 1
+    (told,) = capsys.readouterr().out.splitlines()
+    assert "nothing is selected, because all 9 points of the grid have a run that failed by its method" in told
+    assert "the loss is nan" in told
+    assert "'sweep.lr=[…]' or 'sweep.k=[…]'" in told
+    assert not (results / "selections").exists()
+
+
 @pytest.mark.parametrize("edit", ["values", "runs"])
 def test_a_selection_that_was_edited_is_refused(results: Path, edit: str) -> None:
     finish_search(results)
@@ -204,6 +273,8 @@ def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
         (["sweep=lr_k", "task=copa", "sweep.k=[a]"], "sweep.k"),
         (["sweep=lr_k", "task=copa", "sweep.k=3"], "sweep.k=[3]"),
         (["sweep=lr_k", "task=copa", "sweep.seeds=[]"], "sweep.seeds"),
+        (["sweep=lr_k", "task=copa", "schedule=std"], "sweep.keep_lr=[]"),  # whose rate is kept, and which has no k
+        (["sweep=lr_k", "task=mnli", "schedule=gu,lpft", "train.lr=0.1", "schedule.k=3"], "leave out train.lr="),
         (["sweep=lr_k", "task=copa", "model=micro"], "schedule.k"),  # its 120 updates are too few for k=25
     ],
 )
@@ -213,6 +284,7 @@ def test_a_mistyped_search_ends_in_one_line(
     assert main(["select", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
+    assert error.count("\n") == 1
     assert named in error
 
 

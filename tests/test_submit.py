@@ -3,22 +3,27 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fun.errors import ConfigError, RunError
 from fun.results import RunFolder, State
+from reproduce.__main__ import main
 from reproduce.declarations import Needed
 from reproduce.jobs import Jobs, SchedulerError
 from reproduce.plan import Store, configuration, folders, producers
+from reproduce.progress import report, standings
 from reproduce.scheduler import Profile
 from reproduce.selection import Planned, Wanted, select
 from reproduce.submit import Submission, summary
 from tests.cluster import ClusterCli, until
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, queue
 from tests.synthetic import fail, write_run
 
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
@@ -53,6 +58,55 @@ def test_a_run_is_reserved_once(run: RunFolder) -> None:
     assert again is not None
     again.withdraw()
     assert run.reserve(nobody) is not None
+
+
+def test_what_failed_outside_of_a_job_is_reserved_once(run: RunFolder) -> None:
+    for kind in ("machine", "method"):
+        with run.begin(retry=True) as attempt:
+            attempt.fail(kind, "no space")
+        mark = run.reserve(nobody)
+        assert mark is not None
+        assert run.reserve(nobody) is None
+        mark.withdraw()
+
+
+def test_a_planner_that_lives_keeps_its_marks_however_long_it_takes(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = run.reserve(nobody)
+    assert mark is not None
+    os.utime(mark.path, (0, 0))
+    assert run.reserve(nobody) is None
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # from there only the time can tell
+    assert run.status(job_known=nobody).state is State.MISSING
+    mark.renew()
+    assert run.status(job_known=nobody).state is State.QUEUED
+
+
+def test_a_job_tries_again_what_failed_because_of_its_machine(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue(run, "17")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    run.begin().fail("machine", "no space")
+    assert run.status(job_known=everybody).state is State.QUEUED  # by the same job, requeued or still at other runs
+    assert run.reserve(everybody) is None
+    assert run.status(job_known=nobody).state is State.FAILED
+
+
+def test_a_done_run_is_under_way_while_it_is_completed_and_not_while_its_job_does_others(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    config = configuration(COPA)
+    done = RunFolder(config.folder(tmp_path), config.run_id)
+    queue(done, "17")
+    write_run(tmp_path, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    assert not done.under_way(everybody)
+    queue(done, "18")
+    assert done.under_way(everybody)
+    assert not done.under_way(nobody)
+    with done.begin(extend=True) as attempt:
+        assert done.under_way(nobody)
+        attempt.interrupt("enough")
 
 
 def test_a_planner_that_was_killed_reserves_nothing(run: RunFolder) -> None:
@@ -117,7 +171,51 @@ def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
     assert "the loss is nan" in chosen.held[method]
     assert "failed 3 times in a row" in chosen.held[often]
     retried = select(seeds, Store(tmp_path), retry=True)
-    assert [wanted.planned.arguments[-1] for wanted in retried.wanted] == ["retry=true", "seed=1", "seed=2", "seed=3"]
+    assert [wanted.planned.typed[-1] for wanted in retried.wanted] == ["retry=true", "seed=1", "seed=2", "seed=3"]
+
+
+def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> None:
+    needed = Needed(COPA, fisher_every=5)
+    done = write_run(tmp_path, configuration(COPA), {}, marks=())
+    assert len(select([needed], Store(tmp_path)).wanted) == 1
+    with pytest.raises(RunError), done.begin(force=True):
+        raise RunError("the repeated training differs")
+    assert "the repeated training differs" in select([needed], Store(tmp_path)).held[done]
+    assert len(select([needed], Store(tmp_path), retry=True).wanted) == 1
+    told = StringIO()
+    Console(file=told, width=200).print(report({"all": standings([done], nobody)}, tmp_path))
+    assert "done, its completion failed" in told.getvalue()
+    assert "the repeated training differs" in told.getvalue()
+
+
+def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Path) -> None:
+    config = configuration(COPA)
+    run = RunFolder(config.folder(tmp_path), config.run_id)
+    jobs = tmp_path / "jobs" / "2026-11-20"
+    jobs.mkdir(parents=True)
+    for number in (17, 18, 19):
+        queue(run, f"{number}_0")
+        chosen = select([Needed(COPA)], Store(tmp_path))
+        assert (len(chosen.wanted), len(chosen.held)) == (1, 0)  # 17_0 might have been cancelled before it started
+        (jobs / f"{number}_0_0_log.err").write_text(f"error: no CUDA in job {number}\n")
+    held = select([Needed(COPA)], Store(tmp_path)).held[run]
+    assert held.startswith("3 jobs in a row ended before they could begin it; the log of the last: ")
+    assert held.endswith("19_0_0_log.err")
+    told = StringIO()
+    Console(file=told, width=200).print(report({"all": standings([run], nobody)}, tmp_path))
+    assert "error: no CUDA in job 19" in told.getvalue()
+    assert len(select([Needed(COPA)], Store(tmp_path), retry=True).wanted) == 1
+    run.begin().fail("machine", "no space")
+    assert len(select([Needed(COPA)], Store(tmp_path)).wanted) == 1  # it has begun: these jobs count no more
+
+
+def test_what_is_retried_is_retried_once(tmp_path: Path) -> None:
+    folder = fail(Needed(COPA), tmp_path, lambda: RunError("the loss is nan"))
+    (one,) = select([Needed(COPA)], Store(tmp_path), retry=True).wanted
+    assert one.planned.typed == (*COPA, "retry=true")
+    with folder.begin(retry=True) as attempt:
+        attempt.fail("method", "the loss is nan, again")
+    assert one.planned.typed == COPA  # which is refused: the job may come back as often as it likes
 
 
 def test_a_run_of_two_targets_is_started_for_all_that_either_needs(tmp_path: Path) -> None:
@@ -139,7 +237,7 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
     assert names == ["l1", "l2", "madx", "madx"]
     makers = tuple(wanted.planned.run for wanted in chosen.wanted[:2])
     assert [wanted.producers for wanted in chosen.wanted] == [(), (), makers, makers]
-    assert folders(runs, tmp_path) == [wanted.planned.run for wanted in chosen.wanted]
+    assert folders(runs, Store(tmp_path)) == [wanted.planned.run for wanted in chosen.wanted]
 
 
 def test_without_the_source_language_adapter_a_run_is_held_back(tmp_path: Path) -> None:
@@ -197,6 +295,58 @@ def test_wrong_profiles_are_told_in_one_line(tmp_path: Path) -> None:
         Profile.load("h100")
     with pytest.raises(ConfigError, match=r"^profile a100: .*partitoin"):
         Profile.load("a100", ["partitoin=x"])
+
+
+def test_a_nested_setting_can_be_typed() -> None:
+    profile = Profile.load("a100", ["additional_parameters.requeue=false"])
+    assert profile.settings["additional_parameters"] == {"requeue": False}
+
+
+def test_without_slurm_a_dry_run_says_so_and_shows_the_scripts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (Needed((*COPA, f"seed={seed}")) for seed in (0, 1))
+    config = configuration(first.overrides)
+    queue(RunFolder(config.folder(tmp_path), config.run_id), "17_0")
+    fail(second, tmp_path, lambda: RunError("the loss is nan"))
+    for program in ("squeue", "sbatch"):
+        monkeypatch.setenv(
+            "PATH", os.pathsep.join(p for p in os.environ["PATH"].split(":") if not (Path(p) / program).exists())
+        )
+    typed = ["submit", *COPA, "seed=0,1", "--profile", "a100", "--dry-run", "--results", str(tmp_path)]
+    assert main(typed) == 1
+    printed = capsys.readouterr()
+    assert "squeue is not installed here" in printed.err
+    assert "#SBATCH --requeue" in printed.out
+    assert "held back: " in printed.out.splitlines()[-1]
+
+
+def test_cancel_leaves_jobs_that_only_serve_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in (("squeue", "echo 17"), ("scancel", f'echo "$@" >> {tmp_path}/cancelled')):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    folders = [
+        RunFolder(config.folder(tmp_path), config.run_id)
+        for config in (configuration((*COPA, f"seed={seed}")) for seed in (0, 1, 2))
+    ]
+    for folder in folders:
+        queue(folder, "17")  # three runs that share a job
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    write_run(tmp_path, configuration((*COPA, "seed=0")), {}, marks=())
+    assert main(["cancel", *COPA, "seed=0", "--results", str(tmp_path)]) == 0
+    assert not (tmp_path / "cancelled").exists()
+    assert main(["cancel", *COPA, "seed=1", "--results", str(tmp_path)]) == 0
+    assert (tmp_path / "cancelled").read_text() == "17\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "no job of these targets waits or runs",
+        "cancelled 1 jobs of 1 runs; what they saved stays",
+        f"these jobs were to run it too: {folders[2].path.name}; submit its target again",
+    ]
 
 
 def test_names_of_jobs() -> None:

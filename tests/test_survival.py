@@ -1,5 +1,6 @@
 """Asked to end: save after the current update, come back exactly, and not for ever."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fun import survival
 from fun.results import Busy, NoProgress, RunFolder, State, Superseded
 from fun.survival import Stopped, check, deferred, handling
 from fun.training.checkpoint import Checkpoint
@@ -54,6 +56,36 @@ def test_a_request_waits_where_it_is_deferred() -> None:
     assert reached == [10, 11, 20]
     check()  # who runs next in this process was not asked to end
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `scontrol` is asked of a running job, line by line."""
+    programs, asked = tmp_path / "bin", tmp_path / "asked"
+    programs.mkdir()
+    asked.touch()
+    (programs / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {asked}\necho JobState=RUNNING\n')
+    (programs / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "99")
+    return asked
+
+
+def test_a_run_of_a_batch_script_starts_its_job_again(asked: Path) -> None:
+    with pytest.raises(SystemExit) as left:
+        survival.leave(Stopped(signal.SIGUSR2))
+    assert left.value.code == 128 + signal.SIGUSR2
+    assert asked.read_text().splitlines() == ["show job --oneliner 99", "requeue 99"]
+
+
+@pytest.mark.parametrize(("variable", "value"), [(survival.REQUEUE, "no"), ("SUBMITIT_EXECUTOR", "local")])
+def test_a_session_is_not_started_again_for_a_run_in_it(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)  # `reproduce run` and `submit --profile local` in an interactive job
+    with pytest.raises(SystemExit):
+        survival.leave(Stopped(signal.SIGTERM))
+    assert asked.read_text() == ""
 
 
 def attempt_from(run: RunFolder, update: int, end: BaseException) -> None:

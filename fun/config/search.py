@@ -79,7 +79,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a search selected, from which runs: `runs` maps each run_id to its values, seed and score.
+    """What a search selected, from which runs: `runs` maps each run_id to its values, seed, and score or failure.
 
     `rule` names how; the scores are in percent. `edges` are the fields whose value lies at the edge of the grid.
     """

@@ -32,12 +32,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none."""
+    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none.
+
+    `later`: of a done run, where the work stands that completes or replaces its record; None where there is none.
+    """
 
     state: State
     detail: str
     attempt: int
     failure: Failure | None = None
+    later: "Status | None" = None
 
 
 NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
@@ -140,10 +144,14 @@ class Claim:
         job = f", job {self.job}" if self.job else ""
         return f"host {self.host}, pid {self.pid}{job}"
 
+    @property
+    def here(self) -> bool:
+        """Whether the process is, or was, one of this machine, which alone can tell that it has ended."""
+        return self.boot != "" and _this_machine() == (self.host, self.boot, self.pid_namespace)
+
     def process_gone(self) -> bool:
-        """Whether the process has certainly ended: only the machine that runs it can tell."""
-        here = self.boot != "" and _this_machine() == (self.host, self.boot, self.pid_namespace)
-        return here and process_start(self.pid) != self.pid_start
+        """Whether the process has certainly ended."""
+        return self.here and process_start(self.pid) != self.pid_start
 
     def restarted(self) -> bool:
         """Whether this process runs in the same job, started again: then its scheduler has ended the one before.

@@ -54,8 +54,8 @@ class RunFolder:
         except Damaged as damage:
             running = latest.state is State.RUNNING
             return latest if running else Status(State.DAMAGED, str(damage), latest.attempt)
-        rerun = f"; to replace it: {latest.detail}" if latest.attempt > record.attempt else ""
-        return Status(State.DONE, f"done by attempt {record.attempt}{rerun}", latest.attempt)
+        later = self._later(latest, record, job_known)
+        return Status(State.DONE, f"done by attempt {record.attempt}", latest.attempt, later=later)
 
     def record(self, *, verify_files: bool = False) -> Record:
         """The valid record, with `verify_files` after comparing every file it lists with its checksum.
@@ -94,12 +94,6 @@ class RunFolder:
         """The lines of the step log, without a last one that was cut short. Raises Damaged."""
         return read_log(self.path / METRICS_LOG)
 
-    def queue(self, job: str) -> None:
-        """Note that the scheduler's `job` will run this run, whatever was noted before."""
-        folder = self.path / QUEUE
-        while Mark.create(folder, Mark.latest_number(folder) + 1, job) is None:
-            pass
-
     def reserve(self, job_known: JobKnown) -> Mark | None:
         """Mark that this process submits a job for this run; None where somebody else does, or has, or runs it.
 
@@ -111,16 +105,26 @@ class RunFolder:
 
     def under_way(self, job_known: JobKnown | None) -> bool:
         """Whether it runs or is to run; for a done run: so as to be completed. `job_known` as for `status`."""
-        state = self.status(job_known=job_known).state
-        if state is not State.DONE:
-            return state in (State.QUEUED, State.RUNNING)
-        mark = self.mark()
-        waiting = mark is not None and job_known is not None and mark.stands(job_known, time.time())
-        return waiting or self._latest_attempt(time.time()).state is State.RUNNING
+        status = self.status(job_known=job_known)
+        return (status.later or status).state in (State.QUEUED, State.RUNNING)
 
     def mark(self) -> Mark | None:
         """Who is, or was, to run it. Raises Damaged."""
         return Mark.latest(self.path / QUEUE)
+
+    def idle_jobs(self) -> list[str]:
+        """The jobs that were to run it since the latest attempt began, and made none; latest first."""
+        claim = self.claim()
+        jobs = []
+        for number in range(Mark.latest_number(self.path / QUEUE), 0, -1):
+            try:
+                mark = Mark.read(self.path / QUEUE, number)
+            except FileNotFoundError:  # withdrawn
+                continue
+            if claim and mark.planner.started <= claim.started:
+                break
+            jobs += [mark.job] if mark.job else []
+        return jobs
 
     def claim(self) -> Claim | None:
         """Who made the latest attempt. Raises Damaged."""
@@ -215,13 +219,24 @@ class RunFolder:
             mark = self.mark()
         except Damaged as damage:
             return _with_note(latest, str(damage))
-        if mark is None or (latest.state is State.FAILED and self._job_of(latest) == mark.job):
-            return latest
+        if mark is None or (latest.failure == "method" and mark.job is not None and self._job_of(latest) == mark.job):
+            return latest  # what fails by its method no job tries again unasked
         if job_known is None:
             return _with_note(latest, f"{mark} was submitted, but the scheduler was not asked about it")
         if mark.stands(job_known, time.time()):
             return Status(State.QUEUED, f"{mark} is to run it; {latest.detail}", latest.attempt)
         return _with_note(latest, f"the scheduler no longer knows {mark}")
+
+    def _later(self, latest: Status, record: Record, job_known: JobKnown | None) -> Status | None:
+        """Where the work on a done run stands; the job that made its record may still have other runs to do."""
+        if latest.attempt <= record.attempt:
+            with suppress(Damaged):
+                mark = self.mark()
+                if mark is None or (mark.job is not None and mark.job == self._job_of(latest)):
+                    return None
+            latest = NEVER_BEGUN
+        status = self._waiting(latest, job_known)
+        return None if status.state is State.MISSING else status
 
     def _running(self, latest: Status, job_known: JobKnown) -> Status:
         """Stale where the scheduler has ended the job of a silent attempt, before its silence alone says so."""
@@ -232,6 +247,8 @@ class RunFolder:
         return Status(State.STALE, f"{latest.detail}; the scheduler no longer knows job {job}", latest.attempt)
 
     def _job_of(self, latest: Status) -> str | None:
+        if latest.attempt == 0:
+            return None
         return Claim.read(AttemptFiles(self.path / ATTEMPTS, latest.attempt).claim).job
 
 

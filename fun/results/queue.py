@@ -45,6 +45,14 @@ class Mark:
         number = cls.latest_number(folder)
         if number == 0:
             return None
+        try:
+            return cls.read(folder, number)
+        except FileNotFoundError:  # withdrawn at this moment
+            return cls.latest(folder)
+
+    @classmethod
+    def read(cls, folder: Path, number: int) -> Self:
+        """Mark `number`. Raises Damaged, or FileNotFoundError where it was withdrawn."""
         path = folder / f"{number:04d}.json"
         match read_object(path):
             case {"job": str() | None as job, "planner": dict() as planner}:
@@ -65,6 +73,10 @@ class Mark:
         aside.write_bytes(pretty_json(mark._content()))
         replace(aside, self.path)
 
+    def renew(self) -> None:
+        """Say that its planner is still at it."""
+        os.utime(self.path)
+
     def withdraw(self) -> None:
         """Take the mark back: nothing was submitted."""
         self.path.unlink(missing_ok=True)
@@ -73,7 +85,12 @@ class Mark:
         """Whether its job waits or runs, or its planner is still submitting it."""
         if self.job is not None:
             return job_known(self.job)
-        return not self.planner.process_gone() and now - self.path.stat().st_mtime < stale_seconds()
+        if self.planner.here:
+            return not self.planner.process_gone()
+        try:
+            return now - self.path.stat().st_mtime < stale_seconds()
+        except FileNotFoundError:  # withdrawn at this moment
+            return False
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the job that {self.planner} is submitting"

@@ -1,11 +1,14 @@
 """`python -m reproduce cancel TARGET…`: cancel the jobs that run, or are to run, what targets lack."""
 
 import argparse
+from collections.abc import Iterable
 
+from fun.results import RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.jobs import Jobs, cancel, job_of
 from reproduce.plan import folders
+from reproduce.progress import runs_on_disk
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -16,13 +19,23 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     needed = [run for runs in options.needed(typed, known).values() for run in runs]
     jobs = Jobs()
-    found = {run: job for run in folders(needed, options.root(typed)) if (job := job_of(run, jobs))}
+    found = _jobs(folders(needed, options.unmarked(typed)), jobs)
     if not found:
         print("no job of these targets waits or runs")
         return 0
-    cancel(found.values())
-    print(f"cancelled {len(set(found.values()))} jobs of {len(found)} runs; what they saved stays")
+    doomed = set(found.values())
+    every = (run for runs in runs_on_disk(options.root(typed)).values() for run in runs)
+    others = [run for run, job in _jobs(every, jobs).items() if job in doomed and run not in found]
+    cancel(doomed)
+    print(f"cancelled {len(doomed)} jobs of {len(found)} runs; what they saved stays")
+    for run in others:
+        print(f"these jobs were to run it too: {run.path.name}; submit its target again")
     return 0
+
+
+def _jobs(runs: Iterable[RunFolder], jobs: Jobs) -> dict[RunFolder, str]:
+    """The runs that run, or wait to, each with its job."""
+    return {run: job for run in runs if run.under_way(jobs) and (job := job_of(run, jobs))}
 
 
 COMMAND = Command("cancel", "cancel the jobs of targets", _add_arguments, _run)

@@ -1,4 +1,4 @@
-"""`python -m reproduce merge OTHER`: take over the finished runs of another results folder."""
+"""`python -m reproduce merge OTHER`: take over the finished runs and selections of another results folder."""
 
 import argparse
 from collections import Counter
@@ -24,4 +24,4 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     return 1 if counts[Outcome.DIFFERENT] or counts[Outcome.LEFT] else 0
 
 
-COMMAND = Command("merge", "take over the finished runs of another results folder", _add_arguments, _run)
+COMMAND = Command("merge", "take over the finished runs and selections of another results folder", _add_arguments, _run)

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ from reproduce import papers
 from reproduce.commands.command import Targets
 from reproduce.declarations import Needed
 from reproduce.papers import Target
-from reproduce.plan import Store, needed_runs
+from reproduce.plan import Store, configuration, evaluated, needed_runs
 from reproduce.search import searches
 
 
@@ -30,7 +31,7 @@ def add_target(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def add_targets(parser: argparse.ArgumentParser, known: Targets, *, at_least_one: bool = True) -> None:
-    """TARGET… and --model, for `targets`."""
+    """TARGET… and --model, for `needed`."""
     parser.add_argument(
         "targets",
         metavar="TARGET",
@@ -68,11 +69,6 @@ def root(typed: argparse.Namespace) -> Path:
     return folder
 
 
-def targets(typed: argparse.Namespace, known: Targets) -> list[Target]:
-    """The targets that were typed, each once. Raises ConfigError that names the valid ones."""
-    return [papers.find(name, typed.model, known) for name in dict.fromkeys(typed.targets)]
-
-
 def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]:
     """Target -> the runs that it needs. A paper's name stands for all its numbered tables and figures.
 
@@ -88,8 +84,15 @@ def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]
         for searched in searches(overrides):
             groups[f"{searched.search.name} {searched.search.label}"] = searched.needed()
     elif overrides:
-        groups[" ".join(overrides)] = [Needed(tuple(job)) for job in expand(overrides)]
+        groups[" ".join(overrides)] = [_typed(job) for job in expand(overrides)]
     return groups
+
+
+def _typed(job: Sequence[str]) -> Needed:
+    """A run with all that typing it after `python -m fun.run` asks for."""
+    config = configuration(job)
+    overrides = tuple(override for override in job if not override.startswith("track.fisher_every="))
+    return Needed(overrides, evaluated(config), config.track.fisher_every)
 
 
 def numbered(name: str, model: str | None, known: Targets) -> list[Target]:

@@ -2,12 +2,16 @@
 
 import argparse
 import statistics
+from dataclasses import dataclass
 
 from fun.config.search import Selection
+from fun.results import JobKnown, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import Found, Store, command, found, missing
-from reproduce.search import Searched, scores, searches, select
+from reproduce.declarations import Needed
+from reproduce.jobs import asking
+from reproduce.plan import Found, Gap, Results, Store, command, configuration, found, missing
+from reproduce.search import Point, Searched, failure, failures, scores, searches, select
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -23,27 +27,71 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     return 0 if all(done) else 1
 
 
+@dataclass(frozen=True)
+class _Lookup:
+    """What `store` holds; of a run that failed by its method also whether a job is to try it again."""
+
+    store: Store
+    jobs: JobKnown | None
+
+    def __call__(self, needed: Needed) -> Found | Gap:
+        result = self.store(needed)
+        if not failure(result):
+            return result
+        status = self.store.runs(configuration(needed.overrides))[0].status(job_known=self.jobs)
+        return result if status.state is State.FAILED else Gap(status.state, status.detail, startable=False)
+
+
 def _select(searched: Searched, store: Store) -> bool:
-    """Select from one search and say so; False, and what it lacks, where it is not complete."""
+    """Select from one search and say so; False, and why, where it is not complete or every point of it failed."""
     needed = searched.needed()
-    results = found(needed, store)
-    lacking = [run for run in needed if not isinstance(results[run.overrides], Found)]
+    results = asking(lambda jobs: found(needed, _Lookup(store, jobs)))
     label = searched.search.label
+    lacking = [run for run in needed if not _settled(results[run.overrides])]
     if lacking:
         print(f"{label}: nothing is selected, because {len(lacking)} of {len(needed)} runs are missing:")
         print(*missing(lacking, results), sep="\n")
         return False
     selection = select(searched, results)
+    if selection is None:
+        print(f"{label}: nothing is selected, because {_nothing_left(searched, results)}")
+        return False
     print(f"{label}: {selection.rule}")
-    for point, values in scores(searched, results).items():
-        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        mark = "  <- selected" if dict(point) == selection.selected else ""
-        shown = " ".join(f"{field}={value}" for field, value in point)
-        print(f"    {shown}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
+    _show(selection, searched, results)
     _warn(selection, searched)
     print(f"wrote {selection.write(store.root)}")
     print(f"for runs with these values: {command(searched.command)}")
     return True
+
+
+def _settled(result: Found | Gap) -> bool:
+    """Whether a run has a score, or would fail again."""
+    return isinstance(result, Found) or failure(result) != ""
+
+
+def _nothing_left(searched: Searched, results: Results) -> str:
+    failed = failures(searched, results)
+    point, reason = next(iter(failed.items()))
+    tried = " or ".join(f"'sweep.{field.rpartition('.')[2]}=[…]'" for field in searched.search.grid)
+    return (
+        f"all {len(failed)} points of the grid have a run that failed by its method, such as {_shown(point)} "
+        f"({reason}); expected one without: search elsewhere with {tried}"
+    )
+
+
+def _show(selection: Selection, searched: Searched, results: Results) -> None:
+    failed = failures(searched, results)
+    for point, values in scores(searched, results).items():
+        if point in failed:
+            print(f"    {_shown(point)}: never selected: {failed[point]}")
+            continue
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        mark = "  <- selected" if dict(point) == selection.selected else ""
+        print(f"    {_shown(point)}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
+
+
+def _shown(point: Point) -> str:
+    return " ".join(f"{field}={value}" for field, value in point)
 
 
 def _warn(selection: Selection, searched: Searched) -> None:

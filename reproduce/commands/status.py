@@ -38,7 +38,8 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
 def _report(typed: argparse.Namespace, known: Targets) -> Group:
     root = options.root(typed)
     if typed.targets:
-        groups = {name: folders(runs, root) for name, runs in options.needed(typed, known).items()}
+        store = options.unmarked(typed)
+        groups = {name: folders(runs, store) for name, runs in options.needed(typed, known).items()}
     else:
         groups = runs_on_disk(root)
     if not groups:

@@ -2,11 +2,19 @@
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.declarations import Needed
+from reproduce.jobs import asking
+from reproduce.plan import Store
+from reproduce.selection import FAILURES, Selection, select
+
+if TYPE_CHECKING:
+    from reproduce.submit import Submission
 
 
 def add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -25,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
         help="a setting of the profiles, such as account=nlp; may be typed several times",
     )
     parser.add_argument("--runs-per-job", type=options.positive, metavar="N", help="short runs that share a job")
+    parser.add_argument(
+        "--failures",
+        type=options.positive,
+        default=FAILURES,
+        metavar="N",
+        help="a run that failed N times in a row because of its machine waits for retry (default: %(default)s)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the sbatch scripts and submit nothing")
 
 
@@ -36,9 +51,7 @@ def submit(typed: argparse.Namespace, known: Targets, *, retry: bool) -> int:
 
 def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: bool) -> int:
     """The same for any runs."""
-    from reproduce.plan import Store
     from reproduce.scheduler import Profile  # submitit and Hydra take a second to import
-    from reproduce.selection import select
     from reproduce.submit import Submission, summary
 
     names = list(dict.fromkeys(typed.profile.split(",")))
@@ -46,13 +59,11 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
         raise ConfigError("--profile local cannot share runs with another profile: type it alone")
     profiles = [Profile.load(name, typed.settings) for name in names]
     root = options.root(typed)
-    selection = select(needed, Store(root), retry=retry)
-    submission = Submission(root, profiles, typed.runs_per_job)
+    selection = select(needed, Store(root), retry=retry, failures=typed.failures)
+    submission = Submission(root, profiles, typed.runs_per_job, typed.failures)
     if typed.dry_run:
-        for array, script in submission.scripts(selection.wanted):
-            print(f"# {_described(array.parts)} on {array.profile.name}")
-            print(script or "\n".join(run.run.path.name for part in array.parts for run in part))
-        return 0
+        asking(lambda jobs: _show(replace(submission, known=jobs or _unknown), selection))
+        return 1 if selection.held else 0
     submitted = 0
     try:
         for array, jobs in submission.submit(selection.wanted):
@@ -63,12 +74,24 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
             )
     finally:
         print(f"submitted {submitted} runs, under way {submission.under_way}, done {selection.done}")
-    for one in submission.waiting:
-        makers = ", ".join(producer.path.name for producer in one.producers)
-        print(f"not yet: {one.planned.run.path.name} reads what {makers} makes; submit again when that is done")
-    for line in selection.remarks():
-        print(line)
+    _remark(submission, selection)
     return 1 if selection.held else 0
+
+
+def _show(submission: "Submission", selection: Selection) -> None:
+    for array, script in submission.scripts(selection.wanted):
+        print(f"# {_described(array.parts)} on {array.profile.name}")
+        print(script or "\n".join(run.run.path.name for part in array.parts for run in part))
+    _remark(submission, selection)
+
+
+def _remark(submission: "Submission", selection: Selection) -> None:
+    for line in (*(one.not_yet("submit") for one in submission.waiting), *selection.remarks()):
+        print(line)
+
+
+def _unknown(job: str) -> bool:
+    return False
 
 
 def _described(parts: tuple[tuple[object, ...], ...]) -> str:
