@@ -28,8 +28,9 @@ class Standing:
 
     @property
     def work(self) -> Status:
-        """Where the work on it stands: of a done run, that on its record."""
-        return self.status.later or self.status
+        """Where the work on it stands: of a done run, that on its record where it goes on or failed."""
+        later = self.status.later
+        return later if later and later.state in (State.RUNNING, State.FAILED) else self.status
 
 
 def standings(runs: Iterable[RunFolder], known: JobKnown | None) -> list[Standing]:
@@ -107,7 +108,7 @@ def _running(running: Iterable[Standing]) -> RichTable:
 
 def _trouble(one: Standing, root: Path) -> list[str]:
     """The state and its reason; where a job made the attempt, its log and the last line there."""
-    kind = f"done, its completion {one.work.state}" if one.status.later else one.work.state
+    kind = one.work.state if one.work is one.status else f"done, its completion {one.work.state}"
     lines = [f"{kind}: {one.run.path.name}: {' '.join(one.work.detail.split())}"]
     claim, idle = one.run.claim(), idle_logs(one.run, root)
     log = idle[0] if idle else job_log(root, claim.job) if claim and claim.job else None
