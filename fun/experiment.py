@@ -18,7 +18,7 @@ from fun.environment import environment, peak_memory_bytes, pick_device
 from fun.errors import RunError
 from fun.gaps import check_source_language, gaps
 from fun.journal import CHECKPOINT_FILE, Journal, check_view, open_view
-from fun.results import Attempt, Record, RunFolder, State
+from fun.results import Attempt, Record, RunFolder, State, folder_of
 from fun.tasks.base import Feature, Row, Scored, Task
 from fun.tasks.sources import subset
 from fun.training.batches import Batches
@@ -47,7 +47,7 @@ def run(config: RunConfig) -> None:
     pick_device(config.device, config.precision)
     check_view(config)
     check_source_language(config)
-    folder = RunFolder(config.folder(results_root()), config.run_id)
+    folder = folder_of(config.folder(results_root()), config.run_id)
     missing = _gaps(config)
     wanted = _without(missing, _wanted(config))
     if folder.status().state is State.DONE and not config.force:

@@ -4,7 +4,7 @@ from typing import Any
 
 from fun.config import RunConfig, ours, results_root
 from fun.config.checks import planned_updates
-from fun.results import RunFolder
+from fun.results import folder_of
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
@@ -12,12 +12,12 @@ def preview(config: RunConfig) -> dict[str, Any]:
 
     `ours` says which of the values no source gives, and why they are what they are.
     """
-    folder = config.folder(results_root())
+    folder = folder_of(config.folder(results_root()), config.run_id)
     updates, at_least = planned_updates(config)
     return {
         "run_id": config.run_id,
-        "folder": str(folder),
-        "state": str(RunFolder(folder, config.run_id).status().state),
+        "folder": str(folder.path),
+        "state": str(folder.status().state),
         "config": config.active(),
         "ours": ours(config),
         "updates": {"at_least": updates} if at_least else updates,

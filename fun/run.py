@@ -12,7 +12,7 @@ from fun import survival
 from fun.config import CONFIG_DIR, from_hydra, results_root
 from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
-from fun.results import RunFolder, State
+from fun.results import State, folder_of
 
 FAILED: list[str] = []
 """The failed jobs of a sweep in this process. The others go on, and the sweep's exit status is 1."""
@@ -60,12 +60,9 @@ def _run(composed: DictConfig) -> None:
 
 def _not_done() -> list[str]:
     """The jobs of this sweep whose runs are not done, as their folders say: a launcher may not tell, or not know."""
-    folders = {job: (config.folder(results_root()), config) for job, config in SWEEP.items() if not config.dry_run}
-    return [
-        job
-        for job, (folder, config) in folders.items()
-        if RunFolder(folder, config.run_id).status().state is not State.DONE
-    ]
+    root, runs = results_root(), {job: config for job, config in SWEEP.items() if not config.dry_run}
+    folders = {job: folder_of(config.folder(root), config.run_id) for job, config in runs.items()}
+    return [job for job, folder in folders.items() if folder.status().state is not State.DONE]
 
 
 if __name__ == "__main__":

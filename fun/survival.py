@@ -96,11 +96,12 @@ def leave(stopped: Stopped) -> NoReturn:
 
     Exit status 128 + signal, as if the signal had ended it.
     """
-    in_slurm, submitit = "SLURM_JOB_ID" in os.environ, callable(signal.getsignal(signal.SIGUSR2))
+    executor, submitit = os.environ.get("SUBMITIT_EXECUTOR"), callable(signal.getsignal(signal.SIGUSR2))
+    in_slurm = "SLURM_JOB_ID" in os.environ and executor in (None, "slurm")  # else in a session, as a local job
     if submitit and (stopped.signal == signal.SIGUSR2 or (in_slurm and slurm_job_state() == "RUNNING")):
         # submitit counts the time limits that a job ran into, requeues it, and exits.
         signal.raise_signal(signal.SIGUSR2)
-    elif in_slurm and "SUBMITIT_EXECUTOR" not in os.environ:  # else the process that submitit started does it
+    elif in_slurm and executor is None:  # else the process that submitit started does it
         requeue_slurm_job()
     sys.exit(128 + stopped.signal)
 

@@ -14,7 +14,7 @@ import submitit
 
 from fun import survival
 from fun.errors import RunError
-from fun.results import RunFolder, State
+from fun.results import RunFolder, Stage, State
 from reproduce.selection import Planned
 
 log = logging.getLogger("fun")
@@ -47,12 +47,18 @@ class Job:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
     def _work(self, runs: Sequence[Planned]) -> None:
-        left, again = list[Planned](), list(runs)
+        for planned in runs:
+            planned.run.note(Stage.STARTED)
+        again = [planned for planned in runs if not self._given_up(planned)]
+        left = [planned for planned in runs if planned not in again]
         while again:
             before = {planned.run: planned.run.attempts() for planned in again}
             failed = [planned for planned in again if not self._bring_to_done(planned)]
             again = [planned for planned in failed if self._may_try_again(planned.run, before[planned.run])]
-            left += [planned for planned in failed if planned not in again]
+            for planned in failed:
+                if planned not in again:
+                    planned.run.note(Stage.OVER)
+                    left.append(planned)
             if again and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
                 # SLURM ends this job now. Should it only end the next minute, that is soon enough.
                 time.sleep(60)
@@ -60,8 +66,13 @@ class Job:
             names = "; ".join(f"{planned.run}: {planned.run.status().detail}" for planned in left)
             raise RunError(f"{len(left)} of {len(runs)} runs are not done: {names}")
 
+    def _given_up(self, planned: Planned) -> bool:
+        """Whether an earlier start of this job has: it is asked again for every run, done or not."""
+        return planned.run.machine_failures() >= self.failures and not planned.asked_again
+
     def _bring_to_done(self, planned: Planned) -> bool:
         _wait_for_silent(planned.run)
+        planned.run.note(Stage.BEGUN)
         command = [sys.executable, "-m", "fun.run", *planned.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)

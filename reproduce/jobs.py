@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from fun.errors import FunError
-from fun.results import JobKnown, RunFolder, local_job
+from fun.results import JobKnown, RunFolder, State, local_job
 
 LOCAL = "local"
 
@@ -51,9 +52,17 @@ def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
 
 def job_of(run: RunFolder, known: JobKnown) -> str | None:
     """The job that runs a run, or is to; None where the scheduler knows none."""
-    mark, claim = run.mark(), run.claim()
-    jobs = (claim.job if claim else None, mark.job if mark else None)
-    return next((job for job in jobs if job is not None and known(job)), None)
+    status = run.status(job_known=known)
+    claim = run.claim() if (status.later or status).state is State.RUNNING else None
+    if claim and claim.job and known(claim.job):
+        return claim.job
+    return submitted_job(run, known)
+
+
+def submitted_job(run: RunFolder, known: JobKnown) -> str | None:
+    """The job that `submit` started and that runs a run, or is to; None where the scheduler knows none."""
+    mark = run.mark()
+    return mark.job if mark and mark.job and mark.stands(known, time.time()) else None
 
 
 def job_log(root: Path, job: str) -> Path | None:
@@ -63,7 +72,7 @@ def job_log(root: Path, job: str) -> Path | None:
 
 
 def idle_logs(run: RunFolder, root: Path) -> list[Path]:
-    """The logs of the jobs that were last to run it, started, and ended without an attempt at it; latest first."""
+    """The logs of the jobs that were last to run it and could not begin it (`RunFolder.idle_jobs`); latest first."""
     return [log for job in run.idle_jobs() if (log := job_log(root, job))]
 
 

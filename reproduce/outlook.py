@@ -87,7 +87,7 @@ class _Planner:
         before = tuple(self.add(run, producer(config.model, language), group).folder for language, run in made.items())
         if before:  # it comes behind them; what has producers is no producer itself
             self.runs.pop(config.run_id, None)
-        folder = RunFolder(config.folder(self.store.root), config.run_id)
+        folder = self.store.runs(config)[0]
         targets = tuple(dict.fromkeys((*(known.targets if known else ()), group)))
         run = _Run(both, config, folder, result, before, targets)
         self.runs[config.run_id] = run

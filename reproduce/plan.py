@@ -17,7 +17,7 @@ from fun.config import RunConfig, compose, producer, producer_command
 from fun.config.compose import composed, from_values
 from fun.config.inputs import languages, test_sets
 from fun.config.schema import ModelConfig
-from fun.results import Damaged, NotDone, Record, RunFolder, State, Status
+from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
 from reproduce.declarations import ANY, Needed, merged
 from reproduce.papers import Target
 
@@ -190,10 +190,9 @@ class Store:
         return look(self.runs(config), needed, self.allow_marked)
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
-        """The folders that bear its run_id, that of its label first; that one alone where there is none yet."""
-        expected = config.folder(self.root)
-        found = self._folders.get(config.run_id) or [expected]
-        return [RunFolder(path, config.run_id) for path in sorted(found, key=lambda path: path != expected)]
+        """The folders that bear its run_id (`in_order`)."""
+        found = self._folders.get(config.run_id, ())
+        return [RunFolder(path, config.run_id) for path in in_order(found, config.folder(self.root))]
 
 
 def folders(needed: Iterable[Needed], store: Store) -> list[RunFolder]:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fun.results import JobKnown, RunFolder, State, Status
+from fun.results import Damaged, JobKnown, RunFolder, State, Status
 from fun.unfreezing.text import layers_text
 from reproduce.declarations import Needed
 from reproduce.jobs import idle_logs, job_log, last_line
@@ -88,7 +89,7 @@ def _running(running: Iterable[Standing]) -> RichTable:
     for column in ("run", "job", "host", "update", "updates/s", "left", "open layers"):
         table.add_column(column)
     for one in running:
-        claim, pace, log = one.run.claim(), one.run.pace(), one.run.metrics_log()
+        claim, pace, log = one.run.claim(), one.run.pace(), one.run.attempt_log()
         assert claim is not None, "a running attempt has a claim"
         # The step log is newer than the last heartbeat; the speed is what the heartbeat told.
         update = max(log[-1]["update"] if log else 0, pace.update) if pace else 0
@@ -110,8 +111,14 @@ def _trouble(one: Standing, root: Path) -> list[str]:
     """The state and its reason; where a job made the attempt, its log and the last line there."""
     kind = one.work.state if one.work is one.status else f"done, its completion {one.work.state}"
     lines = [f"{kind}: {one.run.path.name}: {' '.join(one.work.detail.split())}"]
-    claim, idle = one.run.claim(), idle_logs(one.run, root)
-    log = idle[0] if idle else job_log(root, claim.job) if claim and claim.job else None
+    log = next(iter(idle_logs(one.run, root)), None) or _log_of_attempt(one.run, root)
     if log:
         lines += [f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}", f"    log: {log}"]
     return lines
+
+
+def _log_of_attempt(run: RunFolder, root: Path) -> Path | None:
+    with suppress(Damaged):
+        claim = run.claim()
+        return job_log(root, claim.job) if claim and claim.job else None
+    return None

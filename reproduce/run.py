@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fun.results import JobKnown, RunFolder, State
 from reproduce.declarations import Needed
 from reproduce.jobs import asking, last_line
 from reproduce.plan import Store, command
-from reproduce.selection import Planned, select, waves
+from reproduce.selection import Planned, Selection, select, waves
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
@@ -28,20 +28,24 @@ class Child:
     log: Path
 
 
-def run_missing(needed: Sequence[Needed], root: Path, workers: int, dry_run: bool) -> int:
+def run_missing(
+    needed: Sequence[Needed], root: Path, workers: int, *, dry_run: bool = False, retry: bool = False
+) -> int:
     """Run what is missing of `needed`, producers first, `workers` at a time; return how many are then not done.
 
     A run counts as done when its record is there, not when its process says so. Runs that must not be started
-    unasked, and those that other processes or jobs have, are listed and counted too. Raises ConfigError.
+    unasked (`retry` asks), and those that other processes or jobs have, are listed and counted too. Raises
+    ConfigError.
     """
-    selection = select(needed, Store(root))
-    elsewhere = asking(lambda jobs: _under_way([one.planned.run for one in selection.wanted], jobs))
+    selection, elsewhere = asking(lambda jobs: _selected(needed, root, jobs, retry))
     waiting = [one for one in selection.wanted if not elsewhere.keys().isdisjoint(one.producers)]
     todo = [one for one in selection.wanted if one.planned.run not in elsewhere and one not in waiting]
     for line in selection.remarks():
         print(line)
     for run, detail in elsewhere.items():
         print(f"under way: {run.path.name}: {detail}")
+    if selection.held:
+        print("--retry also starts runs that failed")
     for one in waiting:
         print(one.not_yet("run"))
     count = selection.count
@@ -50,20 +54,25 @@ def run_missing(needed: Sequence[Needed], root: Path, workers: int, dry_run: boo
         print(f"Nothing to run: {selection.done} of {count} runs are done.")
         return left
     if dry_run:
-        print(*(command(one.planned.arguments) for wave in waves(todo) for one in wave), sep="\n")
+        print(*(command(one.planned.typed) for wave in waves(todo) for one in wave), sep="\n")
         return left
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     print(f"{len(todo)} of {count} runs to do, {workers} at a time; output in {logs}", flush=True)
     _run([[one.planned for one in wave] for wave in waves(todo)], root, logs, workers)
-    after = select(needed, Store(root))
+    after, _ = asking(lambda jobs: _selected(needed, root, jobs, retry=False))
     for line in after.gap_remarks():
         print(line)
     return len(after.wanted) + len(after.held)
 
 
-def _under_way(runs: Iterable[RunFolder], jobs: JobKnown | None) -> dict[RunFolder, str]:
-    return {run: run.status(job_known=jobs).detail for run in runs if run.under_way(jobs)}
+def _selected(
+    needed: Sequence[Needed], root: Path, jobs: JobKnown | None, retry: bool
+) -> tuple[Selection, dict[RunFolder, str]]:
+    """The runs to start, and those of them that somebody else has in hand, with who."""
+    selection = select(needed, Store(root), jobs, retry=retry)
+    runs = [one.planned.run for one in selection.wanted if one.planned.run.under_way(jobs)]
+    return selection, {run: run.status(job_known=jobs).detail for run in runs}
 
 
 def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: int) -> None:
@@ -90,7 +99,7 @@ def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: 
 
 
 def _job(planned: Planned, logs: Path) -> Child:
-    return Child((sys.executable, "-m", "fun.run", *planned.arguments), logs / f"{planned.run.path.name}.log")
+    return Child((sys.executable, "-m", "fun.run", *planned.typed), logs / f"{planned.run.path.name}.log")
 
 
 def work(

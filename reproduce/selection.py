@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fun.config import RunConfig
-from fun.results import RunFolder, State, folders_of
+from fun.results import JobKnown, RunFolder, State, folders_of
 from reproduce.declarations import Needed, merged
 from reproduce.jobs import idle_logs
 from reproduce.outlook import needed_by_both
@@ -19,7 +19,7 @@ FAILURES = 3
 class Planned:
     """A run to start: what to type after `python -m fun.run`, and its folder.
 
-    `failed`: the attempt that failed by its method and is tried again all the same, once; 0 for none.
+    `failed`: the attempt after which it is tried once more all the same (`retry`); 0 for none.
     """
 
     arguments: tuple[str, ...]
@@ -27,10 +27,14 @@ class Planned:
     failed: int = 0
 
     @property
+    def asked_again(self) -> bool:
+        """Whether it is still to be tried once more."""
+        return self.failed > 0 and self.run.attempts() == self.failed
+
+    @property
     def typed(self) -> tuple[str, ...]:
         """What to type now."""
-        again = self.failed and self.run.attempts() == self.failed
-        return (*self.arguments, "retry=true") if again else self.arguments
+        return (*self.arguments, "retry=true") if self.asked_again else self.arguments
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,17 @@ def waves(wanted: Iterable[Wanted]) -> tuple[list[Wanted], list[Wanted]]:
     return [one for one in runs if not one.producers], [one for one in runs if one.producers]
 
 
-def select(needed: Iterable[Needed], store: Store, *, retry: bool = False, failures: int = FAILURES) -> Selection:
+def select(
+    needed: Iterable[Needed],
+    store: Store,
+    jobs: JobKnown | None = None,
+    *,
+    retry: bool = False,
+    failures: int = FAILURES,
+) -> Selection:
     """The runs of `needed` that may be started, each once, behind the producers that they lack.
 
+    Those that run or wait to run, as `jobs` knows, are among them: who starts them sees that somebody else does.
     With `retry` also those that failed because of their method, or `failures` times in a row because of their
     machine. Raises ConfigError.
     """
@@ -94,7 +106,7 @@ def select(needed: Iterable[Needed], store: Store, *, retry: bool = False, failu
     for run in merged(needed):
         run_id = configuration(run.overrides).run_id
         runs[run_id] = needed_by_both(runs[run_id], run) if run_id in runs else run
-    selector = _Selector(store, retry, failures)
+    selector = _Selector(store, jobs, retry, failures)
     for run in runs.values():
         selector.add(run)
     return selector.chosen
@@ -103,8 +115,9 @@ def select(needed: Iterable[Needed], store: Store, *, retry: bool = False, failu
 class _Selector:
     """Fills a selection, run by run."""
 
-    def __init__(self, store: Store, retry: bool, failures: int) -> None:
+    def __init__(self, store: Store, jobs: JobKnown | None, retry: bool, failures: int) -> None:
         self.store = store
+        self.jobs = jobs
         self.retry = retry
         self.failures = failures
         self.chosen = Selection()
@@ -135,8 +148,7 @@ class _Selector:
             self.chosen.done += 1
             return
         waits_for = tuple(maker for maker in makers.values() if maker not in self.chosen.held)
-        status = folder.status()
-        failed = status.attempt if status.failure == "method" else 0
+        failed = folder.attempts() if self.retry and folder.status().state is State.FAILED else 0
         self.chosen.wanted.append(Wanted(Planned(needed.arguments, folder, failed), waits_for))
 
     def _add_producers(self, config: RunConfig) -> dict[str, RunFolder]:
@@ -167,7 +179,9 @@ class _Selector:
         return any(RunFolder(folder, run_id).status().state is State.DONE for folder in folders)
 
     def _reason_to_hold(self, folder: RunFolder, result: Found | Gap) -> str:
-        """Why a run is not to be started unasked; empty where it may be."""
+        """Why a run is not to be started unasked; empty where it may be, or somebody else has it in hand."""
+        if folder.under_way(self.jobs):
+            return ""
         if not self.retry and (reason := self._reason_to_wait(folder)):
             return reason
         # Whether a run is queued or running is asked of the scheduler, when it is to be submitted.
@@ -193,4 +207,4 @@ class _Selector:
         self.chosen.held[folder] = reason
 
     def _folder(self, config: RunConfig) -> RunFolder:
-        return RunFolder(config.folder(self.store.root), config.run_id)
+        return self.store.runs(config)[0]

@@ -132,10 +132,15 @@ class Submission:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Within, a request to end waits: jobs that were submitted and not noted would be submitted again."""
+    """Within, a request to end waits: jobs that were submitted and not noted would be submitted again.
+
+    Ctrl-C is ignored, by sbatch too: the terminal sends it to both, and sbatch may not tell what it has submitted.
+    """
     requests: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, lambda request, frame: requests.append(request)) for number in numbers}
+    previous = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda request, frame: requests.append(request)),
+    }
     try:
         yield
     finally:

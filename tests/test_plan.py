@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from fun.config import CONFIG_DIR, compose
+from fun.preview import preview
 from fun.results import RunFolder, load_records, local_job
 from reproduce import papers
 from reproduce.__main__ import main
-from reproduce.plan import GROUPS, configuration, needed_runs
+from reproduce.plan import GROUPS, Store, configuration, needed_runs
 from tests import synthetic
 from tests.conftest import ROOT, queue
 
@@ -207,6 +208,25 @@ def test_folders_that_differ_are_damaged_in_status_too(root: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert shown.splitlines()[1].split() == ["task=copa", "·", "·", "·", "·", "·", "2", "·"]
     assert "several folders have this run_id, and they do not hold the same" in shown
+
+
+def test_a_run_is_known_by_its_id_whatever_its_label(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose(["task=copa"])
+    done = synthetic.write_run(root, config, {}, marks=())
+    monkeypatch.setenv("FUN_RESULTS", str(root))
+    older = done.path.rename(done.path.with_name(f"an-older-label-{done.run_id}"))
+    assert (preview(config)["state"], preview(config)["folder"]) == ("done", str(older))
+    RunFolder(done.path, done.run_id).begin().interrupt("by a version that did not know it")
+    assert preview(config)["folder"] == str(older)
+    assert Store(root).runs(config)[0].path == older
+
+
+def test_the_log_of_an_attempt_that_works_aside_is_its_own(root: Path) -> None:
+    done = synthetic.write_run(root, compose(["task=copa"]), {}, marks=())
+    with done.begin(force=True) as attempt:
+        attempt.metrics_log().append({"update": 1})
+        assert done.attempt_log() == [{"update": 1}]
+        attempt.interrupt("enough")
 
 
 def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ def test_a_dry_run_prints_what_would_be_started_producers_first(
     assert run_missing([trained, *plain], tmp_path, workers=2, dry_run=True) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"held back: {failed.path.name}: failed: {failed.status().detail}",
+        "--retry also starts runs that failed",
         "python -m fun.run task=mlm lang=l1 model=micro",
         f"{RUN} seed=2",
         f"{RUN} language_adapters.l1=train",

@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from fun.errors import ConfigError, RunError
-from fun.results import RunFolder, State
+from fun.results import RunFolder, Stage, State
 from reproduce.__main__ import main
 from reproduce.declarations import Needed
-from reproduce.jobs import Jobs, SchedulerError
+from reproduce.job import Job
+from reproduce.jobs import Jobs, SchedulerError, job_of, submitted_job
 from reproduce.plan import Store, configuration, folders, producers
 from reproduce.progress import report, standings
 from reproduce.scheduler import Profile
@@ -44,6 +45,13 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "runs" / "copa" / "micro" / "gu-0123456789abcdef", "0123456789abcdef")
 
 
+def told(run: RunFolder) -> str:
+    """What `status` says of a run."""
+    text = StringIO()
+    Console(file=text, width=300).print(report({"all": standings([run], nobody)}, run.path.parents[3]))
+    return text.getvalue()
+
+
 # --- marks ---
 
 
@@ -68,6 +76,40 @@ def test_what_failed_outside_of_a_job_is_reserved_once(run: RunFolder) -> None:
         assert mark is not None
         assert run.reserve(nobody) is None
         mark.withdraw()
+
+
+def test_a_job_that_is_through_with_a_run_has_it_no_more(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue(run, "17")
+    run.note(Stage.OVER)  # not by this job
+    assert run.status(job_known=everybody).state is State.QUEUED
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    run.note(Stage.OVER)
+    assert run.status(job_known=everybody).state is State.MISSING
+    assert run.reserve(everybody) is not None
+
+
+def test_what_is_retried_belongs_to_its_new_job(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue(run, "17")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    run.begin().fail("method", "the loss is nan")
+    queue(run, "18")  # while 17 has other runs to do
+    assert job_of(run, everybody) == submitted_job(run, everybody) == "18"
+    with run.begin(retry=True) as attempt:  # by hand, in a session that is a job
+        assert job_of(run, everybody) == "17"
+        assert submitted_job(run, everybody) == "18"
+        attempt.interrupt("enough")
+
+
+def test_a_mark_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
+    runs = [Needed((*COPA, f"seed={seed}")) for seed in (0, 1)]
+    folder = RunFolder(configuration(runs[0].overrides).folder(tmp_path), configuration(runs[0].overrides).run_id)
+    queue(folder, "17")
+    mark = folder.mark()
+    assert mark is not None
+    mark.path.write_bytes(b"")
+    assert len(select(runs, Store(tmp_path), nobody).wanted) == 2
+    assert told(folder).splitlines()[1].split()[:2] == ["all", "1"]
+    assert "cannot be read" in folder.status().detail
 
 
 def test_a_planner_that_lives_keeps_its_marks_however_long_it_takes(
@@ -171,7 +213,12 @@ def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
     assert "the loss is nan" in chosen.held[method]
     assert "failed 3 times in a row" in chosen.held[often]
     retried = select(seeds, Store(tmp_path), retry=True)
-    assert [wanted.planned.typed[-1] for wanted in retried.wanted] == ["retry=true", "seed=1", "seed=2", "seed=3"]
+    assert [wanted.planned.typed[-1] for wanted in retried.wanted] == [
+        "retry=true",
+        "retry=true",
+        "retry=true",
+        "seed=3",
+    ]
 
 
 def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> None:
@@ -182,10 +229,8 @@ def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> 
         raise RunError("the repeated training differs")
     assert "the repeated training differs" in select([needed], Store(tmp_path)).held[done]
     assert len(select([needed], Store(tmp_path), retry=True).wanted) == 1
-    told = StringIO()
-    Console(file=told, width=200).print(report({"all": standings([done], nobody)}, tmp_path))
-    assert "done, its completion failed" in told.getvalue()
-    assert "the repeated training differs" in told.getvalue()
+    assert "done, its completion failed" in told(done)
+    assert "the repeated training differs" in told(done)
 
 
 def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Path) -> None:
@@ -201,12 +246,37 @@ def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Pa
     held = select([Needed(COPA)], Store(tmp_path)).held[run]
     assert held.startswith("3 jobs in a row ended before they could begin it; the log of the last: ")
     assert held.endswith("19_0_0_log.err")
-    told = StringIO()
-    Console(file=told, width=200).print(report({"all": standings([run], nobody)}, tmp_path))
-    assert "error: no CUDA in job 19" in told.getvalue()
+    assert "error: no CUDA in job 19" in told(run)
     assert len(select([Needed(COPA)], Store(tmp_path), retry=True).wanted) == 1
     run.begin().fail("machine", "no space")
     assert len(select([Needed(COPA)], Store(tmp_path)).wanted) == 1  # it has begun: these jobs count no more
+
+
+def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs share a job that is cancelled three times during the first."""
+    runs = [Needed((*COPA, f"seed={seed}")) for seed in (0, 1)]
+    folders = [RunFolder(one.folder(tmp_path), one.run_id) for one in (configuration(run.overrides) for run in runs)]
+    (tmp_path / "jobs" / "today").mkdir(parents=True)
+    for job in ("17", "18", "19"):
+        (tmp_path / "jobs" / "today" / f"{job}_0_log.err").touch()
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        for folder in folders:
+            queue(folder, job)
+            folder.note(Stage.STARTED)
+        folders[0].note(Stage.BEGUN)
+    assert list(select(runs, Store(tmp_path), nobody).held) == folders[:1]
+    # what somebody has in hand is not held back either
+    assert select(runs, Store(tmp_path), everybody).held == {}
+
+
+def test_a_job_that_comes_back_leaves_what_it_gave_up(tmp_path: Path) -> None:
+    folder = fail(Needed(COPA), tmp_path, lambda: OSError("no space"), times=3)
+    job = Job(tmp_path, failures=3)
+    with pytest.raises(RunError, match="no space"):
+        job([Planned(COPA, folder)])
+    assert folder.attempts() == 3
+    (asked,) = select([Needed(COPA)], Store(tmp_path), retry=True).wanted
+    assert asked.planned.asked_again
 
 
 def test_what_is_retried_is_retried_once(tmp_path: Path) -> None:
@@ -349,6 +419,27 @@ def test_cancel_leaves_jobs_that_only_serve_others(
     ]
 
 
+def test_ctrl_c_does_not_lose_a_submitted_job(tmp_path: Path) -> None:
+    """The terminal tells sbatch too, which has submitted the job and has not said so yet."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    script = f"touch {tmp_path}/accepted; sleep 2; echo Submitted batch job 41"
+    for name, body in (("sbatch", script), ("srun", ""), ("squeue", "echo 41")):
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "reproduce", "submit", *COPA, "--profile", "a100", "--results", str(results)]
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    planner = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
+    until((tmp_path / "accepted").exists, "sbatch runs")
+    os.killpg(planner.pid, signal.SIGINT)
+    assert planner.wait(60) == 0
+    config = configuration(COPA)
+    mark = RunFolder(config.folder(results), config.run_id).mark()
+    assert mark is not None
+    assert mark.job == "41"
+
+
 def test_names_of_jobs() -> None:
     assert summary(["17_0", "17_1", "17_2", "18"]) == "17_[0-2], 18"
 
@@ -359,7 +450,7 @@ def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest
     one = planned(tmp_path, 1)
     with pytest.raises(SchedulerError, match="--profile local"):
         list(submission.submit([one]))
-    assert one.planned.run.mark() is None
+    assert one.planned.run.reserve(everybody) is not None
 
 
 # --- this machine as a cluster ---

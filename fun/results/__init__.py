@@ -28,8 +28,8 @@ from fun.results.errors import (
     Superseded,
 )
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, folders_of, load_records
-from fun.results.queue import JobKnown, Mark
+from fun.results.folder import RunFolder, folder_of, folders_of, in_order, load_records
+from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import MARKS, SCHEMA, Record
 
 __all__ = [
@@ -52,13 +52,16 @@ __all__ = [
     "Record",
     "ResultsError",
     "RunFolder",
+    "Stage",
     "State",
     "Status",
     "Superseded",
     "canonical_json",
     "checksum",
     "file_checksum",
+    "folder_of",
     "folders_of",
+    "in_order",
     "load_records",
     "local_job",
     "run_id_of",

@@ -122,7 +122,7 @@ class Claim:
             *_this_machine(),
             pid=pid,
             pid_start=process_start(pid),
-            job=_scheduler_job(),
+            job=scheduler_job(),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             mode=mode,
             restart=_restart(),
@@ -159,7 +159,7 @@ class Claim:
         On another node, and so without a sign that the process there has ended. Should it live on all the same,
         it is superseded like any other.
         """
-        return self.job is not None and self.job == _scheduler_job() and self.restart < _restart()
+        return self.job is not None and self.job == scheduler_job() and self.restart < _restart()
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def local_job(pid: int) -> str:
     return f"local:{socket.gethostname()}:{pid}:{process_start(pid)}"
 
 
-def _scheduler_job() -> str | None:
+def scheduler_job() -> str | None:
     """The job's name as Slurm's own tools print it, or as `local_job` does."""
     if pid := os.environ.get("SUBMITIT_LOCAL_JOB_ID"):
         return local_job(int(pid))

@@ -2,13 +2,13 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, Attempt
+from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, REDO, Attempt
 from fun.results.claim import (
     NEVER_BEGUN,
     AttemptFiles,
@@ -20,12 +20,13 @@ from fun.results.claim import (
     heartbeat_seconds,
     last_sign,
     read_end,
+    scheduler_job,
     stale_seconds,
 )
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded
 from fun.results.files import create_exclusive, file_checksum, make_folder, read_object
 from fun.results.log import read_log
-from fun.results.queue import JobKnown, Mark
+from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import Record
 
 
@@ -94,6 +95,11 @@ class RunFolder:
         """The lines of the step log, without a last one that was cut short. Raises Damaged."""
         return read_log(self.path / METRICS_LOG)
 
+    def attempt_log(self) -> list[dict[str, Any]]:
+        """The same of the latest attempt, which may work aside (`Attempt.folder`). Raises Damaged."""
+        claim = self.claim()
+        return read_log((self.path if claim is None or claim.mode == "run" else self.path / REDO) / METRICS_LOG)
+
     def reserve(self, job_known: JobKnown) -> Mark | None:
         """Mark that this process submits a job for this run; None where somebody else does, or has, or runs it.
 
@@ -112,18 +118,27 @@ class RunFolder:
         """Who is, or was, to run it. Raises Damaged."""
         return Mark.latest(self.path / QUEUE)
 
+    def note(self, stage: Stage) -> None:
+        """Note in its mark how far the job that this process is in came with the run; nothing without a mark of its."""
+        with suppress(Damaged):
+            mark = self.mark()
+            if mark is not None and mark.job is not None and mark.job == scheduler_job():
+                mark.came_to(stage)
+
     def idle_jobs(self) -> list[str]:
-        """The jobs that were to run it since the latest attempt began, and made none; latest first."""
-        claim = self.claim()
+        """The jobs since the latest attempt began that ended before they could make one, latest first.
+
+        Those that never came to it are left out: they were at other runs. One that was cancelled before it started
+        is not told from one that could not start: its log says which, since only the latter has one.
+        """
         jobs = []
-        for number in range(Mark.latest_number(self.path / QUEUE), 0, -1):
-            try:
+        with suppress(Damaged):
+            claim = self.claim()
+            for number in range(Mark.latest_number(self.path / QUEUE), 0, -1):
                 mark = Mark.read(self.path / QUEUE, number)
-            except FileNotFoundError:  # withdrawn
-                continue
-            if claim and mark.planner.started <= claim.started:
-                break
-            jobs += [mark.job] if mark.job else []
+                if claim and mark.planner.started <= claim.started:
+                    break
+                jobs += [mark.job] if mark.job and mark.stage is not Stage.STARTED else []
         return jobs
 
     def claim(self) -> Claim | None:
@@ -219,7 +234,9 @@ class RunFolder:
             mark = self.mark()
         except Damaged as damage:
             return _with_note(latest, str(damage))
-        if mark is None or (latest.failure == "method" and mark.job is not None and self._job_of(latest) == mark.job):
+        if mark is None or mark.stage is Stage.OVER:
+            return latest
+        if latest.failure == "method" and mark.job is not None and self._job_of(latest) == mark.job:
             return latest  # what fails by its method no job tries again unasked
         if job_known is None:
             return _with_note(latest, f"{mark} was submitted, but the scheduler was not asked about it")
@@ -259,6 +276,17 @@ def _failed_by_machine(files: AttemptFiles) -> bool:
 
 def _with_note(status: Status, note: str) -> Status:
     return dataclasses.replace(status, detail=f"{status.detail}; {note}")
+
+
+def folder_of(expected: Path, run_id: str) -> RunFolder:
+    """Where the run is to be looked for and continued: `expected`, unless only folders of other labels bear its id."""
+    return RunFolder(in_order(expected.parent.glob(f"*-{run_id}"), expected)[0], run_id)
+
+
+def in_order(found: Iterable[Path], expected: Path) -> list[Path]:
+    """The folders of one run, with a record first, and of those `expected`; that alone where there is none."""
+    paths = sorted(found) or [expected]
+    return sorted(paths, key=lambda path: (len(paths) > 1 and not (path / RECORD).exists(), path != expected))
 
 
 def folders_of(root: Path, run_id: str, task: str = "*") -> list[Path]:

@@ -3,21 +3,33 @@
 A mark is created exclusively, before the job is submitted, so that of two planners one submits the run.
 """
 
+import dataclasses
 import os
 import re
+import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 from fun.results.claim import Claim, stale_seconds
 from fun.results.errors import Damaged
-from fun.results.files import create_exclusive, make_folder, pretty_json, read_object, replace
+from fun.results.files import create_exclusive, make_folder, pretty_json, read_object, replace, sync
 
 JobKnown = Callable[[str], bool]
 """Whether the scheduler still knows a job, waiting or running."""
 
 _MARK = re.compile(r"(\d{4,})\.json")
+
+
+class Stage(StrEnum):
+    """How far the job came with the run."""
+
+    SUBMITTED = "submitted"  # or is being submitted
+    STARTED = "started"  # the job is up; it may have other runs to do first
+    BEGUN = "begun"  # it started the run's process
+    OVER = "over"  # it is through with the run, or was never submitted
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Mark:
     number: int
     planner: Claim
     job: str | None = None
+    stage: Stage = Stage.SUBMITTED
 
     @property
     def path(self) -> Path:
@@ -43,57 +56,60 @@ class Mark:
     def latest(cls, folder: Path) -> Self | None:
         """The mark that counts. Raises Damaged."""
         number = cls.latest_number(folder)
-        if number == 0:
-            return None
-        try:
-            return cls.read(folder, number)
-        except FileNotFoundError:  # withdrawn at this moment
-            return cls.latest(folder)
+        return cls.read(folder, number) if number else None
 
     @classmethod
     def read(cls, folder: Path, number: int) -> Self:
-        """Mark `number`. Raises Damaged, or FileNotFoundError where it was withdrawn."""
+        """Mark `number`. Raises Damaged."""
         path = folder / f"{number:04d}.json"
-        match read_object(path):
-            case {"job": str() | None as job, "planner": dict() as planner}:
-                return cls(folder, number, Claim(**planner), job)
-        raise Damaged(f"{path} is not the mark of a job")
+        try:
+            fields = read_object(path)
+            stage = Stage(fields.get("stage", Stage.SUBMITTED))
+            return cls(folder, number, Claim(**fields["planner"]), fields["job"], stage)
+        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"{path} is not the mark of a job: remove it") from error
 
     @classmethod
-    def create(cls, folder: Path, number: int, job: str | None = None) -> Self | None:
+    def create(cls, folder: Path, number: int) -> Self | None:
         """Create mark `number` for this process; None where another process has."""
-        mark = cls(folder, number, Claim.of_this_process("run"), job)
+        mark = cls(folder, number, Claim.of_this_process("run"))
         make_folder(folder)
         return mark if create_exclusive(mark.path, pretty_json(mark._content())) else None
 
     def submitted(self, job: str) -> None:
         """Note the job that was submitted."""
-        mark = type(self)(self.folder, self.number, self.planner, job)
-        aside = self.folder / f".{self.number:04d}.{os.getpid()}"
-        aside.write_bytes(pretty_json(mark._content()))
-        replace(aside, self.path)
+        self._write(job=job)
+
+    def came_to(self, stage: Stage) -> None:
+        """Note how far the job came."""
+        self._write(stage=stage)
+
+    def withdraw(self) -> None:
+        """Take the mark back: nothing was submitted. It stays, so that its number is not given again."""
+        self._write(stage=Stage.OVER)
 
     def renew(self) -> None:
         """Say that its planner is still at it."""
         os.utime(self.path)
 
-    def withdraw(self) -> None:
-        """Take the mark back: nothing was submitted."""
-        self.path.unlink(missing_ok=True)
-
     def stands(self, job_known: JobKnown, now: float) -> bool:
-        """Whether its job waits or runs, or its planner is still submitting it."""
+        """Whether its job waits or runs and has the run still to do, or its planner is still submitting it."""
+        if self.stage is Stage.OVER:
+            return False
         if self.job is not None:
             return job_known(self.job)
         if self.planner.here:
             return not self.planner.process_gone()
-        try:
-            return now - self.path.stat().st_mtime < stale_seconds()
-        except FileNotFoundError:  # withdrawn at this moment
-            return False
+        return now - self.path.stat().st_mtime < stale_seconds()
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the job that {self.planner} is submitting"
 
+    def _write(self, **changes: Any) -> None:
+        aside = self.folder / f".{self.number:04d}.{socket.gethostname()}.{os.getpid()}"
+        aside.write_bytes(pretty_json(dataclasses.replace(self, **changes)._content()))
+        sync(aside)
+        replace(aside, self.path)
+
     def _content(self) -> dict[str, Any]:
-        return {"job": self.job, "planner": asdict(self.planner)}
+        return {"job": self.job, "planner": dataclasses.asdict(self.planner), "stage": self.stage}

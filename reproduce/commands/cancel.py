@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fun.results import RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.jobs import Jobs, cancel, job_of
+from reproduce.jobs import Jobs, cancel, submitted_job
 from reproduce.plan import folders
 from reproduce.progress import runs_on_disk
 
@@ -34,8 +34,8 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
 
 
 def _jobs(runs: Iterable[RunFolder], jobs: Jobs) -> dict[RunFolder, str]:
-    """The runs that run, or wait to, each with its job."""
-    return {run: job for run in runs if run.under_way(jobs) and (job := job_of(run, jobs))}
+    """The runs that run, or wait to, in a job of `submit`'s: what else they may run in is not ours to end."""
+    return {run: job for run in runs if run.under_way(jobs) and (job := submitted_job(run, jobs))}
 
 
 COMMAND = Command("cancel", "cancel the jobs of targets", _add_arguments, _run)

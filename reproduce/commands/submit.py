@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fun.errors import ConfigError
+from fun.results import JobKnown
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.declarations import Needed
@@ -59,11 +60,15 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
         raise ConfigError("--profile local cannot share runs with another profile: type it alone")
     profiles = [Profile.load(name, typed.settings) for name in names]
     root = options.root(typed)
-    selection = select(needed, Store(root), retry=retry, failures=typed.failures)
+
+    def chosen(jobs: JobKnown | None) -> Selection:
+        return select(needed, Store(root), jobs, retry=retry, failures=typed.failures)
+
     submission = Submission(root, profiles, typed.runs_per_job, typed.failures)
     if typed.dry_run:
-        asking(lambda jobs: _show(replace(submission, known=jobs or _unknown), selection))
+        selection = asking(lambda jobs: _show(replace(submission, known=jobs or _unknown), chosen(jobs)))
         return 1 if selection.held else 0
+    selection = chosen(submission.known)
     submitted = 0
     try:
         for array, jobs in submission.submit(selection.wanted):
@@ -78,11 +83,12 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
     return 1 if selection.held else 0
 
 
-def _show(submission: "Submission", selection: Selection) -> None:
+def _show(submission: "Submission", selection: Selection) -> Selection:
     for array, script in submission.scripts(selection.wanted):
         print(f"# {_described(array.parts)} on {array.profile.name}")
         print(script or "\n".join(run.run.path.name for part in array.parts for run in part))
     _remark(submission, selection)
+    return selection
 
 
 def _remark(submission: "Submission", selection: Selection) -> None:
