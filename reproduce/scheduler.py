@@ -55,10 +55,21 @@ class Profile:
             key, equals, _ = setting.partition("=")
             if key.partition(".")[0] not in valid or not equals:
                 raise ConfigError(
-                    f"profile {name}: found the setting '{setting}', expected <setting>=<value>; "
+                    f"profile {name}: found '{setting}', expected <setting>=<value>; "
                     f"valid settings: {', '.join(sorted(valid))}"
                 )
-        return cls(name, _launcher(name, typed))
+        profile = cls(name, _launcher(name, typed))
+        profile._check()
+        return profile
+
+    def _check(self) -> None:
+        seconds, delay = 60 * self.settings["timeout_min"], self.settings.get("signal_delay_s", 0)
+        if seconds <= delay:
+            raise ConfigError(
+                f"profile {self.name}: found timeout_min={self.settings['timeout_min']} with signal_delay_s={delay}: a "
+                "job would be told to end as soon as it starts; expected a longer time limit, or --set "
+                f"signal_delay_s=… below {seconds}"
+            )
 
     @property
     def local(self) -> bool:

@@ -47,7 +47,7 @@ def test_the_new_schedule_is_ten_lines_and_runs(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name)
     with (tmp_path / "fun/unfreezing/schedules.py").open("a") as file:
         file.write("\n\n" + code)
-    (tmp_path / "conf/schedule/middle.yaml").write_text("name: middle\nk: 20\ndelay: 0\noffset: 1\n")
+    (tmp_path / "conf/schedule/middle.yaml").write_text("name: middle\nk: 5\ndelay: 0\noffset: 1\n")
     cli = Cli(tmp_path / "results", cwd=tmp_path)
     environment = cli.environment() | {"PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", "fun.run", "schedule=middle", "task=copa", *SHORT, "dry_run=true"]

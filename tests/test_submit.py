@@ -365,6 +365,8 @@ def test_wrong_profiles_are_told_in_one_line(tmp_path: Path) -> None:
         Profile.load("h100")
     with pytest.raises(ConfigError, match=r"^profile a100: .*partitoin"):
         Profile.load("a100", ["partitoin=x"])
+    with pytest.raises(ConfigError, match="timeout_min=5 with signal_delay_s=300"):
+        Profile.load("a100", ["timeout_min=5"])
 
 
 def test_a_nested_setting_can_be_typed() -> None:
@@ -459,7 +461,7 @@ def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.long
 def test_the_local_profile(tmp_path: Path) -> None:
     there = ClusterCli(tmp_path / "results")
-    assert "submitted 1 runs" in there.submit("one", profile="local")
+    assert "submitted 1 run," in there.submit("one", profile="local")
     assert "submitted 0 runs, under way 1" in there.submit("one", profile="local")
     pid, update = there.frozen_at(7), there.update()
     try:
@@ -473,7 +475,7 @@ def test_the_local_profile(tmp_path: Path) -> None:
     until(lambda: run.status().state is State.STALE, "the cancelled run has ended")
     assert "asked to end by SIGTERM" in run.status().detail
     until(lambda: not run.under_way(Jobs()), "the cancelled job has ended")
-    assert "submitted 1 runs" in there.submit("one", profile="local")
+    assert "submitted 1 run," in there.submit("one", profile="local")
     until(there.records, "the run is done")
 
 

@@ -3,15 +3,17 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from fun.results import NEVER_BEGUN, RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.jobs import asking
 from reproduce.plan import folders
-from reproduce.progress import report, runs_on_disk, standings
+from reproduce.progress import Standing, report, runs_on_disk, standings
 from reproduce.table import WIDTH
 
 WATCH_SECONDS = 10.0
@@ -40,11 +42,19 @@ def _report(typed: argparse.Namespace, known: Targets) -> Group:
     if typed.targets:
         store = options.unmarked(typed)
         groups = {name: folders(runs, store) for name, runs in options.needed(typed, known).items()}
-    else:
-        groups = runs_on_disk(root)
-    if not groups:
-        return Group(Text(f"no run was begun under {root}"))
-    return report(asking(lambda jobs: {name: standings(runs, jobs) for name, runs in groups.items()}), root)
+        return report(_standings(groups), root)
+    # A folder without anything but withdrawn marks is that of a submission that was refused.
+    begun = {
+        name: [one for one in found if one.status != NEVER_BEGUN]
+        for name, found in _standings(runs_on_disk(root)).items()
+    }
+    if not any(begun.values()):
+        return Group(Text(f"no run was begun under {root} (FUN_RESULTS or --results names another folder)"))
+    return report({name: found for name, found in begun.items() if found}, root)
+
+
+def _standings(groups: Mapping[str, Sequence[RunFolder]]) -> dict[str, list[Standing]]:
+    return asking(lambda jobs: {name: standings(runs, jobs) for name, runs in groups.items()})
 
 
 COMMAND = Command("status", "count runs by state; show what runs and what went wrong", _add_arguments, _run)

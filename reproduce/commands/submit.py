@@ -78,7 +78,8 @@ def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: b
                 f"submitted {_described(array.parts)} on {array.profile.name}: job {summary(jobs)}{after}", flush=True
             )
     finally:
-        print(f"submitted {submitted} runs, under way {submission.under_way}, done {selection.done}")
+        runs = f"{submitted} run{'s' * (submitted != 1)}"
+        print(f"submitted {runs}, under way {submission.under_way}, done {selection.done}")
     _remark(submission, selection)
     return 1 if selection.held else 0
 
