@@ -7,9 +7,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -18,12 +19,23 @@ from fun.errors import ConfigError
 PACKAGES = ("torch", "transformers", "adapters", "datasets", "evaluate", "tokenizers", "numpy")
 
 
+class CodeVersion(TypedDict):
+    """Commit, and whether the checkout differed from it; None where that is not known."""
+
+    git_sha: str | None
+    git_dirty: bool | None
+
+
+class TrainingCode(CodeVersion):
+    """The code that made update `update` and those after it; one past the last: that evaluated alone."""
+
+    update: int
+
+
 def environment(device: torch.device, commits: Mapping[str, str]) -> dict[str, Any]:
     """Code version, package versions, device, SLURM job; `commits` of the hub's repositories that were read."""
-    sha, dirty = git_version()
     return {
-        "git_sha": sha,
-        "git_dirty": dirty,
+        **code_version(),
         "fun": version("fun"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -34,9 +46,11 @@ def environment(device: torch.device, commits: Mapping[str, str]) -> dict[str, A
     }
 
 
-def git_version() -> tuple[str | None, bool | None]:
-    """Commit and whether the checkout differs from it; (None, None) for an installed package.
+@cache
+def code_version() -> CodeVersion:
+    """The version of the code that this process runs; not known for an installed package.
 
+    Looked up once, when a run begins: its code is imported by then, and the checkout may change while it trains.
     A package installed below somebody's checkout must not report that checkout's commit.
     """
     top = Path(__file__).resolve().parents[1]
@@ -50,10 +64,24 @@ def git_version() -> tuple[str | None, bool | None]:
 
     found = git("rev-parse", "--show-toplevel")
     if found is None or Path(found).resolve() != top:
-        return None, None
+        return CodeVersion(git_sha=None, git_dirty=None)
     sha = git("rev-parse", "HEAD")
     changes = git("status", "--porcelain", "--untracked-files=no")
-    return sha, None if changes is None else bool(changes)
+    return CodeVersion(git_sha=sha, git_dirty=None if changes is None else bool(changes))
+
+
+def training_code(earlier: Sequence[TrainingCode], update: int, version: CodeVersion) -> list[TrainingCode]:
+    """The code that made each update, where `version` goes on behind `update`.
+
+    `earlier`: what the attempts before noted. What they trained behind `update` was lost, and counts for nothing.
+    """
+    kept = [code for code in earlier if code["update"] <= update]
+    if update and not kept:  # by an attempt that did not note it
+        kept = [TrainingCode(update=1, git_sha=None, git_dirty=None)]
+    known = [(code["git_sha"], code["git_dirty"]) for code in kept[-1:]]
+    if known == [(version["git_sha"], version["git_dirty"])]:
+        return kept
+    return [*kept, TrainingCode(update=update + 1, **version)]
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -14,11 +14,12 @@ from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
 from fun.config.identity import identity
 from fun.config.inputs import inputs, source, test_sets
-from fun.environment import environment, peak_memory_bytes, pick_device
+from fun.environment import TrainingCode, code_version, environment, peak_memory_bytes, pick_device, training_code
 from fun.errors import RunError
 from fun.gaps import check_source_language, gaps
 from fun.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.results import Attempt, Record, RunFolder, State, folder_of
+from fun.results.files import read_object
 from fun.tasks.base import Feature, Row, Scored, Task
 from fun.tasks.sources import subset
 from fun.training.batches import Batches
@@ -31,6 +32,8 @@ log = logging.getLogger("fun")
 
 Metrics = dict[str, dict[str, dict[str, float]]]
 Languages = Mapping[str, Sequence[str]]
+
+CODE_FILE = "checkpoint/code.json"
 
 
 class Test(NamedTuple):
@@ -55,7 +58,7 @@ def run(config: RunConfig) -> None:
     else:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
             Experiment(config).train(attempt, wanted, _tracking(config))
-    log.info("%s\n%s", folder.path, _summary(folder.record()))
+    log.info("%s\n%s", folder.path, summary(folder.record()))
     for reason in missing.values():
         log.warning("not evaluated: %s", reason)
 
@@ -84,6 +87,7 @@ class Experiment:
     """One run's task and model, and what is done with them."""
 
     def __init__(self, config: RunConfig) -> None:
+        code_version()  # now, since it is remembered: the checkout may change while this process works
         torch.set_num_threads(config.threads)
         self.config = config
         self.device = pick_device(config.device, config.precision)
@@ -112,6 +116,7 @@ class Experiment:
         tests = self._tests(languages)
         checkpoint = _usable_checkpoint(attempt, tracking)
         progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
+        code = _note_code(attempt, progress.update)
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
@@ -135,7 +140,7 @@ class Experiment:
             seconds = self.evaluate(attempt, tests, metrics)
             if view:
                 view.summarise(metrics)
-        body = self._record_body(progress, metrics, seconds)
+        body = self._record_body(progress, metrics, seconds, code)
         if must_equal:
             _compare(must_equal, body)
         return attempt.finish(body)
@@ -207,7 +212,9 @@ class Experiment:
         body["environment"]["further_evaluation"] = self._environment()
         return attempt.finish(body)
 
-    def _record_body(self, progress: Progress, metrics: Metrics, evaluate_seconds: float) -> dict[str, Any]:
+    def _record_body(
+        self, progress: Progress, metrics: Metrics, evaluate_seconds: float, code: list[TrainingCode]
+    ) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
         config = self.config
         seconds = progress.train_seconds
@@ -233,7 +240,7 @@ class Experiment:
                 "examples_per_second": progress.examples / seconds if seconds else 0.0,
             },
             "peak_memory_bytes": peak_memory_bytes(self.device),
-            "environment": self._environment(),
+            "environment": {**self._environment(), "code": code},
             "marks": ["nonstandard"] if config.data.nonstandard else [],
         }
 
@@ -294,6 +301,15 @@ def _usable_checkpoint(attempt: Attempt, tracking: Mapping[str, Any]) -> Checkpo
     return checkpoint
 
 
+def _note_code(attempt: Attempt, update: int) -> list[TrainingCode]:
+    """The code that made each update, where this process goes on behind `update`; noted for whoever resumes."""
+    path = attempt.folder / CODE_FILE
+    earlier = read_object(path)["code"] if path.is_file() else []
+    code = training_code(earlier, update, code_version())
+    attempt.write_json(CODE_FILE, {"code": code})
+    return code
+
+
 def _description(config: RunConfig) -> bytes:
     """config.yaml of the run folder."""
     described = {
@@ -316,7 +332,7 @@ def _compare(old: Record, new: Mapping[str, Any]) -> None:
         )
 
 
-def _summary(record: Record) -> str:
+def summary(record: Record) -> str:
     """Metrics per language, one line per data set and metric."""
     lines = []
     for dataset, languages in record.metrics.items():

@@ -1,7 +1,10 @@
 """The entry point: `python -m fun.run task=mnli schedule=gu seed=0`, or `-m` for a sweep."""
 
 import json
+import logging
+import os
 import sys
+import traceback
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -10,9 +13,10 @@ from omegaconf import DictConfig
 
 from fun import survival
 from fun.config import CONFIG_DIR, from_hydra, results_root
+from fun.config.compose import refusal
 from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
-from fun.results import State, folder_of
+from fun.results import RunFolder, State, folder_of
 
 FAILED: list[str] = []
 """The failed jobs of a sweep in this process. The others go on, and the sweep's exit status is 1."""
@@ -58,19 +62,72 @@ def _run(composed: DictConfig) -> None:
             raise  # a job in a process of its own, where nobody else would tell its launcher
 
 
+def _start() -> int:
+    """Let Hydra run what was typed; what it or a launcher refuses becomes one line. The exit status."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors itself, in many lines, and leave
+    # A cluster without accounting refuses every poll, and submitit then looks for the job's output, which is enough.
+    logging.getLogger("submitit").addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
+    try:
+        main()
+    except Exception as error:
+        told = refusal(error, sys.argv[1:]) or _launcher_says(error)
+        if not told:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return 2 if isinstance(told, ConfigError) else 1
+    return 0
+
+
+def _launcher_says(error: Exception) -> FunError | None:
+    """What ended a sweep whose jobs run in other processes, in one line; None for any other error."""
+    if isinstance(error, FunError):
+        return error  # a job's own, brought here by its launcher
+    calls = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    lines = [line.strip() for line in str(error).splitlines()]
+    if not _elsewhere() or "launch" not in calls or not isinstance(error, RuntimeError | OSError):
+        return None
+    if "results" not in calls:
+        SWEEP.clear()
+        return FunError(
+            f"no job was submitted: {'; '.join(lines)}: see partition and account in conf/hydra/launcher, "
+            "or type hydra/launcher=local"
+        )
+    return FunError(" ".join(lines[:2]))  # a job that ended without a word; below that is the tail of its log
+
+
+def _elsewhere() -> bool:
+    """Whether the jobs of this process's sweep run in other processes: only such launchers load submitit."""
+    return "submitit" in sys.modules
+
+
+def _folders() -> dict[str, RunFolder]:
+    """The run folders of this sweep, by job."""
+    runs = {job: config for job, config in SWEEP.items() if not config.dry_run}
+    return {job: folder_of(config.folder(results_root()), config.run_id) for job, config in runs.items()}
+
+
+def _tell_scores() -> None:
+    """One line for each done run of a sweep whose jobs told of theirs elsewhere."""
+    done = [folder for folder in _folders().values() if folder.status().state is State.DONE] if _elsewhere() else []
+    if done:
+        from fun.experiment import summary
+
+        for folder in done:
+            scores = summary(folder.record()).splitlines()
+            print("".join([str(folder.path), *scores]), file=sys.stderr)
+
+
 def _not_done() -> list[str]:
     """The jobs of this sweep whose runs are not done, as their folders say: a launcher may not tell, or not know."""
-    root, runs = results_root(), {job: config for job, config in SWEEP.items() if not config.dry_run}
-    folders = {job: folder_of(config.folder(root), config.run_id) for job, config in runs.items()}
-    return [job for job, folder in folders.items() if folder.status().state is not State.DONE]
+    return [job for job, folder in _folders().items() if folder.status().state is not State.DONE]
 
 
 if __name__ == "__main__":
     try:
-        main()
+        status = _start()
     finally:
+        _tell_scores()
         failed = list(dict.fromkeys([*FAILED, *_not_done()]))
         if failed:
             print(f"error: {len(failed)} jobs of the sweep failed: {'; '.join(failed)}", file=sys.stderr)
-    if failed:
-        sys.exit(1)
+    sys.exit(1 if failed else status)

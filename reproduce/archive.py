@@ -138,6 +138,8 @@ def _versions(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
         own = {name: record.environment.get(name) for name in ("git_sha", "fun", "python")}
         for name, version in {**record.environment.get("packages", {}), **own}.items():
             found.setdefault(name, set()).add(str(version) if version else "unknown")
+        for code in record.environment.get("code", []):
+            found["git_sha"].add(code["git_sha"] or "unknown")
     return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
 

@@ -190,8 +190,9 @@ def notes_on(runs: Iterable[Record | None]) -> tuple[str, ...]:
 
 
 def _code_versions(run: Record) -> set[str]:
-    """The code that trained the run, and that which evaluated it on further languages later."""
-    environments = [run.environment, run.environment.get("further_evaluation", run.environment)]
+    """The code that trained the run, by all its attempts, and that which evaluated it on further languages later."""
+    own = run.environment
+    environments = [*own.get("code", [own]), own.get("further_evaluation", own)]
     return {
         f"{found['git_sha'][:10] if found['git_sha'] else 'unknown'}{' with changes' if found['git_dirty'] else ''}"
         for found in environments

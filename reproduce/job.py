@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from reproduce.selection import Planned
 log = logging.getLogger("fun")
 
 POLL_SECONDS = 5.0
+PAUSE_SECONDS = 10.0
+"""Before a run that could not even be begun is tried again."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,19 @@ class Job:
             planned.run.note(Stage.STARTED)
         again = [planned for planned in runs if not self._given_up(planned)]
         left = [planned for planned in runs if planned not in again]
+        vain: Counter[RunFolder] = Counter()
         while again:
             before = {planned.run: planned.run.attempts() for planned in again}
             failed = [planned for planned in again if not self._bring_to_done(planned)]
-            again = [planned for planned in failed if self._may_try_again(planned.run, before[planned.run])]
+            again = [planned for planned in failed if self._may_try_again(planned.run, before[planned.run], vain)]
             for planned in failed:
                 if planned not in again:
                     planned.run.note(Stage.OVER)
                     left.append(planned)
-            if again and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
+            begun = [planned for planned in again if not vain[planned.run]]
+            if again and not begun:
+                time.sleep(PAUSE_SECONDS)
+            if begun and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
                 # SLURM ends this job now. Should it only end the next minute, that is soon enough.
                 time.sleep(60)
         if left:
@@ -85,11 +92,16 @@ class Job:
             raise
         return status == 0 and planned.run.status().state is State.DONE
 
-    def _may_try_again(self, run: RunFolder, attempts: int) -> bool:
-        """Whether the run was begun here, and was killed or failed because of its machine, less than too often."""
+    def _may_try_again(self, run: RunFolder, attempts: int, vain: Counter[RunFolder]) -> bool:
+        """Whether the run was killed or failed because of its machine, less than too often.
+
+        `vain` counts how often it left no attempt, which so tells no other job about it: a full disk, or what time
+        does not cure. SLURM is not asked to start the job again for that: it would without end.
+        """
+        vain[run] = 0 if run.attempts() > attempts else vain[run] + 1
         status = run.status()
-        halted = status.state is State.STALE or status.failure == "machine"
-        return run.attempts() > attempts and halted and run.machine_failures() < self.failures
+        halted = status.state in (State.MISSING, State.STALE) or status.failure == "machine"
+        return halted and max(vain[run], run.machine_failures()) < self.failures
 
 
 def _wait_for_silent(run: RunFolder) -> None:

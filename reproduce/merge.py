@@ -1,8 +1,9 @@
-"""Merges the runs and selections of another results folder into this one. Nothing that is here is overwritten.
+"""Merges the runs and selections of another results folder into this one. Nothing intact that is here is overwritten.
 
 What two folders hold of one run is the same where configuration, metrics, unfreezing and predictions are. Where it
 is not, the other run is copied beside this one, so that one run_id has two folders: `plan.Store` then counts neither,
-and every table shows the run as damaged, until a person removes one. Merging again says so again.
+and every table shows the run as damaged, until a person removes one. Merging again says so again. A file of a run
+here that is gone or altered is replaced where the other folder holds the very file that was written here.
 """
 
 import shutil
@@ -29,7 +30,7 @@ from fun.results import (
     checksum,
 )
 from fun.results.attempt import METRICS_LOG
-from fun.results.files import create_exclusive, make_folder, read_object
+from fun.results.files import create_exclusive, file_checksum, make_folder, read_object
 from fun.results.record import PREDICTIONS
 
 
@@ -148,7 +149,7 @@ def _copy(theirs: RunFolder, record: Record, run: RunFolder) -> None:
 
 
 def _complete(theirs: RunFolder, record: Record, run: RunFolder, ours: Record) -> Merged:
-    """Take over what was recorded there alone: languages, and tr(F) along training."""
+    """Take over what was recorded there alone: languages, tr(F) along training, and files that were damaged here."""
     name, body = theirs.path.name, ours.body()
     added = _add_languages(body, record)
     files = {file for file in record.files.keys() - ours.files.keys() if file.startswith(PREDICTIONS)}
@@ -159,6 +160,12 @@ def _complete(theirs: RunFolder, record: Record, run: RunFolder, ours: Record) -
         body["environment"]["further_tracking"] = record.environment
         files.add(METRICS_LOG)
         added.append("tr(F) along training")
+    damaged = _damaged_files(run, ours) - files
+    if restored := {file for file in damaged if record.files.get(file) == ours.files[file]}:
+        files |= restored
+        added.append(f"the files that were damaged here: {', '.join(sorted(restored))}")
+    if lost := damaged - restored:
+        obstacle = "; ".join(filter(None, (obstacle, _lost(lost, run))))
     if added:
         with run.begin(extend=True) as attempt:
             _publish(attempt, theirs, files)
@@ -208,6 +215,30 @@ def _obstacle(theirs: RunFolder, record: Record, run: RunFolder, ours: Record) -
 
 def _without_fisher(run: RunFolder) -> list[dict[str, Any]]:
     return [line for line in run.metrics_log() if line["kind"] != "fisher"]
+
+
+def _damaged_files(run: RunFolder, record: Record) -> set[str]:
+    """The files that are gone, or not as its record lists them."""
+    damaged = set()
+    for name, expected in record.files.items():
+        try:
+            intact = file_checksum(run.path / name) == expected
+        except OSError:
+            intact = False
+        if not intact:
+            damaged.add(name)
+    return damaged
+
+
+def _lost(files: Iterable[str], run: RunFolder) -> str:
+    """What to do about damaged files that the other folder does not hold as they were written here.
+
+    Its own, of the same name, are of another training: weights of two trainings are no weights of either.
+    """
+    return (
+        f"damaged here: {', '.join(sorted(files))}, which the other folder does not hold as written here. To take "
+        f"theirs whole: remove {run.path}, and merge again; to run it anew: its command with force=true"
+    )
 
 
 def _publish(attempt: Attempt, theirs: RunFolder, names: Iterable[str]) -> None:

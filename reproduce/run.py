@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fun import survival
 from fun.results import JobKnown, RunFolder, State
+from fun.results.files import make_folder
 from reproduce.declarations import Needed
 from reproduce.jobs import asking, last_line
 from reproduce.plan import Store, command
@@ -57,7 +58,7 @@ def run_missing(
         print(*(command(one.planned.typed) for wave in waves(todo) for one in wave), sep="\n")
         return left
     logs = root / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    make_folder(logs)
     print(f"{len(todo)} of {count} runs to do, {workers} at a time; output in {logs}", flush=True)
     _run([[one.planned for one in wave] for wave in waves(todo)], root, logs, workers)
     after, _ = asking(lambda jobs: _selected(needed, root, jobs, retry=False))

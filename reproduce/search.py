@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fun.config import search
-from fun.config.search import Search, Selection
+from fun.config.search import DEFAULT, Search, Selection
 from fun.config.sweep import expand
 from fun.errors import ConfigError
 from fun.results import State
@@ -44,9 +44,10 @@ class Searched:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What to type after `python -m fun.run` for a run with the selected values."""
-        own_grid = any(override.startswith("sweep.") for override in self.typed)
-        return (*self.typed, *([f"+sweep={self.search.name}"] if own_grid else []), "hparams=selected")
+        """What to type after `python -m fun.run` for runs with the selected values."""
+        own = self.search.name != DEFAULT or any(override.startswith("sweep.") for override in self.typed)
+        sweep = (f"+sweep={self.search.name}",) if own else ()
+        return ("-m", *self.typed, *sweep, "hparams=selected", "seed=0,1,2,3")
 
     def _run(self, point: Mapping[str, float], seed: int) -> Needed:
         values = (f"{field}={value}" for field, value in point.items())
@@ -65,6 +66,11 @@ def searches(typed: Sequence[str]) -> list[Searched]:
         raise ConfigError(f"found {' '.join(typed)}; expected one sweep=…, such as sweep=lr_k model=mbert task=mnli")
     if any(override.startswith("seed=") for override in typed):
         raise ConfigError("a search has seeds of its own: type sweep.seeds=[100,101] in place of seed=…")
+    if hparams := [override for override in typed if override.startswith("hparams=")]:
+        raise ConfigError(
+            f"found {hparams[0]} with {names[0]}, which is the search itself: leave it out, or type +{names[0]}, and "
+            "seed=0,1,2,3, for runs with what was selected"
+        )
     found = []
     for job in expand([override for override in typed if override not in names]):
         of_job, runs = search([*job, f"+{names[0]}"])

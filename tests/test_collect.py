@@ -39,6 +39,37 @@ def test_the_runs_of_a_search_and_of_a_sweep_are_verified_with_their_files(
     assert "1 of 2 runs are done and as they were written" in capsys.readouterr().out
 
 
+def score(root: Path, schedule: str, seed: int, **accuracy: float) -> None:
+    """A finished run of the sweep with this accuracy in each language."""
+    config = configuration((*SWEEP, f"schedule={schedule}", f"seed={seed}"))
+    metrics = {"microcopa": {language: {"loss": 1.0, "accuracy": value} for language, value in accuracy.items()}}
+    synthetic.write_run(root, config, metrics, marks=())
+
+
+SWEEP = ("task=copa", "model=micro", "evaluate.languages=[en,l1,l2]")
+
+
+def test_the_results_of_a_sweep_are_shown_by_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    score(tmp_path, "gu", 0, en=80.0, l1=70.0, l2=60.0)
+    score(tmp_path, "gu", 1, en=82.0, l1=71.0, l2=65.0)
+    score(tmp_path, "fun", 0, en=75.0, l1=50.0, l2=52.0)
+    score(tmp_path, "fun", 1, en=77.0, l1=50.0)
+    assert main(["collect", *SWEEP, "schedule=gu,fun,std", "seed=0,1", "--results", str(tmp_path)]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    # By hand: the averages of gu are 65 and 68; the std of two values is their difference over the root of 2.
+    rows = [
+        ["microcopa", "microcopa"],
+        ["accuracy", "accuracy"],
+        [*SWEEP, "n", "en", "average", "of", "2"],
+        ["schedule=gu", "2", "81.00±1.41", "66.50±2.12"],
+        ["schedule=fun", "2", "76.00±1.41", "1/2"],
+        ["schedule=std", "2", "0/2", "0/2"],
+    ]
+    assert shown[2:] == rows
+    assert main(["collect", *SWEEP, "schedule=gu", "seed=1", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["·", "1", "82.00", "68.00"]
+
+
 def test_a_record_that_is_gone_is_told_and_the_table_refreshed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

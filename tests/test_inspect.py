@@ -154,7 +154,7 @@ def test_lang_is_looked_at_and_for_mlm_also_trained() -> None:
         ("task=mlm", "type lang=…"),
         ("task=mlm lang=xx", "lang is 'xx'"),
         ("seeed=1", "seeed"),
-        ("task=foo", "Could not find 'task/foo' Available options in 'task': copa mlm mnli squad"),
+        ("task=foo", "task is 'foo'; expected one of copa, mlm, mnli, squad"),
         ("task=squad data.root=/nowhere model=xlmr", "data.root"),
     ],
 )

@@ -161,6 +161,43 @@ def test_a_language_adapter_with_two_outcomes_is_not_read(roots: tuple[Path, Pat
         trained_adapter(here, trained.run_id)
 
 
+def test_a_file_that_is_damaged_here_is_taken_over(
+    roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = roots
+    ours = finish(here, accuracy={"en": 80.0})
+    finish(there)
+    written = content(ours.path)
+    gone, altered = "predictions/microcopa.en.parquet", "adapter/weights"
+    (ours.path / gone).unlink()
+    (ours.path / altered).write_bytes(b"altered")
+    assert main(["merge", str(there), "--results", str(here)]) == 0
+    told = capsys.readouterr().out
+    assert f"with microcopa in l1, the files that were damaged here: {altered}, {gone}\n" in told
+    assert "0 copied, 1 completed, 0 same, 0 different, 0 left" in told
+    repaired = content(ours.path)
+    assert {name: repaired[name] for name in (gone, altered)} == {name: written[name] for name in (gone, altered)}
+    assert set(ours.record(verify_files=True).metrics["microcopa"]) == {"en", "l1"}
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+
+
+def test_a_damaged_file_that_the_other_training_wrote_otherwise_is_told_and_left(
+    roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = roots
+    ours = finish(here)
+    finish(there, loss=0.25)  # another step log, and the same outcome
+    gone, lost = "predictions/microcopa.en.parquet", "metrics.jsonl"
+    for name in (gone, lost):
+        (ours.path / name).unlink()
+    assert main(["merge", str(there), "--results", str(here)]) == 1
+    told = capsys.readouterr().out
+    assert f"left: {ours.path.name}: with the files that were damaged here: {gone}; damaged here: {lost}, " in told
+    assert f"remove {ours.path}, and merge again" in told
+    assert (ours.path / gone).is_file()
+    assert not (ours.path / lost).exists()
+
+
 def test_languages_that_were_only_evaluated_there_are_added(roots: tuple[Path, Path]) -> None:
     here, there = roots
     ours, theirs = finish(here, accuracy={"en": 80.0}), finish(there)

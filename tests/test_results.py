@@ -36,6 +36,8 @@ from fun.results import (
     run_id_of,
 )
 from fun.results.claim import AttemptFiles, attempt_status
+from fun.results.errors import NotWritable
+from fun.results.files import create_exclusive
 from tests.conftest import queue
 
 
@@ -950,6 +952,17 @@ def test_a_folder_removed_under_an_attempt_ends_it(root: Path) -> None:
         attempt.write_bytes("config.yaml", b"")
     with pytest.raises(Superseded, match="was removed"):
         attempt.interrupt("nowhere to say so")
+
+
+def test_what_cannot_be_written_is_told_with_its_path_and_the_reason() -> None:
+    run = run_in("/proc/results")
+    assert run.status().state is State.MISSING
+    with pytest.raises(NotWritable, match=r"^/proc/results cannot be written \(No such file or directory\): "):
+        run.begin()
+    with pytest.raises(NotWritable, match=r"^/proc/results cannot be written "):
+        run.reserve(lambda job: False)
+    with pytest.raises(NotWritable, match=r"^/proc/0001.json cannot be written "):  # a folder there already
+        create_exclusive(Path("/proc/0001.json"), b"")
 
 
 def test_importing_the_store_is_light() -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fun.config import results_root
+from fun.environment import CodeVersion, TrainingCode, training_code
+from fun.errors import ConfigError
 from fun.results import Record
 from tests.conftest import ROOT, SHORT, Cli, outcome
 from tests.test_unfreezing import parsed
@@ -255,6 +258,84 @@ def test_installed_package_runs_from_an_empty_directory(tmp_path: Path) -> None:
     (record,) = cli.records().values()
     assert record["environment"]["git_sha"] is None
     assert not list(empty.iterdir())
+
+
+def test_a_record_names_the_code_that_trained_whatever_becomes_of_the_checkout(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    for folder in ("fun", "conf"):
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    git(checkout, "init", "--quiet")
+    first = commit(checkout)
+    cli = Cli(tmp_path / "results", cwd=checkout)
+    typed = ("task=copa", "schedule=gu", *SHORT, "checkpoint.every=4", "evaluate.languages=[en]")
+    killed = cli.start(*typed)
+    wait_for_update(cli, 6)
+    killed.kill()
+    killed.communicate()
+    second = commit(checkout)
+    resumed = cli.start(*typed)
+    wait_for_update(cli, 8)
+    commit(checkout)
+    (checkout / "fun/errors.py").write_text("no Python\n")
+    _, told = resumed.communicate()
+    assert resumed.returncode == 0, told
+    environment = only(cli)[1]["environment"]
+    assert (environment["git_sha"], environment["git_dirty"]) == (second, False)
+    assert environment["code"] == [
+        {"update": 1, "git_sha": first, "git_dirty": False},
+        {"update": 5, "git_sha": second, "git_dirty": False},
+    ]
+
+
+def commit(checkout: Path) -> str:
+    """The new commit of a checkout with a change."""
+    with (checkout / "fun/errors.py").open("a") as file:
+        file.write("# changed\n")
+    git(checkout, "add", ".")
+    git(checkout, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "change")
+    return git(checkout, "rev-parse", "HEAD")
+
+
+def git(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", checkout, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def made(update: int, sha: str | None, dirty: bool | None = False) -> TrainingCode:
+    return TrainingCode(update=update, git_sha=sha, git_dirty=dirty)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "update", "expected"),
+    [
+        ([], 0, [made(1, "b")]),
+        ([made(1, "a")], 0, [made(1, "b")]),  # killed before its first checkpoint
+        ([made(1, "a")], 4, [made(1, "a"), made(5, "b")]),
+        ([made(1, "b")], 4, [made(1, "b")]),
+        ([made(1, "b", True)], 4, [made(1, "b", True), made(5, "b")]),
+        ([made(1, "a"), made(5, "c")], 4, [made(1, "a"), made(5, "b")]),  # no checkpoint is of c
+        ([], 4, [made(1, None, None), made(5, "b")]),  # a checkpoint from before this was noted
+    ],
+)
+def test_only_code_whose_updates_lasted_counts(
+    earlier: list[TrainingCode], update: int, expected: list[TrainingCode]
+) -> None:
+    assert training_code(earlier, update, CodeVersion(git_sha="b", git_dirty=False)) == expected
+
+
+def test_a_results_root_that_is_no_folder_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for root, problem in ((file, "not a folder"), (file / "below", "cannot be reached (Not a directory)")):
+        monkeypatch.setenv("FUN_RESULTS", str(root))
+        with pytest.raises(ConfigError) as told:
+            results_root()
+        assert str(told.value) == f"FUN_RESULTS is {root}: {problem}: type export FUN_RESULTS=FOLDER"
+    monkeypatch.setenv("FUN_RESULTS", str(tmp_path / "new/results"))
+    assert results_root() == tmp_path / "new/results"
+    assert not (tmp_path / "new").exists()
 
 
 def test_wandb_offline_is_a_view_without_duplicate_steps(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from fun.config import RunConfig, compose, search
+from fun.config.sweep import expand
 from fun.errors import ConfigError, RunError
 from fun.results import RunFolder, local_job
 from reproduce.__main__ import main
@@ -18,6 +20,12 @@ from reproduce.plan import configuration
 from reproduce.search import FAILED, best_mean_validation, searches
 from tests import synthetic
 from tests.conftest import SHORT, Cli, queue
+
+# The first point that the miniature world refuses, of the paper's grid: 11 openings of 25 updates, and one update more.
+TOO_LATE = (
+    "sweep=lr_k tries schedule.k=25: schedule=gu opens its last layer at update 276, but training has 120 updates; "
+    "type 'sweep.k=[…]' with other values"
+)
 
 PAPER_LR, PAPER_K = (1e-4, 2e-4, 5e-4, 8e-4), (25, 50, 100, 800, 1000)  # section 4.2
 
@@ -126,11 +134,29 @@ def test_selected_values_make_the_run_typed_by_hand(results: Path, capsys: pytes
     selecting = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL, "hparams=selected")
     by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
     assert compose((*selecting, "seed=3")).run_id == compose((*by_hand, "seed=3")).run_id
-    # The printed command is the selecting one.
-    command = next(line for line in told.splitlines() if "python -m fun.run" in line)
-    assert compose(shlex.split(command.partition("fun.run ")[2])).run_id == compose(by_hand).run_id
     assert main(["select", "sweep=lr_k", *TYPED]) == 0
     assert json.loads(artifact.read_text()) == written
+
+
+def printed(told: str) -> list[str]:
+    """The arguments of the command that `select` printed for the runs with the selected values."""
+    (line,) = (line for line in told.splitlines() if "python -m fun.run -m " in line)
+    return shlex.split(line.partition("python -m fun.run ")[2])
+
+
+def test_the_command_that_select_prints_starts_the_selected_runs_alone(
+    results: Path, capsys: pytest.CaptureFixture[str], cli: Cli
+) -> None:
+    finish_search(results)
+    assert main(["select", "sweep=lr_k", *TYPED]) == 0
+    command = printed(capsys.readouterr().out)
+    by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
+    expected = [compose((*by_hand, f"seed={seed}")).run_id for seed in (0, 1, 2, 3)]
+    assert [compose(job).run_id for job in expand(command[1:])] == expected
+    shown = cli(*command, "dry_run=true")
+    assert re.findall(r'"run_id": "(\w+)"', shown.stdout) == expected
+    assert "\t#3 : task=copa " in shown.stderr  # Hydra tells each job's overrides
+    assert "evaluate.languages" not in shown.stderr
 
 
 def test_what_is_typed_wins_over_what_was_selected(results: Path) -> None:
@@ -275,7 +301,13 @@ def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
         (["sweep=lr_k", "task=copa", "sweep.seeds=[]"], "sweep.seeds"),
         (["sweep=lr_k", "task=copa", "schedule=std"], "sweep.keep_lr=[]"),  # whose rate is kept, and which has no k
         (["sweep=lr_k", "task=mnli", "schedule=gu,lpft", "train.lr=0.1", "schedule.k=3"], "leave out train.lr="),
-        (["sweep=lr_k", "task=copa", "model=micro"], "schedule.k"),  # its 120 updates are too few for k=25
+        (["sweep=lr_k", "task=copa", "model=micro"], TOO_LATE),
+        (["sweep=lr_k", "task=copa", "data_size=10k"], "tries schedule.k=25: data_size=10k asks for 10000 training"),
+        (["sweep=lr_k", "task=copa", "hparams=selected"], "+sweep=lr_k, and seed=0,1,2,3"),
+        (
+            ["sweep=lr_k", "task=mnli", "train.lr_schedule=x"],
+            "train.lr_schedule is 'x'; expected 'linear' or 'constant'\n",
+        ),
     ],
 )
 def test_a_mistyped_search_ends_in_one_line(
@@ -286,6 +318,37 @@ def test_a_mistyped_search_ends_in_one_line(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert named in error
+
+
+def test_a_point_that_is_refused_hides_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"nothing was selected for this configuration yet \(sweep=lr_k tries"):
+        compose(("task=copa", "model=micro", "schedule=gu", "hparams=selected"))
+
+
+def test_searches_that_differ_in_a_value_alone_are_all_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "sweep=lr_k", *TYPED, "train.batch_size=8,16", "--commands"]) == 0
+    assert len(re.findall("train.batch_size=(?:8|16)", capsys.readouterr().out)) == 2 * 9 * 2
+
+
+MIXED = "expected names of targets, which say all of their runs, or the overrides of one sweep"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("plan table1 seed=0", f"found table1 with seed=0; {MIXED}"),
+        ("status table1 seed=0", f"found table1 with seed=0; {MIXED}"),
+        ("cancel table1 seed=0", f"found table1 with seed=0; {MIXED}"),
+        ("collect table1 seed=0", f"found table1 with seed=0; {MIXED}"),
+        ("plan +sweep=lr_k task=copa", "found +sweep=lr_k for single runs: type sweep=lr_k for the search"),
+    ],
+)
+def test_what_would_run_something_else_is_refused(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
 
 
 @pytest.mark.long
@@ -302,8 +365,8 @@ def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     scores = {records[run.run_id]["selected"]["value"]: run.train.lr for run in reversed(runs)}
     best = scores[max(scores)]  # of equal ones the smaller rate, which came last
     assert f"train.lr={best}: " in next(line for line in told.splitlines() if line.endswith("<- selected"))
-    command = next(line for line in told.splitlines() if "python -m fun.run" in line).partition("fun.run ")[2]
-    assert cli.preview(*shlex.split(command))["run_id"] == compose((*typed, f"train.lr={best}")).run_id
+    first = expand(printed(told)[1:])[0]
+    assert cli.preview(*first)["run_id"] == compose((*typed, f"train.lr={best}")).run_id
 
 
 def test_where_nothing_is_searched_the_published_values_stay() -> None:
@@ -316,6 +379,7 @@ def test_where_nothing_is_searched_the_published_values_stay() -> None:
 def test_a_sweep_that_was_not_meant_so_is_refused(cli: Cli) -> None:
     assert "type -m" in cli("+sweep=lr_k", "task=copa", status=2).stderr
     assert "nothing to search" in cli("-m", "+sweep=lr_k", "task=copa", "schedule=std", status=2).stderr
+    assert cli("-m", "+sweep=lr_k", "task=copa", status=2).stderr == f"error: {TOO_LATE}\n"
 
 
 def test_needed_runs_say_what_to_type() -> None:

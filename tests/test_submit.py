@@ -489,5 +489,11 @@ def test_a_failing_job_of_hydras_local_launcher_is_named(cli: Cli) -> None:
         "evaluate.languages=[en]",
     )
     swept = cli("-m", "hydra/launcher=local", *typed, "train.lr=1e-4,1e30", status=1)
-    assert swept.stderr.splitlines()[-1] == f"error: 1 jobs of the sweep failed: {' '.join(typed)} train.lr=1e+30"
-    assert len(cli.records()) == 1
+    [record] = cli.records().values()
+    folder = cli.results / "runs" / "copa" / "micro" / f"{record['label']}-{record['run_id']}"
+    score = record["metrics"]["microcopa"]["en"]["accuracy"]
+    why, done, failed = swept.stderr.splitlines()[-3:]
+    assert "Traceback" not in swept.stderr
+    assert why.startswith("error: update 2: the loss is nan")
+    assert done == f"{folder}  microcopa accuracy: en {score:.1f}"
+    assert failed == f"error: 1 jobs of the sweep failed: {' '.join(typed)} train.lr=1e+30"

@@ -1,6 +1,7 @@
 """Every table of the paper: its runs, its printed numbers from synthetic records, and each kind of gap for what it is."""
 
 import csv
+import dataclasses
 import io
 import math
 import random
@@ -454,6 +455,16 @@ def test_copies_with_the_same_values_count_once(full: Path, tmp_path: Path) -> N
     result = Store(tmp_path, allow_marked=True)(needed)
     assert isinstance(result, Found)
     assert result.lacks == ""
+
+
+def test_a_run_trained_by_several_versions_is_a_mix_of_itself(complete: Results) -> None:
+    result = next(iter(complete.values()))
+    assert isinstance(result, Found)
+    code = [{"update": update, "git_sha": sha * 40, "git_dirty": False} for update, sha in ((1, "a"), (5, "b"))]
+    environment = {"git_sha": "b" * 40, "git_dirty": False, "code": code}
+    assert "mixes code versions aaaaaaaaaa, bbbbbbbbbb" in cells.notes_on(
+        [dataclasses.replace(result.record, environment=environment)]
+    )
 
 
 def test_cells_that_mix_semantics_or_versions_say_so_in_every_table(complete: Results) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,15 @@ from typing import Any, cast
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
 from fun.config.checks import check, check_choices
 from fun.config.lookup import fill
 from fun.config.schema import ModelConfig, RunConfig, ScheduleConfig, results_root
-from fun.config.search import Search, SweepConfig, selected, sweep_config
+from fun.config.search import Search, SweepConfig, Values, selected, sweep_config, unselected
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.unfreezing import SCHEDULES
@@ -63,7 +64,10 @@ def from_values(values: dict[str, Any]) -> RunConfig:
     if hparams == "published":
         return _build(values)
     searched = Search.of(values, sweep or sweep_config(None))
-    run_ids = [run.run_id for run in _runs(searched, values)]
+    try:
+        run_ids = [run.run_id for run in _runs(searched, values)]
+    except ConfigError as error:
+        raise ConfigError(unselected(searched, str(error))) from error
     return _build(_with(values, selected(searched, run_ids, results_root()) if run_ids else {}))
 
 
@@ -75,8 +79,10 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with setup:
             return _plain(hydra_compose("config", overrides=list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_hydra_says(str(error))) from error
+    except Exception as error:
+        if refused := refusal(error, overrides):
+            raise refused from error
+        raise
 
 
 def _check(values: Mapping[str, Any]) -> None:
@@ -110,8 +116,15 @@ def _build(values: dict[str, Any]) -> RunConfig:
 
 def _runs(found: Search, values: dict[str, Any]) -> list[RunConfig]:
     """The runs of a search: as if its values had been typed."""
-    points = (_build(_with(values, point)) for point in found.points())
+    points = (_run(found, values, point) for point in found.points())
     return [config.model_copy(update={"seed": seed}) for config in points for seed in found.seeds]
+
+
+def _run(found: Search, values: dict[str, Any], point: Values) -> RunConfig:
+    try:
+        return _build(_with(values, point))
+    except ConfigError as error:
+        raise ConfigError(found.problem(point, str(error))) from error
 
 
 def _with(values: Mapping[str, Any], typed: Mapping[str, float]) -> dict[str, Any]:
@@ -173,14 +186,82 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
     return cast(dict[str, Any], values)
 
 
-def _hydra_says(message: str) -> str:
-    """Hydra's message without where it looked, or its advice to append a key, which a closed configuration refuses."""
-    message = message.split("\nTo append to your config")[0].split("\nConfig search path")[0]
-    if found := re.search(r"Could not override '(language_adapters\.\w+)'", message):
-        return f"{message.splitlines()[0]} This model has no place for that language: type +{found[1]}=… to add one"
-    if found := re.search(r"Could not override '(schedule\.\w+)'", message):
-        return f"{message} This schedule has no {found[1]}: run it in a sweep of its own"
-    return " ".join(message.split())
+def refusal(error: Exception, typed: Sequence[str]) -> ConfigError | None:
+    """What Hydra refuses in `typed`, in one line; None for an error that is not about what was typed."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return ConfigError(_hydra_says(error))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return ConfigError(_not_a_name(typed))
+    return None
+
+
+HYDRAS_ADVICE = {
+    r"Ambiguous value for argument '([^=]*)=(.*)'": r"\1=\2 stands for many runs: type -m too, or \1=[\2] for a list",
+    r"Sweep parameters '(.*)' requires --multirun": r"\1 stands for many runs: type -m as well",
+    r"Either remove \+ prefix: '(.*)'": r"+\1 adds a field that is there already: type \1",
+    r"To append to your default list use \+(\S+)": r"\1 chooses from a group that not every run has: type +\1",
+}
+"""What Hydra says in several lines -> what to say instead."""
+
+
+def _hydra_says(error: Exception) -> str:
+    """Hydra's error in one line: found, expected, what to type."""
+    message, cause = str(error), error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return _not_a_choice(group, choice, error.options)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
+        return _not_a_field(str(cause.full_key), cause.parent_node)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    for pattern, line in HYDRAS_ADVICE.items():
+        if found := re.search(pattern, message):
+            return found.expand(line)
+    reason = f": {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
+    return " ".join(message.split("\nConfig search path")[0].split()) + reason
+
+
+def _not_a_choice(group: str, choice: str, options: Sequence[str]) -> str:
+    near = difflib.get_close_matches(choice, options, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"type {group}=…"
+    return f"{group} is {choice!r}; expected one of {', '.join(options)}: {advice}"
+
+
+def _not_a_name(typed: Sequence[str]) -> str:
+    """Of a choice like 1000 or null Hydra says neither what it is nor what chooses it."""
+    for override in typed:
+        group, _, choice = override.lstrip("+").partition("=")
+        options = sorted(file.stem for file in (CONFIG_DIR / group).glob("*.yaml")) if group else []
+        if options and choice not in options:
+            return _not_a_choice(group, choice, options)
+    return f"{' '.join(typed)} cannot be read: type group=choice or key=value"
+
+
+def _not_a_field(full_key: str, section: DictConfig) -> str:
+    """`section` is where the last part of `full_key` was looked for."""
+    within, _, key = full_key.rpartition(".")
+    if within == "language_adapters":
+        return f"this model has no place for language {key}: type +{full_key}=… to add one"
+    fields = {field: f"{within}.{field}".lstrip(".") for field in map(str, section) if field != "name"}
+    if not within:
+        parts = {name: part for name in fields if isinstance(part := section[name], DictConfig) and name != "hydra"}
+        fields = {field: f"{name}.{field}" for name, part in parts.items() for field in map(str, part)} | fields
+    chosen = f"{within}={section['name']}" if "name" in section and "." not in within else within
+    found = f"{chosen} has no field {key}" if within else f"there is no field {key}"
+    if near := difflib.get_close_matches(key, fields, n=1):
+        return f"{found}: did you mean {fields[near[0]]}?"
+    if not within:
+        return f"{found}: python -m fun.run --help shows all"
+    in_a_sweep = f", or run {chosen} in a sweep of its own" if within == "schedule" else ""
+    return f"{found}; it has {', '.join(fields) or 'none'}: leave {full_key} out{in_a_sweep}"
+
+
+def _unreadable(override: str) -> str:
+    key, is_set, value = override.partition("=")
+    if not is_set:
+        return f"{override!r} is neither group=choice nor key=value: type {override}=…"
+    quoted = shlex.quote(f'{key}="{value}"')
+    return f"{key} is {value!r}, which cannot be read; expected a value, with special characters quoted: type {quoted}"
 
 
 def _schedule(values: dict[str, Any]) -> ScheduleConfig:

@@ -4,12 +4,14 @@ Null fields were filled before (`fun.config.lookup`), so a field that must have 
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fun.errors import ConfigError
 from fun.unfreezing import Schedule
 
 
@@ -273,5 +275,22 @@ def ours(config: RunConfig) -> dict[str, str]:
 
 
 def results_root() -> Path:
-    """`$FUN_RESULTS`, else `results` under the current directory."""
-    return Path(os.environ.get("FUN_RESULTS") or "results").absolute()
+    """`$FUN_RESULTS`, else `results` under the current directory. Raises ConfigError as `checked_root`."""
+    typed, cure = os.environ.get("FUN_RESULTS"), "export FUN_RESULTS=FOLDER"
+    return checked_root(Path(typed or "results").absolute(), "FUN_RESULTS" if typed else "the results root", cure)
+
+
+def checked_root(root: Path, name: str, cure: str) -> Path:
+    """The results root that `name` gives, which need not exist yet. Raises ConfigError where it is no folder.
+
+    `cure`: what to type to name another.
+    """
+    try:
+        problem = "" if stat.S_ISDIR(root.stat().st_mode) else "not a folder"
+    except FileNotFoundError:  # made when something is to be written there, and not by who only reads
+        problem = ""
+    except (NotADirectoryError, PermissionError) as error:
+        problem = f"cannot be reached ({error.strerror})"
+    if problem:
+        raise ConfigError(f"{name} is {root}: {problem}: type {cure}")
+    return root

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,17 @@ class Search:
         combinations = itertools.product(*self.grid.values()) if self.grid else ()
         return [dict(zip(self.grid, values, strict=True)) for values in combinations]
 
+    def problem(self, point: Values, found: str) -> str:
+        """What to say of a point that is refused.
+
+        Its advice is left out where it names a searched field: what is typed there is not searched.
+        """
+        said = f"sweep={self.name} tries {shown(point)}: "
+        named = [field for field in point if re.search(rf"{re.escape(field)}\b", found)]
+        if not named:
+            return said + found
+        return f"{said}{found.partition(': type ')[0]}; type {' and '.join(map(option, named))} with other values"
+
     def edges(self, values: Values) -> list[str]:
         """The fields whose value is the smallest or largest of several that were tried."""
         return [
@@ -119,6 +131,16 @@ class Selection:
         return path
 
 
+def shown(point: Values) -> str:
+    """A point of the grid for people, as overrides."""
+    return " ".join(f"{field}={value}" for field, value in point.items())
+
+
+def option(field: str) -> str:
+    """How other values of a field are typed for a search."""
+    return f"'sweep.{field.rpartition('.')[2]}=[…]'"
+
+
 def sweep_config(values: Mapping[str, Any] | None) -> SweepConfig:
     """What was composed as `+sweep=…`, else the default's file. Raises ValidationError."""
     return SweepConfig.model_validate(_default() if values is None else values)
@@ -136,12 +158,17 @@ def selected(search: Search, run_ids: Iterable[str], root: Path) -> Values:
     try:
         return Selection.read(path, run_ids).selected
     except FileNotFoundError:
-        raise ConfigError(
-            f"hparams=selected: nothing was selected for this configuration yet ({path.name} is not there): type "
-            f"{search.command}, with whatever else you typed here"
-        ) from None
+        raise ConfigError(unselected(search, f"{path.name} is not there")) from None
     except Damaged as damage:
         raise ConfigError(f"hparams=selected: {damage}: remove it, and type {search.command}") from damage
+
+
+def unselected(search: Search, why: str) -> str:
+    """What to say where nothing was selected from a search."""
+    return (
+        f"hparams=selected: nothing was selected for this configuration yet ({why}): type {search.command}, with "
+        "whatever else you typed here but hparams and seed"
+    )
 
 
 def parameters(search: Search) -> dict[str, str]:
@@ -159,8 +186,11 @@ def parameters(search: Search) -> dict[str, str]:
 
 
 def _parameters(*, _root_: DictConfig) -> dict[str, str]:
-    """Resolves conf/sweep's `${search:}`. While Hydra still composes, that file alone is the root."""
-    if "task" not in _root_:
+    """Resolves conf/sweep's `${search:}`; with `hparams=selected` what was typed is all there is to run.
+
+    While Hydra still composes, that file alone is the root.
+    """
+    if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
     return parameters(Search.of(_root_, sweep_config(OmegaConf.to_container(_root_["sweep"]))))  # type: ignore[arg-type]
 

@@ -13,9 +13,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from fun.config.compose import compose
-from fun.config.schema import RunConfig
-from fun.errors import ConfigError
+from fun.config.compose import compose, search
+from fun.config.schema import RunConfig, results_root
+from fun.errors import ConfigError, FunError
+from fun.results.files import make_folder
 
 SWEEP: dict[str, RunConfig] = {}
 """The runs that this process's multirun starts, by their overrides; empty where it starts none."""
@@ -29,10 +30,19 @@ class CheckSweep(Callback):
         try:
             parameters = config.hydra.sweeper.get("params") or {}
             swept = [f"{field}={values}" for field, values in parameters.items()]
-            jobs = expand([*swept, *config.hydra.overrides.task])
+            typed = list(config.hydra.overrides.task)
+            if swept:
+                _check_points(typed)
+            jobs = expand([*swept, *typed])
             problems = {" ".join(job): problem for job in jobs if (problem := _problem(job))}
+            if not problems:
+                make_folder(results_root())  # Hydra is about to write there, and would tell a failure in many lines
         except InterpolationResolutionError as error:
             print(f"error: {str(error).splitlines()[0].partition('interpolation: ')[2]}", file=sys.stderr)
+            sys.exit(2)
+        except FunError as error:
+            SWEEP.clear()
+            print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except Exception:
             traceback.print_exc()
@@ -44,6 +54,12 @@ class CheckSweep(Callback):
                 print(f"error: {job_text}: {problem}", file=sys.stderr)
             print(f"error: {len(problems)} of {len(jobs)} jobs are wrong; none was started", file=sys.stderr)
             sys.exit(2)
+
+
+def _check_points(typed: Sequence[str]) -> None:
+    """Raise ConfigError for the first point of a search that is refused: once, and not as one wrong job per seed."""
+    for choice in expand(typed):
+        search(choice)
 
 
 def _problem(job: list[str]) -> str | None:

@@ -7,6 +7,10 @@ class ResultsError(FunError):
     """Anything the results store refuses."""
 
 
+class NotWritable(ResultsError, OSError):
+    """Nothing can be written to a folder, for a reason of the file system."""
+
+
 class Busy(ResultsError):
     """Another process is running this run."""
 

@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fun.results.errors import Damaged, ResultsError
+from fun.results.errors import Damaged, NotWritable, ResultsError
 
 
 def file_checksum(path: Path) -> str:
@@ -27,11 +29,12 @@ def sync(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents, each brought to disk."""
+    """Create `folder` and its parents, each brought to disk. Raises NotWritable."""
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)
+        with _writing(folder):
+            folder.mkdir(exist_ok=True)
+            sync(folder.parent)
 
 
 def replace(source: Path, target: Path) -> None:
@@ -41,14 +44,15 @@ def replace(source: Path, target: Path) -> None:
 
 
 def create_exclusive(path: Path, data: bytes) -> bool:
-    """Create `path` with `data`; False, and nothing changed, where `path` exists.
+    """Create `path` with `data`; False, and nothing changed, where `path` exists. Raises NotWritable.
 
     A link and not O_EXCL on the name itself, so that nobody ever reads the file half-written.
     """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with aside.open("xb") as handle:
-        handle.write(data)
-    sync(aside)
+    with _writing(path):
+        with aside.open("xb") as handle:
+            handle.write(data)
+        sync(aside)
     try:
         os.link(aside, path)
     except FileExistsError:
@@ -83,6 +87,17 @@ def read_object(path: Path) -> dict[str, Any]:
 def pretty_json(value: object) -> bytes:
     """`value` as JSON for people, finite numbers only."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotWritable(
+            f"{path} cannot be written ({error.strerror}): make room or get the permission there, or type export "
+            "FUN_RESULTS=FOLDER to work in another"
+        ) from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -119,8 +119,11 @@ class RunFolder:
         return Mark.latest(self.path / QUEUE)
 
     def note(self, stage: Stage) -> None:
-        """Note in its mark how far the job that this process is in came with the run; nothing without a mark of its."""
-        with suppress(Damaged):
+        """Note in its mark how far the job that this process is in came with the run; nothing without a mark of its.
+
+        It is a help and no more: where it cannot be written, on a full disk, the job goes on without.
+        """
+        with suppress(Damaged, OSError):
             mark = self.mark()
             if mark is not None and mark.job is not None and mark.job == scheduler_job():
                 mark.came_to(stage)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fun.config import results_root
+from fun.config.schema import checked_root
 from fun.config.sweep import expand
 from fun.errors import ConfigError
 from reproduce import papers
@@ -36,8 +37,8 @@ def add_targets(parser: argparse.ArgumentParser, known: Targets, *, at_least_one
         "targets",
         metavar="TARGET",
         nargs="+" if at_least_one else "*",
-        help=f"any of {', '.join(known)}; a paper, for all that it numbers; overrides, for a sweep, or a search "
-        "with sweep=lr_k",
+        help=f"any of {', '.join(known)}; a paper, for all that it numbers; or, without these, the overrides of one "
+        "sweep, or of a search with sweep=lr_k",
     )
     parser.add_argument("--model", help="the targets' variants for this model, for example micro")
 
@@ -64,32 +65,44 @@ def target(typed: argparse.Namespace, known: Targets) -> Target:
 
 
 def root(typed: argparse.Namespace) -> Path:
-    """The results root."""
-    folder: Path = typed.results or results_root()
-    return folder
+    """The results root. Raises ConfigError where it is no folder."""
+    return checked_root(typed.results, "--results", "--results FOLDER") if typed.results else results_root()
 
 
 def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]:
     """Target -> the runs that it needs. A paper's name stands for all its numbered tables and figures.
 
-    All that has an equals sign is one sweep, as after `python -m fun.run -m`; with `sweep=lr_k` among it, a search.
-    Raises ConfigError.
+    What has an equals sign is one sweep, as after `python -m fun.run -m`; with `sweep=lr_k` among it, a search.
+    Raises ConfigError, also for names beside a sweep, whose overrides would change nothing of a target's runs.
     """
     overrides = [name for name in typed.targets if "=" in name]
-    groups: dict[str, list[Needed]] = {}
-    for name in (name for name in typed.targets if name not in overrides):
-        for found in numbered(name, typed.model, known) or [papers.find(name, typed.model, known)]:
-            groups[found.name] = needed_runs(found)
-    if any(override.startswith("sweep=") for override in overrides):
-        for searched in searches(overrides):
-            groups[f"{searched.search.name} {searched.search.label}"] = searched.needed()
-    elif overrides:
-        groups[" ".join(overrides)] = [_typed(job) for job in expand(overrides)]
+    names = [name for name in typed.targets if name not in overrides]
+    searching = any(override.startswith("sweep=") for override in overrides)
+    if names and overrides and not searching:
+        raise ConfigError(
+            f"found {' '.join(names)} with {' '.join(overrides)}; expected names of targets, which say all of their "
+            "runs, or the overrides of one sweep: type each in a command of its own"
+        )
+    if overrides and not searching:
+        return {" ".join(overrides): [_typed(job) for job in expand(overrides)]}
+    targets = (
+        found
+        for name in names
+        for found in numbered(name, typed.model, known) or [papers.find(name, typed.model, known)]
+    )
+    groups = {found.name: needed_runs(found) for found in targets}
+    for searched in searches(overrides) if searching else ():
+        groups.setdefault(f"{searched.search.name} {searched.search.label}", []).extend(searched.needed())
     return groups
 
 
 def _typed(job: Sequence[str]) -> Needed:
     """A run with all that typing it after `python -m fun.run` asks for."""
+    sweep = next((override for override in job if override.startswith("+sweep=")), None)
+    if sweep and "hparams=selected" not in job:
+        raise ConfigError(
+            f"found {sweep} for single runs: type {sweep[1:]} for the search, or hparams=selected as well"
+        )
     config = configuration(job)
     overrides = tuple(override for override in job if not override.startswith("track.fisher_every="))
     return Needed(overrides, evaluated(config), config.track.fisher_every)

@@ -4,14 +4,14 @@ import argparse
 import statistics
 from dataclasses import dataclass
 
-from fun.config.search import Selection
+from fun.config.search import Selection, option, shown
 from fun.results import JobKnown, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.declarations import Needed
 from reproduce.jobs import asking
 from reproduce.plan import Found, Gap, Results, Store, command, configuration, found, missing
-from reproduce.search import Point, Searched, failure, failures, scores, searches, select
+from reproduce.search import Searched, failure, failures, scores, searches, select
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -72,9 +72,9 @@ def _settled(result: Found | Gap) -> bool:
 def _nothing_left(searched: Searched, results: Results) -> str:
     failed = failures(searched, results)
     point, reason = next(iter(failed.items()))
-    tried = " or ".join(f"'sweep.{field.rpartition('.')[2]}=[…]'" for field in searched.search.grid)
+    tried = " or ".join(map(option, searched.search.grid))
     return (
-        f"all {len(failed)} points of the grid have a run that failed by its method, such as {_shown(point)} "
+        f"all {len(failed)} points of the grid have a run that failed by its method, such as {shown(dict(point))} "
         f"({reason}); expected one without: search elsewhere with {tried}"
     )
 
@@ -83,15 +83,11 @@ def _show(selection: Selection, searched: Searched, results: Results) -> None:
     failed = failures(searched, results)
     for point, values in scores(searched, results).items():
         if point in failed:
-            print(f"    {_shown(point)}: never selected: {failed[point]}")
+            print(f"    {shown(dict(point))}: never selected: {failed[point]}")
             continue
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         mark = "  <- selected" if dict(point) == selection.selected else ""
-        print(f"    {_shown(point)}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
-
-
-def _shown(point: Point) -> str:
-    return " ".join(f"{field}={value}" for field, value in point)
+        print(f"    {shown(dict(point))}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
 
 
 def _warn(selection: Selection, searched: Searched) -> None:
