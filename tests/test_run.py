@@ -15,6 +15,7 @@ from fun.config import results_root
 from fun.environment import CodeVersion, TrainingCode, training_code
 from fun.errors import ConfigError
 from fun.results import Record
+from tests.cluster import until
 from tests.conftest import ROOT, SHORT, Cli, outcome
 from tests.test_unfreezing import parsed
 
@@ -267,24 +268,28 @@ def test_a_record_names_the_code_that_trained_whatever_becomes_of_the_checkout(t
     git(checkout, "init", "--quiet")
     first = commit(checkout)
     cli = Cli(tmp_path / "results", cwd=checkout)
-    typed = ("task=copa", "schedule=gu", *SHORT, "checkpoint.every=4", "evaluate.languages=[en]")
+    longer = [item for item in SHORT if not item.startswith("train.updates=")]
+    typed = ("task=copa", "schedule=gu", *longer, "train.updates=42", "checkpoint.every=4", "evaluate.languages=[en]")
     killed = cli.start(*typed)
     wait_for_update(cli, 6)
     killed.kill()
     killed.communicate()
     second = commit(checkout)
     resumed = cli.start(*typed)
-    wait_for_update(cli, 8)
+    (noted,) = cli.results.glob("runs/*/*/*/checkpoint/code.json")
+    until(lambda: second in noted.read_text(), "the second attempt trains")
     commit(checkout)
     (checkout / "fun/errors.py").write_text("no Python\n")
     _, told = resumed.communicate()
     assert resumed.returncode == 0, told
     environment = only(cli)[1]["environment"]
     assert (environment["git_sha"], environment["git_dirty"]) == (second, False)
+    resumed_after = environment["code"][1]["update"] - 1
     assert environment["code"] == [
         {"update": 1, "git_sha": first, "git_dirty": False},
-        {"update": 5, "git_sha": second, "git_dirty": False},
+        {"update": resumed_after + 1, "git_sha": second, "git_dirty": False},
     ]
+    assert resumed_after in range(4, 42, 4)  # after a checkpoint
 
 
 def commit(checkout: Path) -> str:
