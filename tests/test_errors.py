@@ -23,6 +23,7 @@ TYPED = {
         "submitit_slurm: did you mean slurm_a100?"
     ),
     ("data_size=1000",): "data_size is '1000'; expected one of 10k, 1k, 5k, full: type data_size=…",
+    ("train=5",): "train is 5; expected its fields: type train.lr=…",
     ("seed", "0"): "'seed' is neither group=choice nor key=value: type seed=…",
     ("data.root=a(b)",): (
         "data.root is 'a(b)', which cannot be read; expected a value, with special characters quoted: "

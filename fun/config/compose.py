@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fun.config.checks import check, check_choices
 from fun.config.lookup import fill
@@ -86,6 +86,9 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _check(values: Mapping[str, Any]) -> None:
+    for name, fields in SECTIONS.items():
+        if not isinstance(values.get(name, {}), dict):
+            raise ConfigError(f"{name} is {values[name]!r}; expected its fields: type {name}.{fields[0]}=…")
     check_choices(values["task"]["name"], values["adapter"]["name"], values["schedule"]["name"])
 
 
@@ -194,6 +197,13 @@ def refusal(error: Exception, typed: Sequence[str]) -> ConfigError | None:
         return ConfigError(_not_a_name(typed))
     return None
 
+
+SECTIONS = {
+    name: list(field.annotation.model_fields)
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+"""The sections of a configuration -> their fields."""
 
 HYDRAS_ADVICE = {
     r"Ambiguous value for argument '([^=]*)=(.*)'": r"\1=\2 stands for many runs: type -m too, or \1=[\2] for a list",
