@@ -265,6 +265,7 @@ def test_a_record_names_the_code_that_trained_whatever_becomes_of_the_checkout(t
     checkout = tmp_path / "checkout"
     for folder in ("fun", "conf"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / ".gitignore").write_text("__pycache__/\n")
     git(checkout, "init", "--quiet")
     first = commit(checkout)
     cli = Cli(tmp_path / "results", cwd=checkout)
