@@ -37,7 +37,7 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 test: $(READY) ## Run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not long'
 
-test-long: $(READY) ## Run the counts and the chaos that make test leaves out (about half an hour)
+test-long: $(READY) ## Run the counts and the chaos that make test leaves out (about 40 minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long -rP
 
 lint: $(READY) ## ruff and mypy
