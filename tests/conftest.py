@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from fun.results import RunFolder
+from reproduce.progress import report, standings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,9 +22,26 @@ SHORT = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "fisher
 """A run short enough for a test, long enough for every schedule's last opening."""
 
 
+def nobody(job: str) -> bool:
+    """A scheduler without jobs."""
+    return False
+
+
+def everybody(job: str) -> bool:
+    """A scheduler that knows every job."""
+    return True
+
+
+def told(run: RunFolder) -> str:
+    """What `status` says of a run."""
+    text = StringIO()
+    Console(file=text, width=300).print(report({"all": standings([run], nobody)}, run.path.parents[3]))
+    return text.getvalue()
+
+
 def queue(run: RunFolder, job: str) -> None:
     """Mark that `job` is to run it, as `submit` does."""
-    mark = run.reserve(lambda known: False)
+    mark = run.reserve(nobody)
     assert mark is not None
     mark.submitted(job)
 

@@ -11,7 +11,6 @@ from fun.world.lexicon import (
     COLOUR,
     CONCEPT,
     DIGIT,
-    FIRST_OF,
     HYPERNYMS,
     LANGUAGES_BY_CODE,
     NAME,
@@ -58,11 +57,6 @@ def has_hypernym(relation: int) -> bool:
 def name_of(person: int) -> int:
     """The concept of a person's name."""
     return NAME + person
-
-
-def value_of(kind: str, topic: int) -> int:
-    """The concept of a class's word for a topic."""
-    return FIRST_OF[kind] + topic
 
 
 def _object(clause: Clause, code: str) -> list[Word]:

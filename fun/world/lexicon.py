@@ -120,7 +120,6 @@ def _concepts() -> list[tuple[str, str]]:
 
 CONCEPTS = _concepts()
 CONCEPT = {concept: number for number, concept in enumerate(CONCEPTS)}
-FIRST_OF = {kind: CONCEPT[kind, words[0]] for kind, words in CLASSES.items()}
 NAME, COLOUR, DIGIT = CONCEPT["name", NAMES[0]], CONCEPT["colour", COLOURS[0]], CONCEPT["digit", DIGITS[0]]
 SUFFIX = {word: CONCEPT["suffix", word] for word in SUFFIXES}
 
