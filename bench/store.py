@@ -22,8 +22,8 @@ from fun.results import SCHEMA, Claim, Record
 from fun.results.attempt import ATTEMPTS, RECORD
 from fun.results.claim import AttemptFiles
 from fun.results.files import pretty_json
-from reproduce import papers
-from reproduce.plan import configuration
+from reproduce.declare import papers
+from reproduce.runs.store import configuration
 from tests import synthetic
 
 FIRST_SEED = 1000

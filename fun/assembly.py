@@ -17,7 +17,7 @@ from fun.config.schema import (
     RunConfig,
 )
 from fun.fisher import Algorithm2, Estimator, Exact, Official
-from fun.models import adapters
+from fun.models import tuning as adapters
 from fun.models.encoders import check_encoder
 from fun.models.heads import Head
 from fun.models.task_model import TaskModel

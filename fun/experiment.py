@@ -12,19 +12,26 @@ import yaml
 from fun.assembly import build_estimator, build_model, build_settings, build_task
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
-from fun.config.identity import identity
-from fun.config.inputs import inputs, source, test_sets
-from fun.environment import TrainingCode, code_version, environment, peak_memory_bytes, pick_device, training_code
+from fun.data import subset
 from fun.errors import RunError
-from fun.gaps import check_source_language, gaps
-from fun.journal import CHECKPOINT_FILE, Journal, check_view, open_view
+from fun.inputs.gaps import check_source_language, gaps
+from fun.inputs.identity import identity
+from fun.inputs.keys import inputs, source, test_sets
+from fun.machine.environment import (
+    TrainingCode,
+    code_version,
+    environment,
+    peak_memory_bytes,
+    pick_device,
+    training_code,
+)
 from fun.results import Attempt, Record, RunFolder, State, folder_of
 from fun.results.files import read_object
 from fun.tasks.base import Feature, Row, Scored, Task
-from fun.tasks.sources import subset
 from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
+from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.training.loop import Training
 from fun.training.randomness import generator
 

@@ -11,11 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fun import survival
 from fun.config import CONFIG_DIR, from_hydra, results_root
 from fun.config.compose import refusal
 from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
+from fun.machine import signals as survival
 from fun.results import RunFolder, State, folder_of
 
 FAILED: list[str] = []

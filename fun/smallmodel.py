@@ -28,11 +28,11 @@ from transformers import (
 )
 
 from fun.config import RunConfig
+from fun.data import FolderSource
+from fun.data.corpora import FolderText, Sample
+from fun.data.facts import TRAINING_SETS
 from fun.errors import ConfigError, FunError
-from fun.tasks.corpora import FolderText, Sample
 from fun.tasks.mlm import MlmTask
-from fun.tasks.sources import FolderSource
-from fun.tasks.sources.facts import TRAINING_SETS
 
 TEXT_COLUMNS = {
     "squad": ("context", "question"),

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from fun.errors import ConfigError, FunError
-from reproduce import papers
 from reproduce.commands import COMMANDS
 from reproduce.commands.options import Parser
+from reproduce.declare import papers
 
 EPILOG = """examples:
   python -m reproduce table table1                  Table 1 from the runs that are done

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from fun.results import RunFolder
-from reproduce.progress import report, standings
+from reproduce.start.status import report, standings
 
 ROOT = Path(__file__).resolve().parents[1]
 

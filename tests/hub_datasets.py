@@ -14,7 +14,7 @@ import yaml
 from datasets import ClassLabel, Dataset, Features, Sequence, Value, disable_progress_bars
 
 from fun import world
-from fun.tasks.sources import facts
+from fun.data import facts
 from tests.hub_standin import revision_folder
 
 TEXT, NUMBER = Value("string"), Value("int32")

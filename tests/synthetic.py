@@ -21,13 +21,13 @@ import numpy as np
 import pytest
 
 from fun.config import RunConfig
-from fun.config.identity import SEMANTICS, identity
+from fun.inputs.identity import SEMANTICS, identity
 from fun.results import Record, RunFolder, checksum
-from reproduce import published
-from reproduce.declarations import Needed, merged
-from reproduce.papers import AVERAGE, LOWEST, SOURCE, Paper, Place, Target
-from reproduce.plan import Found, configuration, needed_runs
-from reproduce.published import Number
+from reproduce.declare import published
+from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Paper, Place, Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.declare.published import Number
+from reproduce.runs.store import Found, configuration, needed_runs
 
 Overrides = tuple[str, ...]
 Metrics = dict[str, dict[str, dict[str, float]]]

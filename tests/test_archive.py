@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from fun.results import RunFolder
-from reproduce import papers
 from reproduce.__main__ import main
-from reproduce.archive import MANIFEST
-from reproduce.plan import configuration, needed_runs
+from reproduce.carry.archive import MANIFEST
+from reproduce.declare import papers
+from reproduce.runs.store import configuration, needed_runs
 from tests import synthetic
 
 DEMO = papers.targets()["demo"]

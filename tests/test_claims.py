@@ -10,17 +10,17 @@ import yaml
 
 from fun.errors import ConfigError
 from fun.results import Record, RunFolder, State
-from reproduce import papers
-from reproduce.claims.declarations import CLAIMS, AnyClaim, Compared, Quantity, Scope, Statements, load
-from reproduce.claims.evaluation import Outcome, Result, average, check, compare, evaluate
-from reproduce.claims.values import Lacking, Value, measured, needed, published
-from reproduce.declarations import Needed
-from reproduce.plan import Found, Gap, Results, needed_runs
-from reproduce.statistics import Summary
-from reproduce.verdicts import margins
+from reproduce.declare import papers
+from reproduce.declare.claims import CLAIMS, AnyClaim, Compared, Quantity, Scope, Statements, load
+from reproduce.declare.parts import Needed
+from reproduce.numbers.claims import Outcome, Result, average, check, compare, evaluate
+from reproduce.numbers.quantities import Lacking, Value, measured, needed, published
+from reproduce.numbers.statistics import Summary
+from reproduce.numbers.verdicts import margins
+from reproduce.runs.store import Found, Gap, Results, needed_runs
 from tests.golden import make
 
-STATEMENTS = load(CLAIMS / "fun.yaml")
+STATEMENTS = load(CLAIMS / "fun_claims.yaml")
 PAPER, MINIATURE = STATEMENTS.scopes["paper"], STATEMENTS.scopes["miniature"]
 MARGINS = margins()
 
@@ -405,7 +405,7 @@ def test_claims_and_tables_share_their_runs() -> None:
     ],
 )
 def test_a_wrong_claim_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    declared = yaml.safe_load((CLAIMS / "fun.yaml").read_text(encoding="utf-8"))
+    declared = yaml.safe_load((CLAIMS / "fun_claims.yaml").read_text(encoding="utf-8"))
     declared["claims"][0] |= change
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(declared, sort_keys=False))

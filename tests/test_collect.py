@@ -6,7 +6,7 @@ import pytest
 
 from fun.results import RunFolder
 from reproduce.__main__ import main
-from reproduce.plan import configuration
+from reproduce.runs.store import configuration
 from tests import synthetic
 
 SEARCH = ("sweep=lr_k", "task=copa", "model=micro", "schedule=gu", "sweep.k=[1,2]", "sweep.seeds=[100,101]")

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from fun.config import compose, ours, producer, producer_command
-from fun.config.identity import FROZEN, SEMANTICS, identity
-from fun.config.inputs import languages
 from fun.config.lookup import fill
-from fun.environment import pick_device
 from fun.errors import ConfigError
-from fun.gaps import check_source_language, gaps
+from fun.inputs.gaps import check_source_language, gaps
+from fun.inputs.identity import FROZEN, SEMANTICS, identity
+from fun.inputs.keys import languages
+from fun.machine.environment import pick_device
 from fun.preview import preview
 from tests.conftest import ROOT, Cli
 from tests.test_unfreezing import parsed

@@ -16,15 +16,15 @@ from fun.config import compose
 from fun.errors import ConfigError, FunError
 from fun.results import file_checksum
 from fun.unfreezing import FixedOrder
-from reproduce import papers, published
 from reproduce.__main__ import main
-from reproduce.declarations import Needed, merged
-from reproduce.figures import drawing, style
-from reproduce.figures.numbers import grouped, mean_order, moving_average
-from reproduce.figures.rows import look_up
-from reproduce.figures.style import STYLES
-from reproduce.papers import Target
-from reproduce.plan import Gap, Results, missing, needed_runs
+from reproduce.declare import papers, published
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.numbers.curves import grouped, mean_order, moving_average
+from reproduce.runs.store import Gap, Results, missing, needed_runs
+from reproduce.show.figures import drawing, style
+from reproduce.show.figures.rows import look_up
+from reproduce.show.figures.style import STYLES
 from tests import synthetic
 from tests.golden import make
 

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from fun.config import CONFIG_DIR, RunConfig, compose, ours
-from fun.config.identity import flat
-from fun.models import adapters
+from fun.inputs.identity import flat
+from fun.models import tuning as adapters
 from fun.training import loop
-from reproduce.papers import PAPERS
-from reproduce.published import PUBLISHED
+from reproduce.declare.papers import PAPERS
+from reproduce.declare.published import PUBLISHED
 
 Row = Mapping[str, str]
 Run = tuple[str, str, str, str, str]

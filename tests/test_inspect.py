@@ -16,13 +16,13 @@ from rich.cells import cell_len
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from fun import tasks, world
+from fun.data import FolderSource
 from fun.inspect.__main__ import main
 from fun.inspect.rendering import CIRCLE, END, ISOLATE, visible
 from fun.inspect.report import Report, report
 from fun.inspect.request import request
 from fun.inspect.views import FATES, VIEWS, Example, SquadView, Token
-from fun.tasks.sources import FolderSource
-from fun.tasks.squad import SquadTask
+from fun.tasks.qa import SquadTask
 from tests import hub_datasets, tiny_models, tiny_tokenizers
 from tests.conftest import ROOT, real_data
 from tests.hub_standin import HubStandin, revision_folder

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fun.results import RunFolder, Stage, State
-from reproduce.declarations import Needed
-from reproduce.jobs import job_of, submitted_job
-from reproduce.plan import Store, configuration
-from reproduce.selection import select
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Store, configuration
+from reproduce.start.jobs import job_of, submitted_job
+from reproduce.start.selection import select
 from tests.cluster import until
 from tests.conftest import ROOT, everybody, nobody, queue, told
 from tests.synthetic import write_run

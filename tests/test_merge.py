@@ -16,10 +16,10 @@ from fun.config.search import Selection
 from fun.models.language_adapters import trained_adapter
 from fun.results import Damaged, RunFolder, State, load_records
 from reproduce.__main__ import main
-from reproduce.declarations import Needed
-from reproduce.figures.rows import trace
-from reproduce.merge import Merged, Outcome, merge
-from reproduce.plan import Found, Gap, Store, configuration
+from reproduce.carry.merge import Merged, Outcome, merge
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Found, Gap, Store, configuration
+from reproduce.show.figures.rows import trace
 from tests import synthetic
 from tests.conftest import ROOT
 

@@ -31,11 +31,11 @@ from transformers import (
 from fun import world
 from fun.assembly import build_model, build_task
 from fun.config import compose
+from fun.data.corpora import FolderText, Sample, WorldText
 from fun.errors import ConfigError, RunError
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
 from fun.tasks.base import collate
-from fun.tasks.corpora import FolderText, Sample, WorldText
 from fun.tasks.mlm import Block, MlmTask
 from fun.training.batches import Batch, Batches
 from fun.training.randomness import generator
@@ -274,7 +274,7 @@ def test_fisher_information_is_refused() -> None:
 READ = """
 import json, sys
 from fun.errors import FunError
-from fun.tasks.corpora import HubText, Sample
+from fun.data.corpora import HubText, Sample
 text = HubText(Sample(held_out=3, training=20))
 print(json.dumps([row["text"] for split in ("validation", "test", "train") for row in text.rows("wikipedia", "xx", split)]))
 try:

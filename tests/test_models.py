@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoModel
 
 from fun.errors import AdapterMissing, ConfigError, FunError, RunError
-from fun.models import adapters
+from fun.models import tuning as adapters
 from fun.models.blocks import layer_of
 from fun.models.encoders import check_encoder, load_encoder, load_tokenizer
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict

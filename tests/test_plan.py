@@ -17,9 +17,9 @@ import yaml
 from fun.config import CONFIG_DIR, compose
 from fun.preview import preview
 from fun.results import RunFolder, load_records, local_job
-from reproduce import papers
 from reproduce.__main__ import main
-from reproduce.plan import GROUPS, Store, configuration, needed_runs
+from reproduce.declare import papers
+from reproduce.runs.store import GROUPS, Store, configuration, needed_runs
 from tests import synthetic
 from tests.conftest import ROOT, queue
 

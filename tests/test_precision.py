@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.amp import GradScaler
 
-from fun.environment import gpu_problem, pick_device
 from fun.errors import ConfigError, RunError
+from fun.machine.environment import gpu_problem, pick_device
 from fun.models.task_model import TaskModel
 from fun.training.checkpoint import Checkpoint
 from fun.training.loop import Training

@@ -13,9 +13,9 @@ from datasets import Value
 
 from fun.config import compose, producer
 from fun.errors import HubError
-from reproduce.preflight.checks import Check, check
-from reproduce.preflight.hub import Hub, Result
-from reproduce.preflight.inputs import inputs_of
+from reproduce.carry.preflight.checks import Check, check
+from reproduce.carry.preflight.hub import Hub, Result
+from reproduce.carry.preflight.inputs import inputs_of
 from tests import hub_datasets, synthetic, tiny_models
 from tests.conftest import ROOT
 from tests.hub_datasets import Layout, publish, world_rows

@@ -14,12 +14,12 @@ import pytest
 from transformers import BertTokenizerFast, DebertaV2TokenizerFast, PreTrainedTokenizerFast, XLMRobertaTokenizerFast
 
 from fun import metrics
+from fun.data import FolderSource
 from fun.tasks.base import check_rows
-from fun.tasks.copa import COLUMNS as COPA_COLUMNS
-from fun.tasks.mnli import COLUMNS as MNLI_COLUMNS
-from fun.tasks.sources import FolderSource
-from fun.tasks.squad import COLUMNS as SQUAD_COLUMNS
-from fun.tasks.squad import SquadTask, Window
+from fun.tasks.choice import COLUMNS as COPA_COLUMNS
+from fun.tasks.classification import COLUMNS as MNLI_COLUMNS
+from fun.tasks.qa import COLUMNS as SQUAD_COLUMNS
+from fun.tasks.qa import SquadTask, Window
 from tests import tiny_tokenizers
 from tests.conftest import ROOT, real_data
 from tests.hub_datasets import publish
@@ -121,7 +121,7 @@ def fate(answer: str, prediction: str, language: str) -> str:
 
 READ = """
 import json, sys
-from fun.tasks.sources import HubSource
+from fun.data import HubSource
 source = HubSource()
 wanted = json.load(sys.stdin)
 json.dump([[source.rows(*split), source.key(*split)] for split in wanted], sys.stdout)

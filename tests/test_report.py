@@ -16,14 +16,15 @@ import pytest
 from fun.config import compose
 from fun.errors import ConfigError, RunError
 from fun.results import SCHEMA, Record, RunFolder
-from reproduce import explain, papers
 from reproduce.__main__ import main
 from reproduce.commands import COMMANDS, options
 from reproduce.commands.options import Parser
-from reproduce.plan import Store, configuration
-from reproduce.report.material import Material, gather
-from reproduce.report.page import build
-from reproduce.verdicts import Conclusion
+from reproduce.declare import papers
+from reproduce.numbers import explain
+from reproduce.numbers.verdicts import Conclusion
+from reproduce.runs.store import Store, configuration
+from reproduce.show.page.material import Material, gather
+from reproduce.show.page.page import build
 from tests import synthetic
 from tests.browser import Browser, browser
 from tests.conftest import ROOT

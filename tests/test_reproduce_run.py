@@ -9,10 +9,10 @@ import pytest
 from fun.errors import RunError
 from fun.results import RunFolder
 from reproduce.__main__ import main
-from reproduce.declarations import Needed
-from reproduce.jobs import last_line
-from reproduce.plan import configuration, producers
-from reproduce.run import Child, run_missing, work
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import configuration, producers
+from reproduce.start.here import Child, run_missing, work
+from reproduce.start.jobs import last_line
 from tests.conftest import Cli
 from tests.synthetic import fail, write_run
 

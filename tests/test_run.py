@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from fun.config import results_root
-from fun.environment import CodeVersion, TrainingCode, training_code
 from fun.errors import ConfigError
+from fun.machine.environment import CodeVersion, TrainingCode, training_code
 from fun.results import Record
 from tests.cluster import until
 from tests.conftest import ROOT, SHORT, Cli, outcome

@@ -15,9 +15,9 @@ from fun.config.sweep import expand
 from fun.errors import ConfigError, RunError
 from fun.results import RunFolder, local_job
 from reproduce.__main__ import main
-from reproduce.declarations import Needed
-from reproduce.plan import configuration
-from reproduce.search import FAILED, best_mean_validation, searches
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import configuration
+from reproduce.start.search import FAILED, best_mean_validation, searches
 from tests import synthetic
 from tests.conftest import SHORT, Cli, queue
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from fun import smallmodel
-from fun.config.origins import folder_key
+from fun.inputs.origins import folder_key
 from fun.models.encoders import check_encoder, load_encoder
 from tests.conftest import ROOT, Cli, real_data
 

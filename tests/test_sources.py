@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from fun.data import FolderSource, HubSource, Source, WorldSource, facts
 from fun.errors import ConfigError
-from fun.tasks.sources import FolderSource, HubSource, Source, WorldSource, facts
 from tests.conftest import ROOT
 from tests.hub_datasets import LAYOUTS, publish, publish_world, world_rows, write_cards
 from tests.hub_standin import HubStandin, revision_folder
@@ -79,7 +79,7 @@ def test_world_knows_its_rows() -> None:
 READ = """
 import json, sys
 from fun.errors import FunError
-from fun.tasks.sources import HubSource
+from fun.data import HubSource
 answers = []
 for nonstandard, split in json.load(sys.stdin):
     try:

@@ -12,13 +12,13 @@ import pytest
 from fun.errors import ConfigError, RunError
 from fun.results import RunFolder, Stage, State
 from reproduce.__main__ import main
-from reproduce.declarations import Needed
-from reproduce.job import Job
-from reproduce.jobs import Jobs, SchedulerError
-from reproduce.plan import Store, configuration, folders, producers
-from reproduce.scheduler import Profile
-from reproduce.selection import Planned, Wanted, select
-from reproduce.submit import Submission, summary
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Store, configuration, folders, producers
+from reproduce.start.cluster import Submission, summary
+from reproduce.start.job import Job
+from reproduce.start.jobs import Jobs, SchedulerError
+from reproduce.start.profiles import Profile
+from reproduce.start.selection import Planned, Wanted, select
 from tests.cluster import ClusterCli, until
 from tests.conftest import ROOT, Cli, everybody, nobody, queue, told
 from tests.synthetic import fail, write_run

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fun import survival
+from fun.machine import signals as survival
+from fun.machine.signals import Stopped, check, deferred, handling
 from fun.results import Busy, NoProgress, RunFolder, State, Superseded
-from fun.survival import Stopped, check, deferred, handling
 from fun.training.checkpoint import Checkpoint
 from tests.conftest import ROOT, Cli
 from tests.test_run import only, wait_for_update

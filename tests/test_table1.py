@@ -11,14 +11,16 @@ import pytest
 import yaml
 
 from fun.config import compose
-from fun.config.identity import identity
 from fun.errors import ConfigError
+from fun.inputs.identity import identity
 from fun.results import State
-from reproduce import cells, papers, published, table
 from reproduce.__main__ import main
-from reproduce.cells import Statistic, ranking
-from reproduce.papers import AVERAGE, LOWEST, SOURCE, Place, Rank
-from reproduce.plan import Gap, found, missing, needed_runs, sweeps
+from reproduce.declare import papers, published
+from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank
+from reproduce.numbers import cells
+from reproduce.numbers.cells import Statistic, ranking
+from reproduce.runs.store import Gap, found, missing, needed_runs, sweeps
+from reproduce.show import table
 from tests.golden import make
 from tests.latex import check_latex
 

@@ -19,12 +19,15 @@ from rich.console import Console, Group
 from fun.config import compose
 from fun.errors import ConfigError
 from fun.results import InvalidRecord, RunFolder
-from reproduce import cells, papers, published, table
 from reproduce.__main__ import main
-from reproduce.declarations import Needed, merged
-from reproduce.papers import AVERAGE, LOWEST, SOURCE, Place, Target
-from reproduce.plan import Found, Results, Store, configuration, found, missing, needed_runs
-from reproduce.settings import filling, rendering
+from reproduce.declare import papers, published
+from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.numbers import cells
+from reproduce.numbers import settings as filling
+from reproduce.runs.store import Found, Results, Store, configuration, found, missing, needed_runs
+from reproduce.show import settings as rendering
+from reproduce.show import table
 from tests import synthetic
 from tests.latex import check_latex
 

@@ -14,16 +14,16 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from fun import tasks
+from fun.data import WorldSource, subset
 from fun.errors import ConfigError, RunError
 from fun.models.heads import ClassificationHead, MultipleChoiceHead, QAHead
 from fun.tasks.base import CHUNK, check_rows, collate
-from fun.tasks.copa import COLUMNS as COPA_COLUMNS
-from fun.tasks.copa import CopaTask, prompt
-from fun.tasks.mnli import COLUMNS as MNLI_COLUMNS
-from fun.tasks.mnli import MnliTask
-from fun.tasks.sources import WorldSource, subset
-from fun.tasks.squad import COLUMNS as SQUAD_COLUMNS
-from fun.tasks.squad import SquadTask, Window, check_answers, locate
+from fun.tasks.choice import COLUMNS as COPA_COLUMNS
+from fun.tasks.choice import CopaTask, prompt
+from fun.tasks.classification import COLUMNS as MNLI_COLUMNS
+from fun.tasks.classification import MnliTask
+from fun.tasks.qa import COLUMNS as SQUAD_COLUMNS
+from fun.tasks.qa import SquadTask, Window, check_answers, locate
 from tests.conftest import real_data
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

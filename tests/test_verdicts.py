@@ -12,11 +12,11 @@ from scipy import stats
 
 from fun.errors import ConfigError
 from fun.results import State
-from reproduce import cells, papers, published
-from reproduce.cells import Grid, Statistic
-from reproduce.papers import Place
-from reproduce.plan import Gap, needed_runs
-from reproduce.statistics import (
+from reproduce.declare import papers, published
+from reproduce.declare.papers import Place
+from reproduce.numbers import cells
+from reproduce.numbers.cells import Grid, Statistic
+from reproduce.numbers.statistics import (
     Estimate,
     Interval,
     Summary,
@@ -28,7 +28,8 @@ from reproduce.statistics import (
     smallest_sign_flip,
     welch,
 )
-from reproduce.verdicts import Conclusion, Margin, margin_of, margins, verdict, verdicts
+from reproduce.numbers.verdicts import Conclusion, Margin, margin_of, margins, verdict, verdicts
+from reproduce.runs.store import Gap, needed_runs
 
 GU_57 = Summary(57.37, 0.32, 4)  # Table 1, MLQA, mBERT, GU
 OURS = (57.1, 57.4, 57.2, 57.9)  # mean 57.4

@@ -12,8 +12,8 @@ from adapters import AutoAdapterModel
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fun import world
+from fun.data import WorldSource
 from fun.errors import ConfigError
-from fun.tasks.sources import WorldSource
 from fun.world import LANGUAGES, TASKS, UNSEEN, baselines, building, load_split
 from fun.world.splits import SIZES
 

@@ -1,9 +1,9 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
-from fun.config.inputs import inputs, languages, training_examples, windows_decide
-from fun.config.origins import ENCODER, LANGUAGE_ADAPTER
 from fun.config.schema import MlmConfig, RunConfig, SquadConfig
 from fun.errors import ConfigError
+from fun.inputs.keys import inputs, languages, training_examples, windows_decide
+from fun.inputs.origins import ENCODER, LANGUAGE_ADAPTER
 
 
 def check_choices(task: str, adapter: str, schedule: str) -> None:

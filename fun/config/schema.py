@@ -257,7 +257,7 @@ class RunConfig(Section):
     @property
     def run_id(self) -> str:
         """16 hexadecimal digits that name what the run computes (contract 1)."""
-        from fun.config.identity import run_id
+        from fun.inputs.identity import run_id
 
         return run_id(self)
 

@@ -8,13 +8,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from fun.assembly import build_task
-from fun.config.inputs import encoder_key, source
+from fun.data import Source, subset
 from fun.errors import ConfigError
+from fun.inputs.keys import encoder_key, source
 from fun.inspect.request import Request
 from fun.inspect.views import VIEWS, Example, Lengths
 from fun.models.encoders import load_tokenizer
 from fun.tasks.base import Feature, Row, Task
-from fun.tasks.sources import Source, subset
 
 
 @dataclass(frozen=True)

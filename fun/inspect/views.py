@@ -10,10 +10,10 @@ import numpy as np
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerBase
 
+from fun.data.formats import LABELS
 from fun.tasks.base import CHUNK, Feature, Row
-from fun.tasks.copa import CHOICES, prompt
-from fun.tasks.sources.formats import LABELS
-from fun.tasks.squad import Window, answer_span
+from fun.tasks.choice import CHOICES, prompt
+from fun.tasks.qa import Window, answer_span
 from fun.training.randomness import generator
 
 

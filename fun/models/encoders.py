@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from fun import world
 from fun.errors import ConfigError, HubError, RunError
-from fun.hub import Repository, Snapshot, first_line, snapshot, unreadable
+from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
 
 MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
 """The architectures whose parameter names `fun.models.blocks` knows."""

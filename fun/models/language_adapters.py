@@ -15,7 +15,7 @@ from typing import Any
 
 from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
-from fun.hub import Repository, Snapshot, first_line, snapshot, unreadable
+from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
 from fun.results import Damaged, NotDone, Record, RunFolder, folders_of
 
 CONFIG = "adapter_config.json"

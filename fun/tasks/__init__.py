@@ -8,7 +8,12 @@ from fun.errors import ConfigError
 if TYPE_CHECKING:
     from fun.tasks.base import Task
 
-_CLASSES = {"squad": "SquadTask", "mnli": "MnliTask", "copa": "CopaTask", "mlm": "MlmTask"}
+_CLASSES = {
+    "squad": ("qa", "SquadTask"),
+    "mnli": ("classification", "MnliTask"),
+    "copa": ("choice", "CopaTask"),
+    "mlm": ("mlm", "MlmTask"),
+}
 NAMES = tuple(_CLASSES)
 
 
@@ -19,5 +24,6 @@ def get(name: str, **settings: Any) -> "Task":
     """
     if name not in _CLASSES:
         raise ConfigError(f"task: found {name!r}, expected one of {', '.join(NAMES)}; type task={NAMES[0]}")
-    task: Task = getattr(import_module(f"fun.tasks.{name}"), _CLASSES[name])(**settings)
+    module, kind = _CLASSES[name]
+    task: Task = getattr(import_module(f"fun.tasks.{module}"), kind)(**settings)
     return task

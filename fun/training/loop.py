@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from fun import survival
 from fun.errors import RunError
 from fun.fisher import Estimator
+from fun.machine import signals as survival
 from fun.models.heads import predict
 from fun.models.task_model import TaskModel
 from fun.training.batches import Batches

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from fun.results import file_checksum
-from reproduce import archive
+from reproduce.carry import archive
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import found, needed_runs
+from reproduce.runs.store import found, needed_runs
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from fun.results import RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.jobs import Jobs, cancel, submitted_job
-from reproduce.plan import folders
-from reproduce.progress import runs_on_disk
+from reproduce.runs.store import folders
+from reproduce.start.jobs import Jobs, cancel, submitted_job
+from reproduce.start.status import runs_on_disk
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

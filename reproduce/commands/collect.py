@@ -15,16 +15,16 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fun.results import Damaged, Record, State
-from reproduce import published
-from reproduce.cells import Statistic, average, notes_on
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import render, write
-from reproduce.declarations import Needed, merged
-from reproduce.papers import Target
-from reproduce.plan import Found, Store, configuration, folders, found, needed_runs
-from reproduce.progress import Standing, standings
-from reproduce.table import WIDTH, printed
+from reproduce.declare import published
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.numbers.cells import Statistic, average, notes_on
+from reproduce.runs.store import Found, Store, configuration, folders, found, needed_runs
+from reproduce.show.table import WIDTH, printed
+from reproduce.start.status import Standing, standings
 
 Column = tuple[str, tuple[str, ...]]
 """A data set, and the languages that a number is over: the source language, or all target languages."""

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reproduce.papers import Target
+from reproduce.declare.papers import Target
 
 Targets = Mapping[str, Target]
 """Every target of every paper, by name."""

@@ -5,11 +5,12 @@ import sys
 
 from rich.console import Console
 
-from reproduce import cells, published
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import found, needed_runs
-from reproduce.table import WIDTH
+from reproduce.declare import published
+from reproduce.numbers import cells
+from reproduce.runs.store import found, needed_runs
+from reproduce.show.table import WIDTH
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -29,8 +30,8 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
-    from reproduce import explain  # scipy takes most of a second to import; the other commands do without
-    from reproduce.verdicts import margins, verdicts
+    from reproduce.numbers import explain
+    from reproduce.numbers.verdicts import margins, verdicts
 
     target = options.target(typed, known)
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))

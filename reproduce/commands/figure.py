@@ -2,10 +2,10 @@
 
 import argparse
 
-from reproduce import published
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import print_missing
+from reproduce.declare import published
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -15,8 +15,8 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     # matplotlib takes a second to import; tables and --help do without
-    from reproduce.figures import drawing
-    from reproduce.figures.rows import look_up
+    from reproduce.show.figures import drawing
+    from reproduce.show.figures.rows import look_up
 
     target = options.target(typed, known)
     results = look_up(target.figure.needed(target.paper), options.store(typed))

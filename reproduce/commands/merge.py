@@ -4,9 +4,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from reproduce.carry.merge import Outcome, merge
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.merge import Outcome, merge
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

@@ -10,12 +10,12 @@ from fun.config import results_root
 from fun.config.schema import checked_root
 from fun.config.sweep import expand
 from fun.errors import ConfigError
-from reproduce import papers
 from reproduce.commands.command import Targets
-from reproduce.declarations import Needed
-from reproduce.papers import Target
-from reproduce.plan import Store, configuration, evaluated, needed_runs
-from reproduce.search import searches
+from reproduce.declare import papers
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Store, configuration, evaluated, needed_runs
+from reproduce.start.search import searches
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,9 +13,9 @@ from rich.text import Text
 from fun.results import State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.jobs import asking
-from reproduce.outlook import Entry, counts, hours, outlook
-from reproduce.table import WIDTH
+from reproduce.runs.plan import Entry, counts, hours, outlook
+from reproduce.show.table import WIDTH
+from reproduce.start.jobs import asking
 
 TROUBLE = (State.FAILED, State.DAMAGED)
 

@@ -2,10 +2,10 @@
 
 import argparse
 
+from reproduce.carry.prefetch import prefetch
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import with_producers
-from reproduce.prefetch import prefetch
+from reproduce.runs.store import with_producers
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

@@ -15,10 +15,10 @@ from rich.text import Text
 from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.plan import configuration, needed_runs
+from reproduce.runs.store import configuration, needed_runs
 
 if TYPE_CHECKING:
-    from reproduce.preflight.checks import Check
+    from reproduce.carry.preflight.checks import Check
 
 WIDTH = 160
 """Where the output is no terminal: ids are long."""
@@ -33,9 +33,9 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
-    from reproduce.preflight.checks import check  # transformers takes seconds to import
-    from reproduce.preflight.hub import Hub
-    from reproduce.preflight.inputs import inputs_of
+    from reproduce.carry.preflight.checks import check
+    from reproduce.carry.preflight.hub import Hub
+    from reproduce.carry.preflight.inputs import inputs_of
 
     target = options.target(typed, known)
     configs = [configuration(run.overrides) for run in needed_runs(target)]

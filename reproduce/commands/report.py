@@ -13,8 +13,8 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     # matplotlib and scipy take a second to import; --help does without
-    from reproduce.report.material import gather
-    from reproduce.report.page import build
+    from reproduce.show.page.material import gather
+    from reproduce.show.page.page import build
 
     page = build(gather(typed.model, known, options.store(typed)))
     folder = options.out(typed) / "report"

@@ -6,7 +6,7 @@ import signal
 
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.run import run_missing
+from reproduce.start.here import run_missing
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

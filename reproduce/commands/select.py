@@ -8,10 +8,10 @@ from fun.config.search import Selection, option, shown
 from fun.results import JobKnown, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.declarations import Needed
-from reproduce.jobs import asking
-from reproduce.plan import Found, Gap, Results, Store, command, configuration, found, missing
-from reproduce.search import Searched, failure, failures, scores, searches, select
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Found, Gap, Results, Store, command, configuration, found, missing
+from reproduce.start.jobs import asking
+from reproduce.start.search import Searched, failure, failures, scores, searches, select
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

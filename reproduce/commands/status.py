@@ -11,10 +11,10 @@ from rich.text import Text
 from fun.results import NEVER_BEGUN, RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.jobs import asking
-from reproduce.plan import folders
-from reproduce.progress import Standing, report, runs_on_disk, standings
-from reproduce.table import WIDTH
+from reproduce.runs.store import folders
+from reproduce.show.table import WIDTH
+from reproduce.start.jobs import asking
+from reproduce.start.status import Standing, report, runs_on_disk, standings
 
 WATCH_SECONDS = 10.0
 

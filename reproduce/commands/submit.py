@@ -9,13 +9,13 @@ from fun.errors import ConfigError
 from fun.results import JobKnown
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.declarations import Needed
-from reproduce.jobs import asking
-from reproduce.plan import Store
-from reproduce.selection import FAILURES, Selection, select
+from reproduce.declare.parts import Needed
+from reproduce.runs.store import Store
+from reproduce.start.jobs import asking
+from reproduce.start.selection import FAILURES, Selection, select
 
 if TYPE_CHECKING:
-    from reproduce.submit import Submission
+    from reproduce.start.cluster import Submission
 
 
 def add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -52,8 +52,8 @@ def submit(typed: argparse.Namespace, known: Targets, *, retry: bool) -> int:
 
 def submit_runs(needed: Iterable[Needed], typed: argparse.Namespace, *, retry: bool) -> int:
     """The same for any runs."""
-    from reproduce.scheduler import Profile  # submitit and Hydra take a second to import
-    from reproduce.submit import Submission, summary
+    from reproduce.start.cluster import Submission, summary
+    from reproduce.start.profiles import Profile
 
     names = list(dict.fromkeys(typed.profile.split(",")))
     if "local" in names[1:] or (len(names) > 1 and names[0] == "local"):

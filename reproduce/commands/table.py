@@ -8,14 +8,16 @@ from pathlib import Path
 from rich.console import Console, Group
 
 from fun.errors import ConfigError
-from reproduce import cells, published
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.papers import Target
-from reproduce.plan import Results, found, missing, needed_runs, sweeps
-from reproduce.published import Published
-from reproduce.settings import filling, rendering
-from reproduce.table import WIDTH, to_csv, to_latex, to_text
+from reproduce.declare import published
+from reproduce.declare.papers import Target
+from reproduce.declare.published import Published
+from reproduce.numbers import cells
+from reproduce.numbers import settings as filling
+from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
+from reproduce.show import settings as rendering
+from reproduce.show.table import WIDTH, to_csv, to_latex, to_text
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

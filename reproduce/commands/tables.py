@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fun.errors import ConfigError
-from reproduce import latex, published
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import render, write
-from reproduce.declarations import Needed, merged
-from reproduce.papers import Target
-from reproduce.plan import Results, found, missing, needed_runs, sweeps
+from reproduce.declare import published
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
+from reproduce.show import latex
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

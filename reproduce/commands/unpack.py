@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from reproduce import archive
+from reproduce.carry import archive
 from reproduce.commands.command import Command, Targets
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fun.results import SCHEMA, Record, RunFolder, run_id_of
-from reproduce import cells, papers, published, table
-from reproduce.declarations import Needed
-from reproduce.papers import Target
-from reproduce.plan import Found, Gap, examine, found, missing, needed_runs
+from reproduce.declare import papers, published
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed
+from reproduce.numbers import cells
+from reproduce.runs.store import Found, Gap, examine, found, missing, needed_runs
+from reproduce.show import table
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"

@@ -1,0 +1,184 @@
+"""Running text to train language adapters on, by language: sources of documents, as rows with the column `text`.
+
+Imports neither torch nor transformers.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fun import world
+from fun.data import SUBSET_SEED
+from fun.data.facts import check_columns
+from fun.errors import ConfigError
+
+MOST_DOCUMENTS = 200_000
+"""Of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
+
+WIKIPEDIA, REVISION, FILES = "wikimedia/wikipedia", "main", "20231101.{language}/*.parquet"
+"""The repository on the hub, its revision, and the files of a language: columns id, url, title and text."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The documents of a corpus that a run reads: parts of one fixed random permutation, whatever the run's seed.
+
+    The first `held_out` are for validation, as many for the test, the next `training` at most for training. So the
+    held-out ones do not depend on the budget, and a smaller training set lies in a larger one.
+    """
+
+    held_out: int
+    training: int
+
+    @classmethod
+    def of(cls, held_out: int, updates: int | None, batch_size: int) -> "Sample":
+        """No more documents than the budget reads blocks (None: unknown), and at most `MOST_DOCUMENTS`."""
+        return cls(held_out, min(MOST_DOCUMENTS, updates * batch_size) if updates else MOST_DOCUMENTS)
+
+    def part(self, split: str) -> slice:
+        """The positions of a split in the permutation."""
+        held_out = self.held_out
+        ends = {"validation": (0, held_out), "test": (held_out, 2 * held_out)}
+        return slice(*ends.get(split, (2 * held_out, 2 * held_out + self.training)))
+
+
+class Corpus(ABC):
+    """A corpus as a `Source`: one data set, `name`, whose rows are documents."""
+
+    name: ClassVar[str]
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.commits: dict[str, str] = {}
+
+    @abstractmethod
+    def documents(self, language: str) -> Sequence[str]:
+        """All documents, in an order of their own. Raises ConfigError and HubError, as `Source.rows` does."""
+
+    @abstractmethod
+    def content(self, language: str) -> str:
+        """Identity of the content of `documents`, without a download. Raises ConfigError where there are none."""
+
+    def training_set(self, task: str) -> str:
+        """See Source."""
+        return self.name
+
+    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
+        """See Source. A language adapter is tested in the language that it is trained in, which the run names."""
+        return {self.name: ()}
+
+    def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
+        """See Source."""
+        documents = self.documents(language)
+        if len(documents) <= 2 * self.sample.held_out:
+            most = (len(documents) - 1) // 2
+            raise ConfigError(
+                f"{self.name} ({language}): found {len(documents)} documents, expected more than 2 · "
+                f"{self.sample.held_out} held out for validation and test; give more text, or type "
+                f"task.validation_examples={most // 10 or 1} or less"
+            )
+        # RandomState's streams are frozen; those of default_rng may change with numpy's version.
+        order = np.random.RandomState(SUBSET_SEED).permutation(len(documents))
+        return [{"text": documents[int(index)]} for index in np.sort(order[self.sample.part(split)])]
+
+    def key(self, dataset: str, language: str, split: str) -> str:
+        """See Source: the content of the corpus, and which part of it."""
+        part = self.sample.part(split)
+        return f"{self.content(language)}/shuffled[{part.start}:{part.stop}]"
+
+    def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
+        """See Source: text is not counted beforehand."""
+        return None
+
+
+class WorldText(Corpus):
+    """The miniature world's own text."""
+
+    name = "microtext"
+
+    def documents(self, language: str) -> Sequence[str]:
+        """See Corpus."""
+        return world.load_text(language)
+
+    def content(self, language: str) -> str:
+        """See Corpus."""
+        return world.text_key(language)
+
+
+class HubText(Corpus):
+    """Wikipedia, an article per document. A language is downloaded whole, and read from disk by position."""
+
+    name = "wikipedia"
+
+    def documents(self, language: str) -> Sequence[str]:
+        """See Corpus."""
+        # Imported here: it takes a second, and a preview of a run needs none of it.
+        from fun.data.hub import load
+        from fun.machine.hub import Repository
+
+        where = f"{self.name} ({language})"
+        repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
+        table, read = load(where, repository, FILES.format(language=language))
+        self.commits |= read
+        check_columns(where, table.column_names, ("text",))
+        articles: Sequence[str] = table["text"]
+        return articles
+
+    def content(self, language: str) -> str:
+        """See Corpus."""
+        return f"hub:{WIKIPEDIA}@{REVISION}/{FILES.format(language=language)}"
+
+
+class FolderText(Corpus):
+    """Text files in UTF-8 below `root`: <language>.txt, or all of <language>/*.txt in the order of their names.
+
+    Every line that is not blank is a document: write an article on one line.
+    """
+
+    name = "text"
+
+    def __init__(self, root: Path, sample: Sample) -> None:
+        super().__init__(sample)
+        self.root = root
+
+    def documents(self, language: str) -> Sequence[str]:
+        """See Corpus."""
+        documents: list[str] = []
+        for path in self._files(language):
+            try:
+                # Not str.splitlines: a document may hold other line separators of Unicode.
+                lines = path.read_text(encoding="utf-8").split("\n")
+            except UnicodeDecodeError as error:
+                raise ConfigError(f"{path} is no text in UTF-8 ({error.reason}): convert it") from error
+            documents += (line.strip() for line in lines if line.strip())
+        return documents
+
+    def content(self, language: str) -> str:
+        """See Corpus: a hash of the files' contents, whatever their names."""
+        contents = [_sha256(path, path.stat().st_mtime_ns) for path in self._files(language)]
+        return (
+            f"sha256:{contents[0] if len(contents) == 1 else hashlib.sha256(' '.join(contents).encode()).hexdigest()}"
+        )
+
+    def _files(self, language: str) -> list[Path]:
+        single = self.root / f"{language}.txt"
+        files = [single] if single.is_file() else sorted((self.root / language).glob("*.txt"))
+        if not files:
+            raise ConfigError(
+                f"data.root={self.root} has no text in {language}: expected {language}.txt or {language}/*.txt, a "
+                "document per line"
+            )
+        return files
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, changed_at: int) -> str:
+    """The hash of a file that was last changed at `changed_at`, so that no file is read twice."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What a run reads: where each input comes from, its content key, and its gaps."""

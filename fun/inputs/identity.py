@@ -1,0 +1,80 @@
+"""Run identity (design contract 1): a run_id hashes what the run reads, as canonical JSON.
+
+Always in: the semantics number, task, model, adapter, schedule, seed, precision and a content key per input.
+Every other active field enters only where it differs from the frozen defaults of its semantics number, so a
+field added later, with a default that means what was done before, renames no finished run.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fun.config.schema import RunConfig
+from fun.inputs.keys import inputs
+from fun.results import run_id_of
+
+SEMANTICS = 1
+"""Raised whenever a default or a meaning changes; then FROZEN gets an entry of its own."""
+
+FROZEN: dict[int, dict[str, Any]] = {
+    1: {
+        "adapter.reduction": 16,
+        "adapter.nonlinearity": "relu",
+        "adapter.r": 8,
+        "adapter.alpha": 8,
+        "data_size.subset": "seeded",
+        "fisher.batches": 40,
+        "fisher.labels": "sampled",
+        "fisher.name": "algorithm2",
+        "schedule.delay": 0,
+        "schedule.first": "top",
+        "schedule.offset": 1,
+        "task.mask_padding": True,
+        "task.max_answer_length": 30,
+        "task.n_best": 20,
+        "task.pad_to_max_length": False,
+        "train.clip": 1.0,
+        "train.eval_slots": 4096,
+        "train.lr_schedule": "linear",
+        "train.slots": 1024,
+        "train.ties": "earliest",
+        "train.weight_decay": 0.0,
+    }
+}
+
+ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "precision")
+
+# The encoder enters as a content key among the inputs; where it came from is not what it is.
+NEVER = ("model.source", "model.revision")
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """What the run_id hashes."""
+    active = flat(config.active())
+    frozen = FROZEN[SEMANTICS]
+    fields = {
+        field: value
+        for field, value in active.items()
+        if field not in (*ALWAYS, *NEVER) and (field not in frozen or frozen[field] != value)
+    }
+    return {
+        "semantics": SEMANTICS,
+        **{field.removesuffix(".name"): active[field] for field in ALWAYS},
+        "fields": fields,
+        "inputs": inputs(config),
+    }
+
+
+def run_id(config: RunConfig) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the identity's canonical JSON."""
+    return run_id_of(identity(config))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted names, as they are typed; tuples as lists."""
+    fields: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            fields |= flat(value, f"{prefix}{key}.")
+        else:
+            fields[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return fields

@@ -1,0 +1,97 @@
+"""The inputs that a run reads, with a content key each, and the facts about them that checks need."""
+
+from pathlib import Path
+
+from fun import data as sources
+from fun import world
+from fun.config.schema import MlmConfig, RunConfig, SquadConfig
+from fun.data import corpora
+from fun.inputs.origins import folder_key, hub_key
+
+
+def source(config: RunConfig) -> sources.Source:
+    """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub."""
+    root, nonstandard = config.data.root, config.data.nonstandard
+    in_world = config.model.source == "world"
+    if isinstance(config.task, MlmConfig):
+        train = config.train
+        sample = corpora.Sample.of(config.task.validation_examples, train.updates, train.batch_size)
+        if root is not None:
+            return corpora.FolderText(Path(root), sample)
+        return corpora.WorldText(sample) if in_world else corpora.HubText(sample)
+    if root is not None:
+        return sources.FolderSource(Path(root), nonstandard=nonstandard)
+    if not in_world:
+        return sources.HubSource(nonstandard=nonstandard)
+    # Only a run that names an adapter for such a language is tested in it, and is then named by that.
+    return sources.WorldSource(tuple(code for code in world.UNSEEN if config.language_adapters.get(code) is not None))
+
+
+def inputs(config: RunConfig) -> dict[str, str]:
+    """Input -> content key: encoder, language adapters, and every split of the task's data sets.
+
+    All languages of the task are in, whichever were evaluated: evaluating one more does not rename a run. A
+    language without a language adapter has no key for one. With `data.root` and `data.nonstandard` the
+    languages are those whose files lie there, so that adding a language's file makes another run. Files on disk
+    are hashed; nothing is downloaded. Raises ConfigError where one of them is not there.
+    """
+    task, language, data = config.task.name, config.training_language, source(config)
+    keys = {"encoder": encoder_key(config)}
+    if isinstance(config.task, MlmConfig) and config.model.source == "world":
+        keys["mlm_head"] = world.mlm_head_key()  # elsewhere it is published in the encoder's own files, or not at all
+    dataset = data.training_set(task)
+    for split in ("train", "validation"):
+        keys[f"{dataset}.{language}.{split}"] = data.key(dataset, language, split)
+    for dataset, tested in test_sets(config).items():
+        for language in tested:
+            keys[f"{dataset}.{language}.test"] = data.key(dataset, language, "test")
+    if config.uses_language_adapters:
+        for language in languages(config):
+            if (origin := config.language_adapters.get(language)) is not None:
+                keys[f"language_adapter.{language}"] = language_adapter_key(origin, language)
+    return keys
+
+
+def encoder_key(config: RunConfig) -> str:
+    """The content key of the encoder and its tokenizer."""
+    origin = config.model.source
+    if origin == "world":
+        return world.encoder_key()
+    return folder_key(origin) if origin.startswith("folder:") else hub_key(origin, config.model.revision)
+
+
+def language_adapter_key(origin: str, language: str) -> str:
+    """The content key of a language adapter: what was trained here is named by its run."""
+    if origin == "world":
+        return world.language_adapter_key(language)
+    if origin.startswith("hub:"):
+        return hub_key(origin)
+    return folder_key(origin) if origin.startswith("folder:") else origin
+
+
+def test_sets(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """Data set -> the languages that the run is tested in, its training language first.
+
+    A language adapter is tested on held-out text of its own language.
+    """
+    available = source(config).test_sets(config.task.name)
+    return dict.fromkeys(available, (config.training_language,)) if config.lang is not None else available
+
+
+def languages(config: RunConfig) -> tuple[str, ...]:
+    """The languages of the run: that of its training data, then those of its test sets."""
+    tested = (language for names in test_sets(config).values() for language in names)
+    return tuple(dict.fromkeys((config.training_language, *tested)))
+
+
+def training_examples(config: RunConfig) -> int | None:
+    """The number of training examples before any subset is taken; None where it is known only once loaded."""
+    if config.data.nonstandard:
+        return None
+    data = source(config)
+    return data.expected_rows(data.training_set(config.task.name), config.training_language, "train")
+
+
+def windows_decide(config: RunConfig) -> bool:
+    """Whether one example may become several training examples (QA contexts longer than the window)."""
+    return isinstance(config.task, SquadConfig)

@@ -1,0 +1,1 @@
+"""Between machines: prefetch, preflight, archive, merge."""

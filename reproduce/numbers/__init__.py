@@ -1,0 +1,1 @@
+"""From records to numbers: cells, statistics, verdicts, claims, and what is behind each."""

@@ -1,0 +1,59 @@
+"""The numbers that figures draw, as pure functions: smoothed means, groups of runs, orders, transfer."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from statistics import fmean
+from typing import TypeVar
+
+from fun.errors import FunError
+from fun.results import Record
+from reproduce.declare.parts import Dataset
+from reproduce.numbers.cells import average
+
+ROUNDING = 1e-9
+"""Differences in points that are equal but for binary fractions lie closer than this."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+def transfer(record: Record, name: str, dataset: Dataset) -> float | None:
+    """The average over a test set's target languages by its main metric, in percent; None where one is absent."""
+    return average(record, name, dataset.targets, dataset.main_metric)
+
+
+def moving_average(curves: Sequence[Mapping[int, float]], window: int, where: str) -> tuple[list[int], list[float]]:
+    """The curves' mean at the updates that all have, averaged over `window` neighbouring points.
+
+    Each average stands at the middle of its window; there is none where the window would be cut off.
+    Raises FunError, which says `where`, for fewer points than the window.
+    """
+    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    if len(common) < window:
+        raise FunError(f"{where}: the runs share {len(common)} measured updates; the moving average needs {window}.")
+    means = [fmean(curve[update] for curve in curves) for update in common]
+    starts = range(len(common) - window + 1)
+    middles = [common[start + window // 2] for start in starts]
+    return middles, [fmean(means[start : start + window]) for start in starts]
+
+
+def grouped(results: Mapping[K, float], points: float) -> list[list[K]]:
+    """Runs of similar results, the best group first and the best run first in each (FUN, footnote 10).
+
+    Sort the results, take the largest that has no group, group all within `points` of it, and repeat.
+    """
+    waiting = sorted(results, key=results.__getitem__, reverse=True)
+    groups: list[list[K]] = []
+    while waiting:
+        largest = results[waiting[0]]
+        groups.append([run for run in waiting if largest - results[run] <= points + ROUNDING])
+        waiting = waiting[len(groups[-1]) :]
+    return groups
+
+
+def order(record: Record) -> list[int]:
+    """A run's layers in the order in which they opened; those of one update as the record lists them."""
+    return [layer for opening in record.unfreezing for layer in opening["layers"]]
+
+
+def mean_order(orders: Sequence[Sequence[int]]) -> list[float]:
+    """The mean layer of each opening over runs (FUN, Figure 5). All orders name the same number of layers."""
+    return [fmean(layers) for layers in zip(*orders, strict=True)]

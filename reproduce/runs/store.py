@@ -1,0 +1,312 @@
+"""Which runs a target needs, which of them are done, and the commands for the rest. No model is loaded."""
+
+import itertools
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Protocol
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from fun.config import RunConfig, compose, producer, producer_command
+from fun.config.compose import composed, from_values
+from fun.config.schema import ModelConfig
+from fun.inputs.keys import languages, test_sets
+from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import ANY, Needed, merged
+
+
+@dataclass(frozen=True)
+class Found:
+    """A done run. `lacks` says what its record does not hold of what is needed; empty if nothing."""
+
+    record: Record
+    run: RunFolder
+    lacks: str = ""
+
+    @property
+    def startable(self) -> bool:
+        return bool(self.lacks)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A run without a usable record: its state, and why in one line (empty where it was never started).
+
+    `startable`: the run may be started unasked. `option` is what must be typed beyond the run's overrides
+    to start it anew where that needs to be asked for.
+    """
+
+    state: State
+    reason: str = ""
+    startable: bool = True
+    option: str = ""
+
+
+class Lookup(Protocol):
+    """Finds what is on disk for a needed run."""
+
+    def __call__(self, needed: Needed) -> Found | Gap: ...
+
+
+Results = Mapping[tuple[str, ...], Found | Gap]
+"""What was found for each needed run, by the run's overrides."""
+
+
+def needed_runs(target: Target) -> list[Needed]:
+    """Every run of the target once, in the order of its table or figure."""
+    return target.declared.needed(target.paper)
+
+
+def found(needed: Iterable[Needed], lookup: Lookup) -> Results:
+    """What `lookup` finds for each needed run."""
+    return {run.overrides: lookup(run) for run in needed}
+
+
+def configuration(overrides: Sequence[str]) -> RunConfig:
+    """The run that `python -m fun.run <overrides>` would be; the same as `compose`, sooner. Raises ConfigError.
+
+    Runs that differ in the seed alone share one configuration: nothing is looked up or checked by the seed.
+    """
+    seeds = [found for override in overrides if (found := _SEED.fullmatch(override))]
+    if len(seeds) > 1:
+        return compose(overrides)
+    shared = _configuration(tuple(override for override in overrides if not _SEED.fullmatch(override)))
+    return shared.model_copy(update={"seed": int(seeds[0][1])}) if seeds else shared
+
+
+_SEED = re.compile(r"seed=(\d+)")
+
+GROUPS = {
+    "model": ("model", "language_adapters"),
+    "task": ("task",),
+    "adapter": ("adapter",),
+    "schedule": ("schedule",),
+    "data_size": ("data_size",),
+}
+"""The Hydra groups that fill sections of their own, whatever else is chosen -> those sections."""
+
+
+@cache
+def _configuration(overrides: tuple[str, ...]) -> RunConfig:
+    """Assembled from sections that were composed before, where `overrides` choose groups and give values.
+
+    A composition takes a tenth of a second, and targets choose from few groups in hundreds of combinations.
+    """
+    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS]
+    typed = [override for override in overrides if override not in chosen]
+    filled = [section for override in chosen for section in _sections(override)]
+    if len(set(filled)) < len(filled) or not all(map(_VALUE.match, typed)):
+        return compose(overrides)
+    whole = dict(_composed(()))
+    for override in chosen:
+        whole |= {section: _composed((override,))[section] for section in _sections(override)}
+    try:
+        for parsed in OverridesParser.create().parse_overrides(typed):
+            section, _, field = parsed.key_or_group.partition(".")
+            if isinstance(whole[section], dict) != bool(field) or (field and field not in whole[section]):
+                return compose(overrides)  # which says what is wrong
+            whole[section] = {**whole[section], field: parsed.value()} if field else parsed.value()
+    except (HydraException, KeyError):
+        return compose(overrides)
+    return from_values(whole)
+
+
+def _sections(override: str) -> tuple[str, ...]:
+    """The sections that a chosen group fills; task=mlm has an adapter and a schedule of its own."""
+    return ("task", "adapter", "schedule") if override == "task=mlm" else GROUPS[override.partition("=")[0]]
+
+
+_VALUE = re.compile(r"\w+(\.\w+)?=")
+"""A field is given a value."""
+
+_composed = cache(composed)
+
+
+def producers(config: RunConfig) -> dict[str, Needed]:
+    """Language -> the run that makes its language adapter, as far as the configuration tells how to make it.
+
+    Of the languages that the run is trained and evaluated in.
+    """
+    made = ((language, config.language_adapters.get(language) or "") for language in read_languages(config))
+    return {
+        language: Needed(_producer(config.model, language)[1])
+        for language, origin in made
+        if origin.startswith("run:") and origin == f"run:{_producer(config.model, language)[0]}"
+    }
+
+
+def read_languages(config: RunConfig) -> tuple[str, ...]:
+    """The languages whose language adapters a run reads: that of its training, and those it is evaluated in."""
+    if not config.uses_language_adapters:
+        return ()
+    wanted = config.evaluate.languages
+    return tuple(name for name in languages(config) if wanted is None or name in (config.training_language, *wanted))
+
+
+def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
+    """The runs, each once, behind the runs that make the language adapters that they read."""
+    found: dict[str, RunConfig] = {}
+    for run in needed:
+        config = configuration(run.overrides)
+        made = (producer(config.model, language) for language in producers(config))
+        found |= {one.run_id: one for one in (*made, config)}
+    return list(found.values())
+
+
+@cache
+def _producer(model: ModelConfig, language: str) -> tuple[str, tuple[str, ...]]:
+    """The run_id of the run that makes a language adapter, and its overrides."""
+    typed = shlex.split(producer_command(model, language))
+    return producer(model, language).run_id, tuple(typed[typed.index("fun.run") + 1 :])
+
+
+@dataclass(frozen=True)
+class Store:
+    """The lookup in a results folder, as it is when this is made. Records with a mark count only where allowed."""
+
+    root: Path
+    allow_marked: bool = False
+
+    @cached_property
+    def _folders(self) -> Mapping[str, list[Path]]:
+        """run_id -> the folders that bear it, whatever their label: labels are for people."""
+        folders: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted((self.root / "runs").glob("*/*/*-*")):
+            folders[path.name.rpartition("-")[2]].append(path)
+        return folders
+
+    def __call__(self, needed: Needed) -> Found | Gap:
+        return self.find(configuration(needed.overrides), needed)
+
+    def find(self, config: RunConfig, needed: Needed) -> Found | Gap:
+        """The same where the configuration of the needed run is known."""
+        return look(self.runs(config), needed, self.allow_marked)
+
+    def runs(self, config: RunConfig) -> list[RunFolder]:
+        """The folders that bear its run_id (`in_order`)."""
+        found = self._folders.get(config.run_id, ())
+        return [RunFolder(path, config.run_id) for path in in_order(found, config.folder(self.root))]
+
+
+def folders(needed: Iterable[Needed], store: Store) -> list[RunFolder]:
+    """The folders of runs behind those of their producers, each once. Raises ConfigError."""
+    return [run for config in with_producers(merged(needed)) for run in store.runs(config)]
+
+
+def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False) -> Found | Gap:
+    """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
+
+    A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
+    """
+    results = [examine(run, needed, allow_marked) for run in runs]
+    told = [result for result in results if _has_record(result)]
+    records = [result.record for result in told if isinstance(result, Found)]
+    conflict = any(one.differences(other) for one, other in itertools.combinations(records, 2))
+    if len(told) > 1 and (conflict or len(records) < len(told)):
+        names = ", ".join(sorted(run.path.name for run in runs))
+        reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
+        return Gap(State.DAMAGED, reason, startable=False)
+    return (told or results)[0]
+
+
+def _has_record(result: Found | Gap) -> bool:
+    return isinstance(result, Found) or result.state in (State.DONE, State.DAMAGED)
+
+
+def examine(run: RunFolder, needed: Needed, allow_marked: bool) -> Found | Gap:
+    """What a run's folder holds of what is needed of it."""
+    try:
+        record = run.record()
+    except NotDone:
+        return _unfinished(run.status())
+    except Damaged as error:
+        return Gap(State.DAMAGED, str(error), startable=False, option="force=true")
+    if record.marks and not allow_marked:
+        reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
+        return Gap(State.DONE, reason, startable=False, option="force=true")
+    return Found(record, run, _lacks(record, needed))
+
+
+def value(record: Record, dataset: str, language: str, metric: str) -> float | None:
+    """A record's metric in percent; None where it was not evaluated."""
+    languages = record.metrics.get(dataset, {})
+    return languages.get(language, {}).get(metric)
+
+
+def evaluated(config: RunConfig) -> tuple[tuple[str, str, str], ...]:
+    """What a run's record holds once it is complete, as `Needed.values`, whatever the metrics."""
+    wanted = config.evaluate.languages
+    tested = ((dataset, language) for dataset, names in test_sets(config).items() for language in names)
+    return tuple((dataset, language, ANY) for dataset, language in tested if wanted is None or language in wanted)
+
+
+def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
+    """The same runs as few lines to paste: those that differ in one override only become a sweep over it."""
+    merged = list(runs)
+    for position in reversed(range(max(map(len, merged), default=0))):
+        values: dict[tuple[str, ...], list[str]] = {}
+        for run in merged:
+            name, equals, value = run[position].partition("=") if position < len(run) else ("", "", "")
+            values.setdefault((*run[:position], name + equals, *run[position + 1 :]), []).append(value)
+        merged = [_swept(run, position, swept) for run, swept in values.items()]
+    return [command(run, *(["-m"] if any("," in override for override in run) else [])) for run in merged]
+
+
+def _swept(run: tuple[str, ...], position: int, values: Sequence[str]) -> tuple[str, ...]:
+    if not run[position]:  # this run has fewer overrides than others
+        return run[:position]
+    return (*run[:position], run[position] + ",".join(values), *run[position + 1 :])
+
+
+def missing(needed: Iterable[Needed], results: Results) -> list[str]:
+    """The runs that a target still needs as lines to paste, under comments that say why where it is known.
+
+    One command per line, in the table's order within each reason; runs of which nothing is known to say come first,
+    so that none stands under another's reason.
+    """
+    commands: dict[str, list[str]] = defaultdict(list, {"": []})
+    for run in needed:
+        result = results[run.overrides]
+        if isinstance(result, Gap):
+            why = f"{result.state.value}: {result.reason}" if result.reason else ""
+            commands[why].append(command((*run.arguments, result.option) if result.option else run.arguments))
+        elif result.lacks:
+            commands[f"done, but {result.lacks}"].append(command(run.arguments))
+    # A reason of several lines must stay one comment.
+    return [line for why, lines in commands.items() for line in ([f"# {' '.join(why.split())}"] if why else []) + lines]
+
+
+def command(arguments: Sequence[str], *options: str) -> str:
+    """A run as a line to paste."""
+    return shlex.join(("python", "-m", "fun.run", *options, *arguments))
+
+
+def _unfinished(status: Status) -> Gap:
+    match status.state:
+        case State.MISSING:
+            return Gap(State.MISSING)
+        case State.FAILED if status.failure == "method":
+            return Gap(State.FAILED, status.detail, startable=False, option="retry=true")
+        case State.QUEUED | State.RUNNING:
+            return Gap(status.state, status.detail, startable=False)
+        case _:
+            return Gap(status.state, status.detail)
+
+
+def _lacks(record: Record, needed: Needed) -> str:
+    absent: dict[str, set[str]] = defaultdict(set)
+    for dataset, language, metric in needed.values:
+        found = record.metrics.get(dataset, {}).get(language, {})
+        if not (found if metric == ANY else metric in found):
+            absent[dataset].add(language)
+    parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
+    if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:
+        parts.append("without tr(F) along training")
+    return " and ".join(parts)

@@ -1,1 +1,0 @@
-"""Tables of hyperparameters and data sets: `declarations` says what they are made of, `filling` fills them."""

@@ -1,0 +1,1 @@
+"""Tables, figures and the page, as text, CSV, LaTeX, PNG and HTML."""

@@ -1,0 +1,1 @@
+"""Who makes the runs: this machine, or a cluster; where they stand; the search."""

@@ -1,0 +1,160 @@
+"""Submits the runs that targets lack: producers first, each run once, as few arrays as their dependencies allow."""
+
+import os
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from fun.results import JobKnown, Mark, RunFolder, State
+from reproduce.start.job import Job
+from reproduce.start.jobs import Jobs, job_of
+from reproduce.start.profiles import ARRAY_SIZE, Profile
+from reproduce.start.selection import FAILURES, Planned, Wanted, waves
+
+Item = TypeVar("Item")
+
+PRODUCERS = "PRODUCERS"
+"""Stands for the jobs that a dry run did not submit."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """Jobs to submit together: the runs of each, and the jobs that must end before."""
+
+    profile: Profile
+    parts: tuple[tuple[Planned, ...], ...]
+    after: tuple[str, ...]
+
+    @property
+    def dependency(self) -> str | None:
+        # afterany: whether a producer is done is asked of its folder. What it leaves missing is a gap, shown as one.
+        return f"afterany:{':'.join(self.after)}" if self.after else None
+
+
+@dataclass
+class Submission:
+    """Submits a selection into the results folder `root`; afterwards it holds what came of it.
+
+    A run gets its mark before its job is submitted, so that two planners at one time submit it once.
+    """
+
+    root: Path
+    profiles: Sequence[Profile]
+    runs_per_job: int | None
+    failures: int = FAILURES
+    known: JobKnown = field(default_factory=Jobs)
+    under_way: int = 0
+    waiting: list[Wanted] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the jobs' scripts, pickles and logs go."""
+        return self.root / "jobs" / time.strftime("%Y-%m-%d")
+
+    def submit(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Array, list[str]]]:
+        """Submit, and yield each array with the names of its jobs. Raises SchedulerError."""
+        marks = self._reserve(wanted)
+        try:
+            for wave in waves([one for one in wanted if one.planned.run in marks]):
+                for array in self._arrays(wave):
+                    for mark in marks.values():
+                        mark.renew()
+                    with _uninterrupted():
+                        names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
+                        for part, name in zip(array.parts, names, strict=True):
+                            for planned in part:
+                                marks.pop(planned.run).submitted(name)
+                    self.names += names
+                    yield array, names
+        finally:
+            for mark in marks.values():
+                mark.withdraw()
+
+    def scripts(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Array, str]]:
+        """What `submit` would hand to sbatch; nothing is submitted or marked."""
+        for wave in waves([one for one in wanted if not one.planned.run.under_way(self.known)]):
+            for array in self._arrays(wave, look_only=True):
+                yield array, array.profile.script(self._job, array.parts, self.folder, array.dependency)
+
+    @property
+    def _job(self) -> Job:
+        return Job(self.root, self.failures)
+
+    def _reserve(self, wanted: Sequence[Wanted]) -> dict[RunFolder, Mark]:
+        marks = {}
+        for one in wanted:
+            mark = one.planned.run.reserve(self.known)
+            if mark is None:
+                self.under_way += 1
+            else:
+                marks[one.planned.run] = mark
+        return marks
+
+    def _arrays(self, wave: Sequence[Wanted], look_only: bool = False) -> Iterator[Array]:
+        """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
+        groups: Mapping[tuple[str, ...], list[Planned]] = self._by_jobs(wave, look_only)
+        for after, planned in groups.items():
+            jobs = list(_batched(planned, self._per_job(len(planned))))
+            for number, profile in enumerate(self.profiles):
+                share = jobs[number :: len(self.profiles)]
+                for parts in _batched(share, ARRAY_SIZE):
+                    yield Array(profile, tuple(parts), after)
+
+    def _per_job(self, runs: int) -> int:
+        """As typed; on this machine, where all jobs start at once, so many that there is a job per core."""
+        if self.runs_per_job is None and self.profiles[0].local:
+            return -(-runs // len(os.sched_getaffinity(0)))
+        return self.runs_per_job or 1
+
+    def _by_jobs(self, wave: Sequence[Wanted], look_only: bool) -> dict[tuple[str, ...], list[Planned]]:
+        """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""
+        groups: dict[tuple[str, ...], list[Planned]] = defaultdict(list)
+        for one in wave:
+            jobs = [self._job_of(run, look_only) for run in one.producers if run.status().state is not State.DONE]
+            if None in jobs or (jobs and any(profile.local for profile in self.profiles)):
+                self.waiting.append(one)
+            else:
+                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(one.planned)
+        return groups
+
+    def _job_of(self, run: RunFolder, look_only: bool) -> str | None:
+        """The job that runs it, or is to."""
+        if look_only and not run.under_way(self.known):
+            return PRODUCERS
+        return job_of(run, lambda job: job in self.names or self.known(job))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Within, a request to end waits: jobs that were submitted and not noted would be submitted again.
+
+    Ctrl-C is ignored, by sbatch too: the terminal sends it to both, and sbatch may not tell what it has submitted.
+    """
+    requests: list[int] = []
+    previous = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda request, frame: requests.append(request)),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if requests:
+            signal.raise_signal(requests[0])
+
+
+def summary(names: Sequence[str]) -> str:
+    """Job names for people: 17_[0-11], 18."""
+    counts = Counter(name.rpartition("_")[0] or name for name in names)
+    return ", ".join(f"{array}_[0-{count - 1}]" if count > 1 else array for array, count in counts.items())
+
+
+def _batched(items: Sequence[Item], size: int) -> Iterator[tuple[Item, ...]]:
+    return (tuple(items[start : start + size]) for start in range(0, len(items), size))
