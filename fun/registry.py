@@ -1,0 +1,37 @@
+"""Registries: what a Hydra group may name. A choice is a frozen dataclass under the name of its yaml.
+
+A choice is free of torch: its fields are its configuration, and what it builds is imported when it is built. A new
+one is a module of its room and a yaml; nothing else names it.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TypeVar
+
+C = TypeVar("C", bound=type)
+
+
+class Registry(dict[str, type]):
+    """The choices of one group of conf/, by name."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__()
+        self.group = group
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """Class decorator: make a choice known under `name`."""
+
+        def add(choice: C) -> C:
+            if name in self:
+                raise ValueError(f"{self.group}={name} is registered twice: {self[name]} and {choice}")
+            self[name] = choice
+            return choice
+
+        return add
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, so that what it registers is known; its `__init__` calls this last."""
+    for module in iter_modules(path):
+        import_module(f"{package}.{module.name}")
