@@ -165,7 +165,7 @@ class Experiment:
             device=self.device,
         )
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
-        check_last_opening(config, updates)
+        check_last_opening(config, updates, batches.per_epoch)
         rows = self.source.rows(dataset, language, "validation")
         features = self.task.encode(rows, self.model.tokenizer)
         return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
@@ -234,8 +234,7 @@ class Experiment:
             "metrics": metrics,
             "validation": progress.validation,
             "selected": progress.best,
-            "unfreezing": progress.openings,
-            "trainable": progress.trainable,
+            **_openings(progress.stages),
             "tracking": {
                 **progress.tracking,
                 "languages": {dataset: list(found) for dataset, found in metrics.items()},
@@ -326,6 +325,18 @@ def _description(config: RunConfig) -> bytes:
         "inputs": inputs(config),
     }
     return yaml.safe_dump(described, sort_keys=False).encode()
+
+
+def _openings(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The stages as schema 1 of the record has them: what newly opens, and how many parameters train."""
+    opened: set[int] = set()
+    openings = []
+    for stage in stages:
+        if new := sorted(set(stage["open"]) - opened, reverse=True):
+            openings.append({"update": stage["update"], "layers": new, "scores": stage["scores"]})
+            opened.update(new)
+    trainable = [{"update": stage["update"], "parameters": stage["trainable"]} for stage in stages]
+    return {"unfreezing": openings, "trainable": trainable}
 
 
 def _compare(old: Record, new: Mapping[str, Any]) -> None:

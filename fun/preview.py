@@ -3,12 +3,12 @@
 from typing import Any
 
 from fun.config import RunConfig, ours, results_root
-from fun.config.checks import planned_updates
+from fun.config.checks import planned_updates, updates_per_epoch
 from fun.results import folder_of
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
-    """Identity, folder, state, active fields, number of updates, and the openings known beforehand.
+    """Identity, folder, state, active fields, number of updates, and the openings and closings known beforehand.
 
     `ours` says which of the values no source gives, and why they are what they are.
     """
@@ -22,7 +22,8 @@ def preview(config: RunConfig) -> dict[str, Any]:
         "ours": ours(config),
         "updates": {"at_least": updates} if at_least else updates,
         "unfreezing": [
-            {"update": opening.update, "layers": list(opening.layers)}
-            for opening in config.schedule.built.planned(config.model.layers, updates)
+            {"update": change.update, "layers": list(change.opened)}
+            | ({"closed": list(change.closed)} if change.closed else {})
+            for change in config.schedule.built.planned(config.model.layers, updates, updates_per_epoch(config)[0])
         ],
     }

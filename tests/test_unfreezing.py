@@ -1,5 +1,7 @@
 """Schedules against openings written by hand, the unfreezer, and the callback in a plain transformers Trainer."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,10 @@ from fun.unfreezing import (
     GradualUnfreezing,
     LinearProbeThenFineTune,
     Moment,
-    Opening,
     RandomUnfreezing,
     ReverseUnfreezing,
     Schedule,
+    Stage,
     Standard,
 )
 from fun.unfreezing.unfreezer import Unfreezer
@@ -58,11 +60,22 @@ BY_HAND: list[tuple[str, Schedule, int, str]] = [
 
 
 def parsed(text: str) -> list[tuple[int, tuple[int, ...]]]:
-    openings = []
+    changes = []
     for item in text.split():
         update, layers = item.split(":")
-        openings.append((int(update), () if layers == "?" else tuple(map(int, layers.split(",")))))
-    return openings
+        changes.append((int(update), () if layers == "?" else tuple(map(int, layers.split(",")))))
+    return changes
+
+
+def openings(history: Sequence[Stage]) -> list[tuple[int, tuple[int, ...]]]:
+    """Update -> what newly opens there, of a history that closes nothing."""
+    newly, before = [], frozenset[int]()
+    for stage in history:
+        assert stage.open >= before
+        if stage.open > before:
+            newly.append((stage.update, tuple(sorted(stage.open - before, reverse=True))))
+        before = stage.open
+    return newly
 
 
 def blocks(layers: int) -> dict[int, dict[str, nn.Parameter]]:
@@ -74,18 +87,20 @@ def test_planned_and_applied_openings_are_those_written_by_hand(
     name: str, schedule: Schedule, layers: int, expected: str
 ) -> None:
     by_hand = parsed(expected)
-    assert [(o.update, o.layers) for o in schedule.planned(layers, 40)] == by_hand
+    planned = schedule.planned(layers, 40, per_epoch=7)
+    assert [(change.update, change.opened, change.closed) for change in planned] == [(*one, ()) for one in by_hand]
 
     unfreezer = Unfreezer(schedule, blocks(layers), seed=1, scorer=lambda update: {i: i % 3 for i in range(layers)})
     for update in range(1, 41):
         unfreezer.before_update(update, 0)
-        opened = {layer for o in unfreezer.history for layer in o.layers}
         flags = {i for i, block in unfreezer.blocks.items() for p in block.values() if p.requires_grad}
-        assert flags == opened
-    assert [o.update for o in unfreezer.history] == [update for update, _ in by_hand]
-    for opening, (_, known) in zip(unfreezer.history, by_hand, strict=True):
-        assert set(known) <= set(opening.layers)
-    assert sorted(layer for o in unfreezer.history for layer in o.layers) == list(range(layers))
+        assert flags == unfreezer.open
+    newly = openings(unfreezer.history)
+    assert [update for update, _ in newly] == [update for update, _ in by_hand]
+    for (_, opened), (_, known) in zip(newly, by_hand, strict=True):
+        assert set(known) <= set(opened)
+    assert sorted(layer for _, opened in newly for layer in opened) == list(range(layers))
+    assert unfreezer.history[0].update == 1
 
 
 def test_fun_takes_the_largest_score_among_closed_layers_and_the_higher_layer_on_ties() -> None:
@@ -99,9 +114,9 @@ def test_fun_takes_the_largest_score_among_closed_layers_and_the_higher_layer_on
     unfreezer = Unfreezer(FisherUnfreezing(3), blocks(4), scorer=scorer)
     for update in range(1, 12):
         unfreezer.before_update(update, 0)
-    assert [(o.update, o.layers) for o in unfreezer.history] == [(1, (3,)), (4, (1,)), (7, (2,)), (10, (0,))]
+    assert openings(unfreezer.history) == [(1, (3,)), (4, (1,)), (7, (2,)), (10, (0,))]
     assert asked == [4, 7]  # nothing to choose at 10, when one layer is left
-    assert [o.scores for o in unfreezer.history] == [None, scores[4], scores[7], None]
+    assert [o.scores for o in unfreezer.history] == [{}, scores[4], scores[7], {}]
 
 
 def test_random_order_depends_on_the_seed_alone() -> None:
@@ -110,7 +125,7 @@ def test_random_order_depends_on_the_seed_alone() -> None:
         for update in range(1, 40):
             torch.rand(update)  # whatever else draws random numbers
             unfreezer.before_update(update, 0)
-        return [layer for o in unfreezer.history for layer in o.layers]
+        return [layer for _, opened in openings(unfreezer.history) for layer in opened]
 
     assert order(0) == order(0)
     assert len({tuple(order(seed)) for seed in range(8)}) == 8
@@ -123,25 +138,35 @@ def test_resuming_at_any_update_gives_the_same_flags(name: str) -> None:
     for stop in range(1, 12):
         whole.before_update(stop, 0)
         resumed = Unfreezer(schedule, blocks(4), seed=3, scorer=whole.scorer)
-        resumed.restore(whole.history, stop, 0)
+        resumed.restore(map(Stage.from_json, json.loads(json.dumps([s.to_json() for s in whole.history]))))
         assert resumed.open == whole.open
         assert [[p.requires_grad for p in b.values()] for b in resumed.blocks.values()] == [
             [p.requires_grad for p in b.values()] for b in whole.blocks.values()
         ]
 
 
-def test_a_schedule_may_close_layers_again() -> None:
-    class OneAtATime(Schedule):
-        def open_layers(self, moment: Moment) -> frozenset[int]:
-            return frozenset({moment.update % moment.layers})
+class Toggle(Schedule):
+    """One layer at a time, another one in every epoch, from the top."""
 
-    unfreezer = Unfreezer(OneAtATime(), blocks(3))
-    for update in range(1, 8):
-        unfreezer.blocks[(update - 1) % 3][f"w{(update - 1) % 3}"].grad = torch.ones(2)
-        unfreezer.before_update(update, 0)
-        assert unfreezer.open == {update % 3}
-        closed = [p for i, b in unfreezer.blocks.items() for p in b.values() if i != update % 3]
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        return frozenset({moment.layers - 1 - moment.epoch % moment.layers})
+
+
+def test_a_schedule_may_close_layers_and_open_them_again() -> None:
+    unfreezer = Unfreezer(Toggle(), blocks(3))
+    for update in range(1, 9):  # epochs of two updates
+        for block in unfreezer.blocks.values():
+            for parameter in block.values():
+                parameter.grad = torch.ones(2) if parameter.requires_grad else None
+        unfreezer.before_update(update, (update - 1) // 2)
+        open_now = {2 - (update - 1) // 2 % 3}
+        assert unfreezer.open == open_now
+        closed = [p for i, b in unfreezer.blocks.items() for p in b.values() if i not in open_now]
         assert all(not p.requires_grad and p.grad is None for p in closed)
+    assert unfreezer.history == [Stage(n, frozenset({layer})) for n, layer in [(1, 2), (3, 1), (5, 0), (7, 2)]]
+    assert Moment(9, 4, 3, 0, tuple(unfreezer.history)).opened == {0, 1, 2}
+    planned = [(change.update, change.opened, change.closed) for change in Toggle().planned(3, 8, per_epoch=2)]
+    assert planned == [(1, (2,), ()), (3, (1,), (2,)), (5, (0,), (1,)), (7, (2,), (0,))]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +175,7 @@ def test_a_schedule_may_close_layers_again() -> None:
         (lambda: GradualUnfreezing(0), "schedule.k is 0; expected a whole number of at least 1"),
         (lambda: GradualUnfreezing(True), "schedule.k is True"),
         (lambda: FisherUnfreezing(3, first="bottom"), "schedule.first is 'bottom'; expected top or select"),
-        (lambda: FixedOrder(3, order=(2, 2, 0)).planned(4, 50), "expected a permutation of [0, 1, 2]"),
+        (lambda: FixedOrder(3, order=(2, 2, 0)).planned(4, 50, 10), "expected a permutation of [0, 1, 2]"),
         (lambda: LinearProbeThenFineTune(-1), "schedule.k is -1"),
     ],
 )
@@ -181,7 +206,7 @@ def test_callback_unfreezes_in_a_plain_trainer_and_resumes(tmp_path: Path) -> No
 
     data = [{"x": torch.tensor([i / 8, -i / 8]), "labels": torch.tensor(i / 8)} for i in range(8)]
 
-    def train(output: Path, *, resume: bool) -> tuple[list[Opening], Layers, nn.Module]:
+    def train(output: Path, *, resume: bool) -> tuple[list[Stage], Layers, nn.Module]:
         torch.manual_seed(0)
         model = Layers()
         start = Layers()
@@ -199,7 +224,7 @@ def test_callback_unfreezes_in_a_plain_trainer_and_resumes(tmp_path: Path) -> No
         return callback.history, model, start
 
     history, model, start = train(tmp_path, resume=False)
-    assert [(o.update, o.layers) for o in history] == [(1, (1,)), (4, (0,))]
+    assert history == [Stage(1, frozenset({1})), Stage(4, frozenset({0, 1}))]
     assert not torch.equal(model.layers[0].weight, start.layers[0].weight)  # it opened at update 4
 
     again, resumed, _ = train(tmp_path, resume=True)

@@ -37,19 +37,24 @@ def planned_updates(config: RunConfig) -> tuple[int, bool]:
     if config.train.updates is not None:
         return config.train.updates, False
     assert config.train.epochs is not None
+    per_epoch, at_least = updates_per_epoch(config)
+    return config.train.epochs * per_epoch, at_least
+
+
+def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
+    """The number of updates in an epoch, and whether it is only a lower bound (see `planned_updates`)."""
     examples = config.data_size.examples or training_examples(config)
     if examples is None:
-        return config.train.epochs, True
-    per_epoch = -(-examples // config.train.batch_size)
+        return 1, True
     # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
     exact = config.data_size.subset == "first" or not windows_decide(config)
-    return config.train.epochs * per_epoch, not exact
+    return -(-examples // config.train.batch_size), not exact
 
 
-def check_last_opening(config: RunConfig, updates: int) -> None:
-    """Raise ConfigError unless every layer opens within `updates` updates."""
-    planned = config.schedule.built.planned(config.model.layers, updates)
-    last = max((opening.update for opening in planned), default=0)
+def check_last_opening(config: RunConfig, updates: int, per_epoch: int) -> None:
+    """Raise ConfigError unless every layer opens within `updates` updates, `per_epoch` of them in an epoch."""
+    planned = config.schedule.built.planned(config.model.layers, updates, per_epoch)
+    last = max((change.update for change in planned), default=0)
     if last > updates:
         raise ConfigError(
             f"schedule={config.schedule.name} opens its last layer at update {last}, but training has "
@@ -152,12 +157,13 @@ def _check_data(config: RunConfig) -> None:
 
 def _check_schedule(config: RunConfig) -> None:
     updates, at_least = planned_updates(config)
+    per_epoch, _ = updates_per_epoch(config)
     try:
-        config.schedule.built.planned(config.model.layers, updates)
+        config.schedule.built.planned(config.model.layers, updates, per_epoch)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not at_least:  # otherwise known, and checked, once the windows are counted
-        check_last_opening(config, updates)
+        check_last_opening(config, updates, per_epoch)
 
 
 def _check_fisher(config: RunConfig) -> None:

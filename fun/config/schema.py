@@ -180,7 +180,7 @@ class ScheduleConfig(Section):
     @property
     def chooses_by_scores(self) -> bool:
         """Whether the schedule ever asks for tr(F)."""
-        return type(self.built).needs_scores is not Schedule.needs_scores
+        return self.built.chooses_by_scores
 
 
 class RunConfig(Section):

@@ -12,16 +12,15 @@ from torch import Tensor
 class Progress:
     """Where training stands after `update` updates.
 
-    `validation` holds the metrics on English validation; `best` the selected entry of it; `openings` the
-    unfreezing history with its scores; `trainable` the trainable parameters per stage; `tracking` how tr(F) is
-    tracked. Times in seconds.
+    `validation` holds the metrics on English validation; `best` the selected entry of it; `stages` which layers
+    trained from which update on, as `fun.unfreezing.Stage.to_json` says it, with the number of parameters that train
+    as `trainable`; `tracking` how tr(F) is tracked. Times in seconds.
     """
 
     update: int = 0
     validation: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
-    openings: list[dict[str, Any]] = field(default_factory=list)
-    trainable: list[dict[str, int]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
     tracking: dict[str, Any] = field(default_factory=dict)
     train_seconds: float = 0.0
     fisher_seconds: float = 0.0

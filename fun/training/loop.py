@@ -26,7 +26,7 @@ from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
 from fun.training.randomness import derive, generator
-from fun.unfreezing import Opening, Schedule
+from fun.unfreezing import Schedule, Stage
 from fun.unfreezing.text import layers_text
 from fun.unfreezing.unfreezer import Unfreezer
 
@@ -99,12 +99,7 @@ class Training:
         self.model.load_state(checkpoint.weights)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scaler.load_state_dict(checkpoint.scaler)
-        history = [
-            Opening(item["update"], tuple(item["layers"]), {int(k): v for k, v in item["scores"].items()} or None)
-            for item in self.progress.openings
-        ]
-        update = self.progress.update
-        self.unfreezer.restore(history, update, self.batches.epoch(max(update, 1)))
+        self.unfreezer.restore(map(Stage.from_json, self.progress.stages))
 
     def train(self) -> None:
         """Make the remaining updates; the model ends with the weights of the selected update.
@@ -138,15 +133,11 @@ class Training:
         self.model.load_state(self.best_weights)
 
     def _before(self, update: int) -> None:
-        """Open layers, and look at tr(F) if it is tracked: both before the update."""
-        opening = self.unfreezer.before_update(update, self.batches.epoch(update))
-        if opening is not None:
-            scores = {str(layer): value for layer, value in (opening.scores or {}).items()}
-            entry = {"update": update, "layers": list(opening.layers), "scores": scores}
-            self.progress.openings.append(entry)
-            self.journal.log({"kind": "unfreezing", **entry})
-        if opening is not None or update == 1:
-            self.progress.trainable.append({"update": update, "parameters": self.model.trainable()})
+        """Set what is open, and look at tr(F) if it is tracked: both before the update."""
+        if stage := self.unfreezer.before_update(update, self.batches.epoch(update)):
+            entry = {**stage.to_json(), "trainable": self.model.trainable()}
+            self.progress.stages.append(entry)
+            self.journal.log({"kind": "stage", **entry})
         track = self.settings.track_every
         if track and (update - 1) % track == 0:
             self._track(update)

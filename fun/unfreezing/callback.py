@@ -6,17 +6,17 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from fun.unfreezing.schedules import Opening, Schedule
+from fun.unfreezing.schedules import Schedule, Stage
 from fun.unfreezing.unfreezer import Blocks, Scorer, Unfreezer
 
 HISTORY_FILE = "unfreezing.json"
 
 
 class UnfreezingCallback(TrainerCallback):
-    """Opens the layers of `blocks` on `schedule` while a Trainer trains.
+    """Opens and closes the layers of `blocks` on `schedule` while a Trainer trains.
 
     Leave every parameter of `blocks` trainable when the Trainer starts: it builds its optimizer from the
-    trainable ones, and the callback closes layers only after that. The openings so far are saved beside
+    trainable ones, and the callback closes layers only after that. The stages so far are saved beside
     each checkpoint and read back when training resumes from it. `history` lists them.
 
     Args:
@@ -30,16 +30,17 @@ class UnfreezingCallback(TrainerCallback):
         self.unfreezer = Unfreezer(schedule, blocks, seed, scorer)
 
     @property
-    def history(self) -> list[Opening]:
-        """What has opened so far, oldest first."""
+    def history(self) -> list[Stage]:
+        """The stages so far, oldest first: from which update on which layers train."""
         return self.unfreezer.history
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         unfreezer = self.unfreezer
-        planned = unfreezer.schedule.planned(len(unfreezer.blocks), state.max_steps)
-        if (last := max((opening.update for opening in planned), default=0)) > state.max_steps:
+        per_epoch = max(1, state.max_steps // max(1, state.num_train_epochs))
+        planned = unfreezer.schedule.planned(len(unfreezer.blocks), state.max_steps, per_epoch)
+        if (last := max((change.update for change in planned), default=0)) > state.max_steps:
             raise ValueError(
                 f"the last layer opens at update {last}, but training has {state.max_steps}: "
                 "take a smaller k or more updates"
@@ -52,11 +53,7 @@ class UnfreezingCallback(TrainerCallback):
                 f"training resumes after update {state.global_step}, but {file} is missing: resume from a "
                 "checkpoint that was saved with this callback, in the same output_dir"
             )
-        history = [
-            Opening(item["update"], tuple(item["layers"]), _int_keys(item["scores"]))
-            for item in json.loads(file.read_text())
-        ]
-        self.unfreezer.restore(history, state.global_step, int(state.epoch or 0))
+        unfreezer.restore(map(Stage.from_json, json.loads(file.read_text())))
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -64,13 +61,9 @@ class UnfreezingCallback(TrainerCallback):
         self.unfreezer.before_update(state.global_step + 1, int(state.epoch or 0))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        items = [{"update": o.update, "layers": o.layers, "scores": o.scores} for o in self.history]
-        (_checkpoint(args, state) / HISTORY_FILE).write_text(json.dumps(items))
+        stages = [stage.to_json() for stage in self.history]
+        (_checkpoint(args, state) / HISTORY_FILE).write_text(json.dumps(stages))
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-
-
-def _int_keys(scores: dict[str, float] | None) -> dict[int, float] | None:
-    return None if scores is None else {int(layer): value for layer, value in scores.items()}

@@ -1,52 +1,90 @@
 """Unfreezing schedules as pure functions of the moment (FUN, Algorithm 1; section 4.2 for the baselines).
 
-Layers are numbered 0 … L-1 from bottom to top. Updates are 1-based: an opening at update n means that the
-layer's parameters receive their first gradient in update n. The head trains always and is no layer.
+Layers are numbered 0 … L-1 from bottom to top. Updates are 1-based: a layer that opens at update n receives its
+first gradient in update n. The head trains always and is no layer.
 """
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeVar
 
 
 @dataclass(frozen=True)
-class Opening:
-    """Layers that newly open, and the first update in which they train.
-
-    `layers` is empty only in a plan, where the layer will be chosen while training. `scores` holds the
-    tr(F) per layer that the choice was made from, if it was made from scores.
-    """
+class Stage:
+    """From update `update` until the next stage, the layers of `open` train, and no others."""
 
     update: int
-    layers: tuple[int, ...]
-    scores: Mapping[int, float] | None = None
+    """The first update of the stage; the first stage begins at update 1."""
+
+    open: frozenset[int]
+    """The open layers; none where the head trains alone."""
+
+    scores: Mapping[int, float] = field(default_factory=dict)
+    """tr(F) per layer, where the layers were chosen by it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`open` ascending; the layers of `scores` as text."""
+        scores = {str(layer): score for layer, score in self.scores.items()}
+        return {"update": self.update, "open": sorted(self.open), "scores": scores}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote, whatever else was noted beside it."""
+        scores = {int(layer): score for layer, score in values["scores"].items()}
+        return cls(values["update"], frozenset(values["open"]), scores)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is known before training of the stage that begins at `update`: its difference to the one before."""
+
+    update: int
+    """The first update of the stage."""
+
+    opened: tuple[int, ...]
+    """The layers that newly open, from top to bottom; none where they are chosen while training."""
+
+    closed: tuple[int, ...] = ()
+    """The layers that close, from top to bottom."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """All that a schedule may look at when it is asked about update `update`.
-
-    `epoch` is 0-based; `layers` is L; `history` holds the openings before this update, oldest first;
-    `scores` holds tr(F) per layer if the schedule asked for it, else None.
-    """
+    """All that a schedule may look at when it is asked about update `update`."""
 
     update: int
+    """The update about to be made."""
+
     epoch: int
+    """Its epoch, from 0."""
+
     layers: int
+    """L."""
+
     seed: int
-    history: tuple[Opening, ...] = ()
+    """The run's seed."""
+
+    history: tuple[Stage, ...] = ()
+    """The stages before this update, oldest first."""
+
     scores: Mapping[int, float] | None = None
+    """tr(F) per layer, if the schedule asked for it."""
 
     @property
     def opened(self) -> frozenset[int]:
-        """Every layer that some earlier update opened."""
-        return frozenset(layer for opening in self.history for layer in opening.layers)
+        """Every layer that was open in some earlier stage."""
+        return frozenset().union(*(stage.open for stage in self.history))
 
 
 class Schedule(ABC):
-    """Answers one question: which layers are open in update n?"""
+    """Answers one question: which layers are open in update n?
+
+    The answer is a function of the moment alone, and may close layers again. `name` is what it is registered under.
+    """
+
+    name: ClassVar[str] = ""
 
     @abstractmethod
     def open_layers(self, moment: Moment) -> frozenset[int]:
@@ -56,14 +94,27 @@ class Schedule(ABC):
         """Whether `open_layers` wants tr(F) at this moment. Scores cost a pass over up to 41 batches."""
         return False
 
-    def planned(self, layers: int, updates: int) -> list[Opening]:
-        """The openings known before training of `updates` updates, by asking for each update in turn."""
-        history: list[Opening] = []
+    @property
+    def chooses_by_scores(self) -> bool:
+        """Whether the schedule ever asks for tr(F)."""
+        return type(self).needs_scores is not Schedule.needs_scores
+
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+        """The changes known before training of `updates` updates, `per_epoch` of them in an epoch.
+
+        Found by asking for each update in turn; a schedule that reads the seed or scores says its plan itself.
+        """
+        changes: list[Change] = []
+        stages: tuple[Stage, ...] = ()
+        now: frozenset[int] = frozenset()
         for update in range(1, updates + 1):
-            moment = Moment(update, 0, layers, 0, tuple(history))
-            if new := sorted(self.open_layers(moment) - moment.opened, reverse=True):
-                history.append(Opening(update, tuple(new)))
-        return history
+            layers_open = self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
+            if layers_open != now:
+                changes.append(Change(update, _descending(layers_open - now), _descending(now - layers_open)))
+            if layers_open != now or update == 1:
+                stages += (Stage(update, layers_open),)
+                now = layers_open
+        return changes
 
 
 SCHEDULES: dict[str, type[Schedule]] = {}
@@ -78,6 +129,7 @@ def register(name: str) -> Callable[[S], S]:
     def add(schedule: S) -> S:
         if name in SCHEDULES:
             raise ValueError(f"schedule {name!r} is registered twice: {SCHEDULES[name]} and {schedule}")
+        schedule.name = name
         SCHEDULES[name] = schedule
         return schedule
 
@@ -92,8 +144,8 @@ class Standard(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers))
 
-    def planned(self, layers: int, updates: int) -> list[Opening]:
-        return [Opening(1, tuple(reversed(range(layers))))]
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+        return [Change(1, tuple(reversed(range(layers))))]
 
 
 @dataclass(frozen=True)
@@ -102,14 +154,20 @@ class Stepwise(Schedule):
 
     The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0,
     offset 1 ("after k updates"). The authors' code opens one update earlier (offset 0), and its GU one
-    interval later (delay 1). With `first="top"` layer L-1 trains from update 1 (footnote 9 and the code);
-    with `first="select"` the first layer is selected too, as Algorithm 1 reads literally.
+    interval later (delay 1).
     """
 
     k: int
+    """Updates between openings."""
+
     delay: int = 0
+    """Whole intervals to wait before the first opening."""
+
     offset: int = 1
+    """1: an opening takes effect after k updates; 0: one update earlier."""
+
     first: str = "top"
+    """top: the highest layer trains from update 1 (footnote 9, and the code); select: the schedule chooses that too."""
 
     chosen_in_training: ClassVar[bool] = False
     """True if `select` depends on the seed or on scores, so that a plan cannot name the layer."""
@@ -144,12 +202,12 @@ class Stepwise(Schedule):
         closed = [layer for layer in range(moment.layers) if layer not in opened]
         return self.select(closed, number, moment)
 
-    def planned(self, layers: int, updates: int) -> list[Opening]:
-        by_number = self._order(layers)
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+        """All openings, also those behind the last of `updates` updates."""
         merged: dict[int, tuple[int, ...]] = {}
-        for update, chosen in zip(self.openings_due(layers), by_number, strict=True):
+        for update, chosen in zip(self.openings_due(layers), self._order(layers), strict=True):
             merged[update] = merged.get(update, ()) + chosen
-        return [Opening(update, tuple(sorted(merged[update], reverse=True))) for update in sorted(merged)]
+        return [Change(update, _descending(merged[update])) for update in sorted(merged)]
 
     def _order(self, layers: int) -> list[tuple[int, ...]]:
         """The layer of each opening number, as far as it is known before training."""
@@ -218,12 +276,10 @@ class FisherUnfreezing(Stepwise):
 @register("fixed")
 @dataclass(frozen=True)
 class FixedOrder(Stepwise):
-    """Layer L-1, then the rest in a given order (the ten schedules of Figure 4).
-
-    `order` is a permutation of 0 … L-2, or of all layers with `first="select"`.
-    """
+    """Layer L-1, then the rest in a given order (the ten schedules of Figure 4)."""
 
     order: tuple[int, ...] = ()
+    """A permutation of 0 … L-2, or of all layers with first=select."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -253,7 +309,10 @@ class LinearProbeThenFineTune(Schedule):
     """LPFT: the head alone, then every layer at once (Kumar et al., 2022), from update k + offset."""
 
     k: int
+    """Updates of the head alone."""
+
     offset: int = 1
+    """1: the layers open after k updates; 0: one update earlier."""
 
     def __post_init__(self) -> None:
         _check_int("schedule.k", self.k, 1)
@@ -262,8 +321,12 @@ class LinearProbeThenFineTune(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
 
-    def planned(self, layers: int, updates: int) -> list[Opening]:
-        return [Opening(self.k + self.offset, tuple(reversed(range(layers))))]
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+        return [Change(self.k + self.offset, tuple(reversed(range(layers))))]
+
+
+def _descending(layers: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(layers, reverse=True))
 
 
 def _check_int(name: str, value: object, least: int) -> None:

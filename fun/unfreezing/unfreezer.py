@@ -1,12 +1,15 @@
 """Applies a schedule to a model: sets which layers' parameters train in the update about to be made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from torch import nn
+from fun.unfreezing.schedules import Moment, Schedule, Stage
 
-from fun.unfreezing.schedules import Moment, Opening, Schedule
+if TYPE_CHECKING:
+    from torch import nn
 
-Blocks = Mapping[int, Mapping[str, nn.Parameter]]
+Blocks = Mapping[int, Mapping[str, "nn.Parameter"]]
 """Layer (0 … L-1, bottom to top) -> the named parameters that open with it."""
 
 Scorer = Callable[[int], Mapping[int, float]]
@@ -14,7 +17,7 @@ Scorer = Callable[[int], Mapping[int, float]]
 
 
 class Unfreezer:
-    """Opens the layers of `blocks` as `schedule` says; `history` is what has opened so far.
+    """Opens and closes the layers of `blocks` as `schedule` says; `history` holds the stages so far.
 
     All parameters belong in the optimizer from the start. A closed layer gets no gradient, so torch's
     optimizers skip it and its Adam state begins with the update in which it opens.
@@ -27,39 +30,39 @@ class Unfreezer:
         self.blocks = blocks
         self.seed = seed
         self.scorer = scorer
-        self.history: list[Opening] = []
-        self.open: frozenset[int] = frozenset()
+        self.history: list[Stage] = []
 
-    def before_update(self, update: int, epoch: int) -> Opening | None:
-        """Set the flags for `update` (1-based); return what newly opens, if anything does."""
+    @property
+    def open(self) -> frozenset[int]:
+        """The layers that train now; none before the first update."""
+        return self.history[-1].open if self.history else frozenset()
+
+    def before_update(self, update: int, epoch: int) -> Stage | None:
+        """Set the flags for `update` (1-based; `epoch` 0-based); return the stage that begins here, if one does."""
         moment = Moment(update, epoch, len(self.blocks), self.seed, tuple(self.history))
-        scores = None
+        scores: Mapping[int, float] = {}
         if self.schedule.needs_scores(moment):
             if self.scorer is None:
                 raise ValueError(f"{type(self.schedule).__name__} chooses by tr(F): pass scorer=…")
             scores = self.scorer(update)
-            moment = Moment(update, epoch, len(self.blocks), self.seed, tuple(self.history), scores)
+            moment = replace(moment, scores=scores)
         layers = self.schedule.open_layers(moment)
-        opening = None
-        if new := layers - moment.opened:
-            opening = Opening(update, tuple(sorted(new, reverse=True)), scores)
-            self.history.append(opening)
-        if opening or layers != self.open or update == 1:
-            self._set_open(layers)
-        return opening
+        if self.history and layers == self.open:
+            return None
+        self.history.append(Stage(update, layers, scores))
+        self._set_flags()
+        return self.history[-1]
 
-    def restore(self, history: Sequence[Opening], update: int, epoch: int) -> None:
-        """Take up after `update` updates (0-based `epoch` of the last one), with the history as it was then."""
+    def restore(self, history: Iterable[Stage]) -> None:
+        """Take up in the last stage of `history`, as it was then."""
         self.history = list(history)
-        if update:
-            layers = len(self.blocks)
-            self._set_open(self.schedule.open_layers(Moment(update, epoch, layers, self.seed, tuple(history))))
+        if self.history:
+            self._set_flags()
 
-    def _set_open(self, layers: frozenset[int]) -> None:
-        self.open = layers
+    def _set_flags(self) -> None:
         for layer, parameters in self.blocks.items():
             for parameter in parameters.values():
-                parameter.requires_grad_(layer in layers)
-                if layer not in layers:
+                parameter.requires_grad_(layer in self.open)
+                if layer not in self.open:
                     # A gradient left from before the closing would still move the layer.
                     parameter.grad = None

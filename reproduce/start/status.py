@@ -102,7 +102,7 @@ def _running(running: Iterable[Standing]) -> RichTable:
             f"{update}/{pace.updates}" if pace else "starting",
             f"{speed:.3g}" if speed else "?",
             left,
-            layers_text({layer for line in log if line["kind"] == "unfreezing" for layer in line["layers"]}),
+            layers_text(next((set(line["open"]) for line in reversed(log) if line["kind"] == "stage"), set())),
         )
     return table
 
