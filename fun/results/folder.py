@@ -27,7 +27,7 @@ from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, Invalid
 from fun.results.files import create_exclusive, file_checksum, make_folder, read_object
 from fun.results.log import read_log
 from fun.results.queue import JobKnown, Mark, Stage
-from fun.results.record import Record
+from fun.results.record import WEIGHTS, Record
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,10 @@ class RunFolder:
         later = self._later(latest, record, job_known)
         return Status(State.DONE, f"done by attempt {record.attempt}", latest.attempt, later=later)
 
-    def record(self, *, verify_files: bool = False) -> Record:
+    def record(self, *, verify_files: bool = False, without_weights: bool = False) -> Record:
         """The valid record, with `verify_files` after comparing every file it lists with its checksum.
+
+        `without_weights`: weights that are not there are no damage (an archive leaves them out).
 
         Raises NotDone without a record, and Damaged for one that is not what was written here.
         """
@@ -75,12 +77,14 @@ class RunFolder:
         if not record.run_id == self.run_id == self.path.name.rpartition("-")[2]:
             raise self._damaged(f"{path}: found run_id {record.run_id} in a folder for {self.run_id}")
         if verify_files:
-            self._verify(record)
+            self._verify(record, without_weights)
         return record
 
-    def _verify(self, record: Record) -> None:
+    def _verify(self, record: Record, without_weights: bool) -> None:
         for name, expected in record.files.items():
             path = self.path / name
+            if without_weights and path.suffix == WEIGHTS and not path.exists():
+                continue
             try:
                 found = file_checksum(path)
             except OSError as error:

@@ -15,6 +15,7 @@ from fun.results.errors import InvalidRecord
 SCHEMA = 1
 MARKS = ("synthetic", "nonstandard")
 PREDICTIONS = "predictions/"
+WEIGHTS = ".safetensors"
 
 
 class Validation(TypedDict):

@@ -18,7 +18,6 @@ from reproduce.commands import (
     submit,
     table,
     tables,
-    unpack,
 )
 from reproduce.commands.command import Command
 
@@ -40,7 +39,6 @@ COMMANDS: tuple[Command, ...] = (
     explain.COMMAND,
     report.COMMAND,
     archive.COMMAND,
-    unpack.COMMAND,
 )
 
 __all__ = ["COMMANDS", "Command"]

@@ -24,10 +24,10 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     target, root = options.target(typed, known), options.root(typed)
     out = typed.out or root / "archives" / f"{target.name}.tar.gz"
     manifest = archive.pack(target, found(needed_runs(target), options.store(typed)), root, out, weights=typed.weights)
-    if manifest.missing:
-        print(f"{len(manifest.missing)} of {len(needed_runs(target))} runs are missing; the manifest lists them")
-    print(f"wrote {out}: {len(manifest.files)} files, {out.stat().st_size / 1e6:.1f} MB, {file_checksum(out)}")
-    print("to rebuild from it alone:", *manifest.rebuild, sep="\n")
+    if missing := manifest["missing"]:
+        print(f"{len(missing)} of {len(needed_runs(target))} runs are missing; the manifest lists them")
+    print(f"wrote {out}: {len(manifest['files'])} files, {out.stat().st_size / 1e6:.1f} MB, {file_checksum(out)}")
+    print("to rebuild from it alone:", *manifest["rebuild"], sep="\n")
     return 0
 
 

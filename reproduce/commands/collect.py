@@ -61,7 +61,7 @@ def _damage(one: Standing) -> str:
     if one.status.state is State.DAMAGED:
         return one.status.detail
     try:
-        one.run.record(verify_files=True)
+        one.run.record(verify_files=True, without_weights=True)
     except Damaged as damage:
         return str(damage)
     return ""
