@@ -1,5 +1,6 @@
-"""Merging results folders: copied once, whole or not at all, nothing overwritten, differences shown."""
+"""Merging results folders: copied once, whole or not at all, nothing overwritten, differences told."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,11 @@ import pytest
 
 from fun.config import RunConfig
 from fun.config.search import Selection
-from fun.models.language_adapters import trained_adapter
-from fun.results import Damaged, RunFolder, State, load_records
+from fun.results import RunFolder, State, load_records
 from reproduce.__main__ import main
 from reproduce.carry.merge import Merged, Outcome, merge
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Gap, Store, configuration
-from reproduce.show.figures.rows import trace
+from reproduce.runs.store import Found, Store, configuration
 from tests import synthetic
 from tests.conftest import ROOT
 
@@ -51,6 +50,7 @@ def finish(
     predictions: str = "",
     fisher_every: int = 0,
     loss: float = 0.5,
+    weights: str = "adapter/weights",
 ) -> RunFolder:
     """A finished run with these accuracies, a file of predictions for each language, and one update in its log."""
     run = RunFolder(config(seed).folder(root), config(seed).run_id)
@@ -59,7 +59,7 @@ def finish(
         for language, value in accuracy.items():
             content = predictions or f"{language} {value}"
             attempt.write_bytes(f"predictions/microcopa.{language}.parquet", content.encode())
-        attempt.write_bytes("adapter/weights", b"w" * 5000)
+        attempt.write_bytes(weights, b"w" * 5000)
         log = attempt.metrics_log()
         if fisher_every:
             log.append({"kind": "fisher", "update": 1, "mean_open": 4.0})
@@ -103,40 +103,29 @@ def test_what_is_only_there_is_copied_once(roots: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("theirs", [{"accuracy": {"en": 80.0, "l1": 71.0}}, {"predictions": "others"}])
-def test_other_values_leave_the_run_out_of_every_table(
+def test_other_values_are_told_and_ours_stay(
     roots: tuple[Path, Path], theirs: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = roots
-    ours, other = finish(here), finish(there, **theirs)  # type: ignore[arg-type]
-    kept = content(ours.path)
+    ours = finish(here)
+    finish(there, **theirs)  # type: ignore[arg-type]
+    kept = content(here)
     assert main(["merge", str(there), "--results", str(here)]) == 1
     told = capsys.readouterr().out
-    assert f"different: {ours.path.name}" in told
-    assert "1 different" in told
-    assert content(ours.path) == kept
-    found = Store(here)(Needed((*OVERRIDES, "seed=0")))
-    assert isinstance(found, Gap)
-    assert found.state is State.DAMAGED
-    (beside,) = (path for path in ours.path.parent.iterdir() if path != ours.path)
-    assert beside.name in found.reason
-    assert RunFolder(beside, ours.run_id).record(verify_files=True).body() == other.record().body()
-    merged = content(here)
-    assert main(["merge", str(there), "--results", str(here)]) == 1
-    assert "1 different" in capsys.readouterr().out
-    assert content(here) == merged
+    assert f"different: {ours.path.name}: " in told
+    assert f"remove {ours.path}, and merge again" in told
+    assert "0 copied, 0 same, 1 different, 0 left" in told
+    assert content(here) == kept
+    shutil.rmtree(ours.path)
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
 
 
-def test_two_outcomes_of_a_run_there_are_two_here(roots: tuple[Path, Path]) -> None:
-    first, there = roots
-    here = first.with_name("third")
-    finish(first)
-    finish(there, predictions="others")
-    outcomes(merge(first, there))
-    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1, Outcome.DIFFERENT: 1}
-    assert outcomes(merge(there, here)) == {Outcome.DIFFERENT: 2}
-    found = Store(here)(Needed((*OVERRIDES, "seed=0")))
-    assert isinstance(found, Gap)
-    assert found.state is State.DAMAGED
+def test_several_folders_of_a_run_there_are_told_and_left(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    run = finish(there)
+    shutil.copytree(run.path, run.path.with_name(f"renamed-{run.run_id}"))
+    assert outcomes(merge(there, here)) == {Outcome.LEFT: 2}
+    assert not here.exists()
 
 
 def test_what_failed_here_and_is_done_there_is_copied(roots: tuple[Path, Path]) -> None:
@@ -149,101 +138,54 @@ def test_what_failed_here_and_is_done_there_is_copied(roots: tuple[Path, Path]) 
     assert ours.record(verify_files=True).body() == theirs.record().body()
 
 
-def test_a_language_adapter_with_two_outcomes_is_not_read(roots: tuple[Path, Path]) -> None:
-    here, there = roots
-    trained = configuration(("task=mlm", "model=micro", "lang=l1"))
-    for root, accuracy in ((here, 50.0), (there, 51.0)):
-        synthetic.write_run(root, trained, {"microtext": {"l1": {"accuracy": accuracy}}}, marks=())
-    (folder,) = (path for path in here.glob("runs/mlm/micro/*"))
-    assert trained_adapter(here, trained.run_id) == folder
-    assert outcomes(merge(there, here)) == {Outcome.DIFFERENT: 1}
-    with pytest.raises(Damaged, match="Remove all but one"):
-        trained_adapter(here, trained.run_id)
-
-
-def test_a_file_that_is_damaged_here_is_taken_over(
-    roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("theirs", [{}, {"loss": 0.25}])
+def test_what_is_damaged_here_can_be_removed_and_taken_over_whole(
+    roots: tuple[Path, Path], theirs: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = roots
-    ours = finish(here, accuracy={"en": 80.0})
-    finish(there)
-    written = content(ours.path)
-    gone, altered = "predictions/microcopa.en.parquet", "adapter/weights"
-    (ours.path / gone).unlink()
-    (ours.path / altered).write_bytes(b"altered")
-    assert main(["merge", str(there), "--results", str(here)]) == 0
-    told = capsys.readouterr().out
-    assert f"with microcopa in l1, the files that were damaged here: {altered}, {gone}\n" in told
-    assert "0 copied, 1 completed, 0 same, 0 different, 0 left" in told
-    repaired = content(ours.path)
-    assert {name: repaired[name] for name in (gone, altered)} == {name: written[name] for name in (gone, altered)}
-    assert set(ours.record(verify_files=True).metrics["microcopa"]) == {"en", "l1"}
-    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
-
-
-def test_a_damaged_file_that_the_other_training_wrote_otherwise_is_told_and_left(
-    roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    here, there = roots
-    ours = finish(here)
-    finish(there, loss=0.25)  # another step log, and the same outcome
-    gone, lost = "predictions/microcopa.en.parquet", "metrics.jsonl"
-    for name in (gone, lost):
-        (ours.path / name).unlink()
+    ours, other = finish(here), finish(there, **theirs)  # type: ignore[arg-type]
+    (ours.path / "adapter/weights").write_bytes(b"altered")
+    before = content(here)
     assert main(["merge", str(there), "--results", str(here)]) == 1
-    told = capsys.readouterr().out
-    assert f"left: {ours.path.name}: with the files that were damaged here: {gone}; damaged here: {lost}, " in told
-    assert f"remove {ours.path}, and merge again" in told
-    assert (ours.path / gone).is_file()
-    assert not (ours.path / lost).exists()
-
-
-def test_languages_that_were_only_evaluated_there_are_added(roots: tuple[Path, Path]) -> None:
-    here, there = roots
-    ours, theirs = finish(here, accuracy={"en": 80.0}), finish(there)
-    first = ours.record()
-    assert outcomes(merge(there, here)) == {Outcome.COMPLETED: 1}
-    completed = ours.record(verify_files=True)
-    assert completed.metrics == theirs.record().metrics
-    assert completed.timing == first.timing
-    assert completed.tracking["languages"] == {"microcopa": ["en", "l1"]}
-    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
-    assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
-
-
-def test_fisher_traces_that_were_only_tracked_there_are_added(roots: tuple[Path, Path]) -> None:
-    here, there = roots
-    ours, needed = finish(here), Needed((*OVERRIDES, "seed=0"), fisher_every=5)
-    finish(there, fisher_every=5)
-    first, tracked = ours.record(), content(there)
-    assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
-    assert content(there) == tracked
-    assert outcomes(merge(there, here)) == {Outcome.COMPLETED: 1}
-    found = Store(here)(needed)
-    assert isinstance(found, Found)
-    assert found.lacks == ""
-    assert trace(found) == {1: 4.0}
-    completed = ours.record(verify_files=True)
-    assert (completed.metrics, completed.timing) == (first.metrics, first.timing)
-    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
+    assert f"left: {ours.path.name}: damaged here: {ours.path}/adapter/weights has" in capsys.readouterr().out
+    assert content(here) == before
+    shutil.rmtree(ours.path)
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
+    assert ours.record(verify_files=True).files == other.record().files
 
 
 @pytest.mark.parametrize(
-    ("every", "loss", "reason"),
-    [(0, 0.25, "beyond it the step logs differ"), (10, 0.5, "here it was tracked otherwise")],
+    ("ours", "theirs", "more"),
+    [
+        ({"accuracy": {"en": 80.0}}, {}, "there also with microcopa in l1."),
+        ({}, {"fisher_every": 5}, "there also with tr(F) along training."),
+    ],
 )
-def test_fisher_traces_of_another_training_are_told_and_left(
-    roots: tuple[Path, Path], every: int, loss: float, reason: str, capsys: pytest.CaptureFixture[str]
+def test_what_was_only_made_there_is_told(
+    roots: tuple[Path, Path],
+    ours: dict[str, object],
+    theirs: dict[str, object],
+    more: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     here, there = roots
-    finish(here, fisher_every=every, loss=loss)
-    finish(there, fisher_every=5)
+    finish(here, **ours)  # type: ignore[arg-type]
+    finish(there, **theirs)  # type: ignore[arg-type]
     before = content(here)
+    assert outcomes(merge(here, there)) == {Outcome.SAME: 1}
     assert main(["merge", str(there), "--results", str(here)]) == 1
-    told = capsys.readouterr().out
+    assert more in capsys.readouterr().out
     assert content(here) == before
-    for part in ("left: ", reason, "track.fisher_every=5", "1 left"):
-        assert part in told
+
+
+def test_a_run_whose_weights_were_left_out_of_an_archive_is_copied(roots: tuple[Path, Path]) -> None:
+    here, there = roots
+    run = finish(there, weights="adapter/adapter.safetensors")
+    (run.path / "adapter/adapter.safetensors").unlink()
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
+    copied = RunFolder(config().folder(here), config().run_id).record(verify_files=True)
+    assert copied.metrics == run.record().metrics
+    assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
 
 
 def test_selections_are_copied_and_ours_stay(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,9 +202,9 @@ def test_selections_are_copied_and_ours_stay(roots: tuple[Path, Path], capsys: p
     assert content(here) == expected
     assert f"different: selections/{ours.name}: {ours}" in told
     assert f"left: selections/{damaged.name}: " in told
-    assert "1 copied, 0 completed, 1 same, 1 different, 1 left" in told
+    assert "1 copied, 1 same, 1 different, 1 left" in told
     assert main(["merge", str(there), "--results", str(here)]) == 1
-    assert "0 copied, 0 completed, 2 same, 1 different, 1 left" in capsys.readouterr().out
+    assert "0 copied, 2 same, 1 different, 1 left" in capsys.readouterr().out
     assert content(here) == expected
 
 
@@ -315,7 +257,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(roots: tuple[
 MERGING = """
 import sys
 from pathlib import Path
-from reproduce.merge import merge
+from reproduce.carry.merge import merge
 sys.stdin.readline()
 for merged in merge(Path(sys.argv[1]), Path(sys.argv[2])):
     print(merged.outcome, flush=True)
