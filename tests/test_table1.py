@@ -20,7 +20,9 @@ from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Statistic, ranking
 from reproduce.runs.store import Gap, found, missing, needed_runs, sweeps
-from reproduce.show import table
+from reproduce.show import text
+from reproduce.show.latex import to_latex
+from reproduce.show.view import of_results, printed
 from tests.golden import make
 from tests.latex import check_latex
 
@@ -91,7 +93,7 @@ def test_deleted_records_leave_gaps(records: Path) -> None:
     assert [counts(grid, "rand", column) for column in (SOURCE, LOWEST, AVERAGE)] == [(1, 2), (1, 2), (0, 2)]
     assert cell(grid, "fun", AVERAGE).rank is Rank.best
     assert cell(grid, "std", AVERAGE).rank is Rank.second
-    assert "1/2" in table.plain(grid)
+    assert "1/2" in text.plain(of_results(grid))
     assert absent == [
         f"{COMMAND} schedule=rand seed=0",
         f"{COMMAND} schedule=gu seed=1",
@@ -104,7 +106,7 @@ def test_no_lowest_language_while_the_standard_row_is_incomplete(records: Path) 
     shutil.rmtree(folder(records, "std", 0))
     grid, _ = filled(records)
     assert all(cell(grid, row, LOWEST).statistic is None for row in make.TARGET.table.rows)
-    assert "Lowest (published: L2)" in table.plain(grid)
+    assert "Lowest (published: L2)" in text.plain(of_results(grid))
 
 
 def test_a_damaged_record_is_listed_and_not_counted(records: Path) -> None:
@@ -152,12 +154,12 @@ def test_mean_and_sample_std_equal_numpy() -> None:
 def test_one_replicate_has_no_std() -> None:
     statistic = Statistic((57.125,))
     assert (statistic.mean, statistic.std) == (57.125, None)
-    assert table.printed(statistic) == "57.12"
+    assert printed(statistic) == "57.12"
 
 
 def test_an_incomplete_statistic_has_no_number() -> None:
     statistic = Statistic((57.0, None, 58.0, None))
-    assert (statistic.mean, statistic.std, table.printed(statistic)) == (None, None, "2/4")
+    assert (statistic.mean, statistic.std, printed(statistic)) == (None, None, "2/4")
 
 
 @pytest.mark.parametrize(
@@ -217,8 +219,8 @@ def test_golden_fits_and_compiles() -> None:
 
 
 def _check_rendering(grid: cells.Grid) -> None:
-    assert max(map(len, table.plain(grid).splitlines())) <= table.WIDTH
-    check_latex(table.to_latex(grid))
+    assert max(map(len, text.plain(of_results(grid)).splitlines())) <= text.WIDTH
+    check_latex(to_latex(of_results(grid)))
 
 
 # --- declarations -------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import math
 import random
 import re
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console, Group
 
 from fun.config import compose
 from fun.errors import ConfigError
@@ -26,8 +24,10 @@ from reproduce.declare.parts import Needed, merged
 from reproduce.numbers import cells
 from reproduce.numbers import settings as filling
 from reproduce.runs.store import Found, Results, Store, configuration, found, missing, needed_runs
-from reproduce.show import settings as rendering
-from reproduce.show import table
+from reproduce.show.latex import to_latex
+from reproduce.show.spreadsheet import to_csv
+from reproduce.show.text import plain
+from reproduce.show.view import of_results, of_settings, printed
 from tests import synthetic
 from tests.latex import check_latex
 
@@ -188,22 +188,15 @@ def test_a_setting_is_what_the_run_gets_and_what_differs_is_marked() -> None:
     }
     assert rows["SQuAD", "XLM-R"]["lr"] == filling.Cell("2e-4/5e-4", "2e-4/5e-4", ())
     assert rows["SQuAD", "XLM-R"]["k-FUN"].value == "100"
-    sheet = sheets()["table5"]
-    assert "10 ≠" in rendered(rendering.to_text(sheet))
-    assert r"10 $\neq$" in rendering.to_latex(sheet)
-    assert "table5,,squad / xquad,n. lang,10,11,yes," in rendering.to_csv(sheet)
+    table = of_settings(sheets()["table5"])
+    assert "10 ≠" in plain(table)
+    assert r"10 $\neq$" in to_latex(table)
+    assert "table5,,squad / xquad,n. lang,10,11,yes," in to_csv(table)
 
 
 def test_table_6_names_every_target_language() -> None:
     printed = {language for name in ("mlqa", "xquad", "xcopa", "xnli") for language in PAPER.datasets[name].targets}
     assert {row[2][0].value for row in sheets()["table6"].rows} == printed
-
-
-def rendered(text: Group) -> str:
-    console = Console(file=io.StringIO(), width=table.WIDTH, color_system=None)
-    console.print(text)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 # --- as published -------------------------------------------------------------------------------------------
@@ -368,7 +361,7 @@ def _check_gaps(complete: Results, results: Results, spoilt: Mapping[tuple[str, 
             assert intact.statistic is not None
             assert (cell.statistic.mean, cell.statistic.std) == (None, None)
             assert cell.statistic.n == intact.statistic.declared - affected
-            assert table.printed(cell.statistic) == f"{cell.statistic.n}/{intact.statistic.declared}"
+            assert printed(cell.statistic) == f"{cell.statistic.n}/{intact.statistic.declared}"
     assert gaps > len(TABLES)
 
 
@@ -479,5 +472,5 @@ def test_cells_that_mix_semantics_or_versions_say_so_in_every_table(complete: Re
         for cell in grid.cells.values():
             assert "mixes semantics numbers 1, 2" in cell.notes
             assert "mixes code versions 0000000000, ffffffffff" in cell.notes
-        assert "mixes semantics numbers 1, 2" in table.to_latex(grid)
-        assert "mixes semantics numbers 1, 2" in table.plain(grid).replace("\n", " ")
+        assert "mixes semantics numbers 1, 2" in to_latex(of_results(grid))
+        assert "mixes semantics numbers 1, 2" in plain(of_results(grid)).replace("\n", " ")

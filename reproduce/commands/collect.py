@@ -17,13 +17,14 @@ from rich.text import Text
 from fun.results import Damaged, Record, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.commands.table import render, write
+from reproduce.commands.table import write
 from reproduce.declare import published
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.numbers.cells import Statistic, average, notes_on
 from reproduce.runs.store import Found, Store, configuration, folders, found, needed_runs
-from reproduce.show.table import WIDTH, printed
+from reproduce.show.text import WIDTH
+from reproduce.show.view import printed, view
 from reproduce.start.status import Standing, standings
 
 Column = tuple[str, tuple[str, ...]]
@@ -141,7 +142,7 @@ def _refresh(tables: Sequence[Target], store: Store, out: Path) -> None:
     # A paper's tables share runs: each is looked up once, with all that any of the tables needs of it.
     results = found(merged(run for table in tables for run in needed_runs(table)), store)
     for table in tables:
-        shown = render(table, results, published.load(table.paper))
+        shown = view(table, results, published.load(table.paper))
         for path in write(shown, table, out):
             print(f"wrote {path} ({shown.summary})")
 

@@ -10,7 +10,7 @@ from reproduce.commands.command import Command, Targets
 from reproduce.declare import published
 from reproduce.numbers import cells
 from reproduce.runs.store import found, needed_runs
-from reproduce.show.table import WIDTH
+from reproduce.show.text import WIDTH
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:

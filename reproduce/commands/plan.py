@@ -14,7 +14,7 @@ from fun.results import State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.runs.plan import Entry, counts, hours, outlook
-from reproduce.show.table import WIDTH
+from reproduce.show.text import WIDTH
 from reproduce.start.jobs import asking
 
 TROUBLE = (State.FAILED, State.DAMAGED)

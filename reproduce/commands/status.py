@@ -12,7 +12,7 @@ from fun.results import NEVER_BEGUN, RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.runs.store import folders
-from reproduce.show.table import WIDTH
+from reproduce.show.text import WIDTH
 from reproduce.start.jobs import asking
 from reproduce.start.status import Standing, report, runs_on_disk, standings
 

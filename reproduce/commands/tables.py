@@ -7,12 +7,13 @@ from pathlib import Path
 from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.commands.table import render, write
+from reproduce.commands.table import write
 from reproduce.declare import published
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
 from reproduce.show import latex
+from reproduce.show.view import view
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -29,9 +30,9 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     results = found(needed, options.store(typed))
     folder = options.out(typed) / "tables" / typed.paper
     for target in targets:
-        shown = render(target, results, published.load(target.paper))
-        files = ", ".join(path.name for path in write(shown, target, options.out(typed)))
-        print(f"{target.name}: {shown.summary}; {files}")
+        table = view(target, results, published.load(target.paper))
+        files = ", ".join(path.name for path in write(table, target, options.out(typed)))
+        print(f"{target.name}: {table.summary}; {files}")
     document = folder / (f"tables-{typed.model}.tex" if typed.model else "tables.tex")
     document.write_text(latex.document([target.name for target in targets]), encoding="utf-8")
     _tell_missing(needed, results, folder / "missing.txt")

@@ -1,14 +1,23 @@
-"""Pieces of LaTeX that every table is made of."""
+"""A view as LaTeX, in booktabs: blocks of data sets side by side, panels below each other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-PUBLISHED = r"\providecommand{\published}[1]{{\footnotesize\itshape\textcolor{gray}{#1}}}"
-"""The macro that published values are set in."""
+from reproduce.declare.papers import Rank
+from reproduce.show.view import Heading, Part, Slot, View
 
-NEEDS = r"% Needs \usepackage{adjustbox}, \usepackage{booktabs} and \usepackage{xcolor}."
+HEAD = r"""% Needs \usepackage{adjustbox}, \usepackage{booktabs} and \usepackage{xcolor}.
+\providecommand{\published}[1]{{\footnotesize\itshape\textcolor{gray}{#1}}}
+\begin{table*}[t]
+\centering\small"""
 
-_ESCAPES = str.maketrans(
+STYLES = {Rank.best: r"\textbf{%s}", Rank.second: r"\underline{%s}", None: "%s"}
+
+BETWEEN_ROWS = r"\addlinespace[2pt]"
+"""Keeps a row together with the published one below it."""
+
+ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
@@ -23,43 +32,18 @@ _ESCAPES = str.maketrans(
 )
 
 
-def escape(text: str) -> str:
-    """Text as LaTeX prints it literally."""
-    return text.translate(_ESCAPES)
-
-
-def row(cells: Iterable[str]) -> str:
-    """A line of a tabular."""
-    return " & ".join(cells) + r" \\"
-
-
-BETWEEN_ROWS = r"\addlinespace[2pt]"
-"""Keeps a row together with the published one below it."""
-
-
-def superscript(mark: str) -> str:
-    """A footnote's mark; nothing for none."""
-    return rf"\textsuperscript{{{mark}}}" if mark else ""
-
-
-def published(text: str) -> str:
-    """A published value; nothing for none."""
-    return rf"\published{{{escape(text)}}}" if text else ""
-
-
-def floating(name: str, title: str, tabulars: Iterable[str], footnotes: Iterable[tuple[int, str]]) -> str:
+def to_latex(view: View) -> str:
     """A table that floats: tabulars below each other, a caption, and the footnotes by number."""
-    numbered_by_latex = re.sub(r"^Table \d+: ", "", title)
+    blocks = groupby(sorted(view.parts, key=lambda part: part.block), key=lambda part: part.block)
+    title = re.sub(r"^Table \d+: ", "", view.title)  # LaTeX numbers it
+    caption = " ".join((f"{title[:1].upper()}{title[1:]}.", *view.caption))
     lines = [
-        NEEDS,
-        PUBLISHED,
-        r"\begin{table*}[t]",
-        r"\centering\small",
-        "\n\n\\medskip\n".join(tabulars),
-        f"\\caption{{{escape(numbered_by_latex[:1].upper() + numbered_by_latex[1:])}}}",
-        f"\\label{{tab:{name}}}",
+        HEAD,
+        "\n\n\\medskip\n".join(_tabular(list(parts)) for _, parts in blocks),
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{view.name}}}",
         r"\raggedright\footnotesize",
-        *(rf"\par\textsuperscript{{{number}}}\,{escape(text)}." for number, text in footnotes),
+        *(rf"\par\textsuperscript{{{number}}}\,{escape(text)}." for number, text in view.footnotes),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -78,3 +62,74 @@ def document(names: Iterable[str]) -> str:
 {inputs}
 \end{{document}}
 """
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX prints it literally."""
+    return text.translate(ESCAPES)
+
+
+def _tabular(parts: Sequence[Part]) -> str:
+    panels = [list(group) for _, group in groupby(parts, key=lambda part: part.panel)]
+    columns = sum(len(part.headings) for part in panels[0])
+    lines = [r"\begin{adjustbox}{max width=\textwidth}", rf"\begin{{tabular}}{{l{'c' * columns}}}", r"\toprule"]
+    lines += _datasets(panels[0]) if panels[0][0].label else []
+    above: list[Heading] = []
+    for number, panel in enumerate(panels):
+        headings = [heading for part in panel for heading in part.headings]
+        name = rf"\textit{{{escape(_named(panel))}}}" if _named(panel) else ""
+        lines += [r"\midrule"] if number else []
+        if headings != above:  # the lowest language is another in each panel
+            lines += [_row([name, *(escape(heading.label) for heading in headings)]), r"\midrule"]
+        elif name:
+            lines.append(_row([rf"\multicolumn{{{1 + columns}}}{{l}}{{{name}}}"]))
+        above = headings
+        lines += _rows(panel)
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
+
+
+def _named(panel: Sequence[Part]) -> str:
+    """The panel's label, unless its lines bear it."""
+    return "" if any(line.label == panel[0].panel for line in panel[0].lines) else panel[0].panel
+
+
+def _datasets(parts: Sequence[Part]) -> list[str]:
+    """The data sets above their columns."""
+    heads, rules, first = [""], [], 2
+    for part in parts:
+        columns = len(part.headings)
+        heads.append(rf"\multicolumn{{{columns}}}{{c}}{{{escape(part.label)}{_superscript(part.errata)}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + columns - 1}}}")
+        first += columns
+    return [_row(heads), "".join(rules)]
+
+
+def _rows(panel: Sequence[Part]) -> list[str]:
+    """The lines of parts side by side, each with the published one below it."""
+    lines: list[str] = []
+    for beside in zip(*(part.lines for part in panel), strict=True):
+        slots = [slot for line in beside for slot in line.slots]
+        between = lines and any(line.published for part in panel for line in part.lines)
+        lines += [BETWEEN_ROWS] if between else []
+        lines.append(_row([escape(beside[0].label), *map(_ours, slots)]))
+        if any(slot.published for slot in slots):
+            lines.append(_row([r"\quad\published{published}", *map(_published, slots)]))
+    return lines
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _ours(slot: Slot) -> str:
+    texts = " / ".join(STYLES[rank] % escape(text) for text, rank in slot.texts)
+    return texts + escape((" ≠" if slot.differs else "") + slot.language) + _superscript(slot.notes)
+
+
+def _published(slot: Slot) -> str:
+    text = rf"\published{{{escape(slot.published)}}}" if slot.published else ""
+    return text + _superscript(slot.errata)
+
+
+def _superscript(footnotes: Sequence[int]) -> str:
+    return rf"\textsuperscript{{{','.join(map(str, footnotes))}}}" if footnotes else ""

@@ -15,9 +15,11 @@ from fun.results import SCHEMA, Record, RunFolder, run_id_of
 from reproduce.declare import papers, published
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed
-from reproduce.numbers import cells
 from reproduce.runs.store import Found, Gap, examine, found, missing, needed_runs
-from reproduce.show import table
+from reproduce.show.latex import to_latex
+from reproduce.show.spreadsheet import to_csv
+from reproduce.show.text import plain
+from reproduce.show.view import view
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
@@ -124,9 +126,9 @@ def render(root: Path) -> dict[str, str]:
     """The expected files by name, from the records in `root`."""
     needed = needed_runs(TARGET)
     results = found(needed, Records(root))
-    grid = cells.fill(TARGET, results, published.load(TARGET.paper, HERE))
-    text = table.plain(grid) + "".join(f"{line}\n" for line in missing(needed, results))
-    return {"table.csv": table.to_csv(grid), "table.tex": table.to_latex(grid), "table.txt": text}
+    table = view(TARGET, results, published.load(TARGET.paper, HERE))
+    text = plain(table) + "".join(f"{line}\n" for line in missing(needed, results))
+    return {"table.csv": to_csv(table), "table.tex": to_latex(table), "table.txt": text}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from reproduce.numbers.settings import Sheet
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Results
 from reproduce.show.page.wording import VERDICTS, Reading, bounds, difference, number, probability
-from reproduce.show.table import Footnotes
+from reproduce.show.view import Footnotes
 
 WIDE = 6
 """Columns from which a part of a table gets a line of its own."""
@@ -118,7 +118,7 @@ def table_view(grid: Grid, verdicts: Mapping[Place, Verdict], results: Results, 
     behind = tuple(_behind(grid, explained, shown))
     last = list(grid.cells)[-1]
     example = f"python -m reproduce explain {grid.target.name} {last.panel} {last.row} {last.dataset} {last.column}"
-    return TableView(tuple(parts), behind, tuple(notes.listed()), tuple(_said(grid)), example)
+    return TableView(tuple(parts), behind, tuple(enumerate(notes.texts, 1)), tuple(_said(grid)), example)
 
 
 def _said(grid: Grid) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _language(language: str | None, named: bool) -> str:
 
 
 def _marks(notes: Footnotes, texts: Sequence[str]) -> tuple[int, ...]:
-    return tuple(int(notes.mark([text])) for text in dict.fromkeys(texts))
+    return notes.number(texts)
 
 
 def _part(grid: Grid, panel: str, dataset: str, shown: dict[Place, Shown], notes: Footnotes) -> Part:
@@ -339,4 +339,4 @@ def settings_view(sheet: Sheet) -> SettingsView:
     ]
     compared = [cell for _, _, cells in sheet.rows for cell in cells if cell.printed]
     same = sum(not cell.differs for cell in compared)
-    return SettingsView(sheet.columns, tuple(parts), tuple(notes.listed()), same, len(compared))
+    return SettingsView(sheet.columns, tuple(parts), tuple(enumerate(notes.texts, 1)), same, len(compared))

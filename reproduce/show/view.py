@@ -1,0 +1,375 @@
+"""A filled table as it is shown: the layout, every text and every footnote's number, decided once for all writers.
+
+Writers (`text`, `latex`, `spreadsheet`, `page`) set a `View` and know nothing of tables of results or of settings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank, Target
+from reproduce.declare.published import Published
+from reproduce.declare.settings import Languages
+from reproduce.numbers import cells, settings
+from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
+from reproduce.numbers.verdicts import Verdict
+from reproduce.runs.store import Results
+
+NOTHING = "–"
+"""Stands where there is no number."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One number or word of a table. `text` is ours, `published` what the paper prints (empty where nothing).
+
+    `language` and `published_language` are given where the item names them itself. `notes` are the numbers of footnotes
+    on ours, `errata` of those on the published. `exact` is its row of the CSV file. `place` leads to the runs behind
+    it; `verdict` is on ours beside the published.
+    """
+
+    text: str
+    published: str = ""
+    metric: str = ""
+    language: str = ""
+    published_language: str = ""
+    rank: Rank | None = None
+    complete: bool = True
+    differs: bool = False
+    notes: tuple[int, ...] = ()
+    errata: tuple[int, ...] = ()
+    exact: Mapping[str, object] = field(default_factory=dict)
+    place: Place | None = None
+    cell: Cell | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What stands in one column of a line: an item per metric."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def texts(self) -> list[tuple[str, Rank | None]]:
+        """Each item's text; once, where none is complete and all say the same."""
+        texts = [(item.text, item.rank) for item in self.items]
+        complete = any(item.complete for item in self.items)
+        return (texts if complete else list(dict.fromkeys(texts))) or [(NOTHING, None)]
+
+    @property
+    def language(self) -> str:
+        """` (Th)` where the items name their language."""
+        return in_brackets(item.language for item in self.items)
+
+    @property
+    def published(self) -> str:
+        """`57.37±0.32 / 38.27±0.27`; empty where nothing is published."""
+        printed = " / ".join(item.published for item in self.items if item.published)
+        return printed + in_brackets(item.published_language for item in self.items)
+
+    @property
+    def differs(self) -> bool:
+        return any(item.differs for item in self.items)
+
+    @property
+    def notes(self) -> tuple[int, ...]:
+        return tuple(sorted({number for item in self.items for number in item.notes}))
+
+    @property
+    def errata(self) -> tuple[int, ...]:
+        return tuple(sorted({number for item in self.items for number in item.errata}))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a part; a slot for each heading."""
+
+    label: str
+    slots: tuple[Slot, ...]
+
+    @property
+    def published(self) -> bool:
+        """Whether anything is printed for it."""
+        return any(slot.published for slot in self.slots)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column: its name in the declaration, its label and, where that is a code, the name that it stands for."""
+
+    key: str
+    label: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines of a panel on one data set; of a table of settings, of a panel.
+
+    `block`: parts of one block stand side by side in print. `label` is the data set with the `metrics` that every
+    column shows; `errata` are footnotes on all that is printed for it.
+    """
+
+    panel: str
+    headings: tuple[Heading, ...]
+    lines: tuple[Line, ...]
+    block: int = 0
+    dataset: str = ""
+    label: str = ""
+    metrics: tuple[str, ...] = ()
+    errata: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """A table: parts panel by panel, what its caption says, and its footnotes, numbered from 1.
+
+    `complete` of its `count` numbers have all their runs; of a table of settings, are what is printed.
+    """
+
+    name: str
+    title: str
+    caption: tuple[str, ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+    complete: int
+    count: int
+    summary: str
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """Every number, line by line."""
+        return (i for part in self.parts for line in part.lines for slot in line.slots for i in slot.items)
+
+    @property
+    def footnotes(self) -> Iterator[tuple[int, str]]:
+        return enumerate(self.notes, 1)
+
+
+class Footnotes:
+    """Numbers texts from 1 in the order of their first use."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """The numbers of `texts`, ascending."""
+        return tuple(sorted({self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts}))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._numbers)
+
+
+def printed(statistic: Statistic | None, spread: bool = True) -> str:
+    """As printed: `57.37±0.32`, `57.37` for one replicate, `3/4` for an incomplete set, a dash for none."""
+    if statistic is None:
+        return NOTHING
+    if statistic.mean is None:
+        return f"{statistic.n}/{statistic.declared}"
+    std = "" if statistic.std is None or not spread else f"±{statistic.std:.{DECIMALS}f}"
+    return f"{statistic.mean:.{DECIMALS}f}{std}"
+
+
+def in_brackets(languages: Iterable[str]) -> str:
+    """` (Ar, Th)`; empty for none."""
+    names = ", ".join(sorted({language.title() for language in languages if language}))
+    return f" ({names})" if names else ""
+
+
+def view(target: Target, results: Results, published: Published) -> View:
+    """A target's table from what was found of its runs."""
+    if target.name in target.paper.settings:
+        return of_settings(settings.fill(target, published))
+    return of_results(cells.fill(target, results, published))
+
+
+def of_results(grid: Grid, verdicts: Mapping[Place, Verdict] | None = None) -> View:
+    """A table of results, with the verdicts on its numbers where they are shown."""
+    notes = Footnotes()
+    table, layout = grid.target.table, _Layout(grid, verdicts or {}, notes)
+    parts = [layout.part(panel, block, name) for panel in table.panels for block, name in _in_blocks(table.blocks)]
+    complete, count = grid.complete, len(grid.cells)
+    summary = f"{complete} of {count} numbers complete"
+    return View(
+        grid.target.name, table.title, tuple(_caption(grid)), tuple(parts), notes.texts, complete, count, summary
+    )
+
+
+def _in_blocks(blocks: Sequence[Sequence[str]]) -> Iterator[tuple[int, str]]:
+    return ((number, name) for number, block in enumerate(blocks) for name in block)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Lays out a table of results."""
+
+    grid: Grid
+    verdicts: Mapping[Place, Verdict]
+    notes: Footnotes
+
+    def part(self, panel: str, block: int, name: str) -> Part:
+        table, dataset = self.grid.target.table, self.grid.target.datasets[name]
+        columns = [column for column in table.columns if table.metrics(column, dataset)]
+        lists = [table.metrics(column, dataset) for column in columns]
+        metrics = tuple(dataset.metrics[m] for m in dataset.metrics if any(m in shown for shown in lists))
+        common = [dataset.metrics[m] for m in dataset.metrics if all(m in shown for shown in lists)]
+        errata = self.notes.number(self.grid.headings[name])
+        lines = tuple(
+            Line(
+                row.label or table.panels[panel].label,
+                tuple(self._slot(panel, row_name, name, column) for column in columns),
+            )
+            for row_name, row in table.rows.items()
+        )
+        headings = tuple(self._heading(panel, name, column, len(common)) for column in columns)
+        label = f"{dataset.label} ({' / '.join(common)})"
+        return Part(table.panels[panel].label, headings, lines, block, dataset.label, label, metrics, errata)
+
+    def _slot(self, panel: str, row: str, dataset: str, column: str) -> Slot:
+        metrics = self.grid.target.table.metrics(column, self.grid.target.datasets[dataset])
+        return Slot(tuple(self._item(Place(panel, row, dataset, column, metric)) for metric in metrics))
+
+    def _item(self, place: Place) -> Item:
+        cell, table = self.grid.cells[place], self.grid.target.table
+        named = table.over(place.column) == LOWEST and place.dataset in table.own_lowest
+        number = cell.published
+        return Item(
+            text=printed(cell.statistic, table.columns[place.column].spread),
+            published=(f"{number.mean}±{number.std}" if number.std else number.mean) if number else "",
+            metric=self.grid.target.datasets[place.dataset].metrics[place.metric],
+            language=cell.language or "" if named else "",
+            published_language=number.language if number and named else "",
+            rank=cell.rank,
+            complete=cell.statistic is not None and cell.statistic.complete,
+            notes=self.notes.number(note for note in cell.notes if note not in self.grid.notes),
+            errata=self.notes.number(cell.errata),
+            exact=_exact(self.grid.target, place, cell),
+            place=place,
+            cell=cell,
+            verdict=self.verdicts.get(place),
+        )
+
+    def _heading(self, panel: str, name: str, column: str, common: int) -> Heading:
+        """With its metrics, where it shows more than every column does: `En (F1 / EM)`."""
+        table, dataset = self.grid.target.table, self.grid.target.datasets[name]
+        metrics = [dataset.metrics[metric] for metric in table.metrics(column, dataset)]
+        more = f" ({' / '.join(metrics)})" if len(metrics) > common else ""
+        over, label = table.over(column), table.columns[column].label
+        if label is not None or over in (AVERAGE, LOWEST):
+            lowest = self._lowest(panel, name, column) if over == LOWEST else ""
+            return Heading(column, (label or over.title()) + lowest + more)
+        code = dataset.source if over == SOURCE else over
+        return Heading(column, code.title() + more, language_names(self.grid.target).get(code, ""))
+
+    def _lowest(self, panel: str, name: str, column: str) -> str:
+        """The lowest language, and the published one where that is another: ` (Ar)`, ` (Hi, published: Ar)`.
+
+        Nothing where each cell names its own.
+        """
+        table = self.grid.target.table
+        if table.lowest is None or name in table.own_lowest:
+            return ""
+        metrics = table.metrics(column, self.grid.target.datasets[name])
+        shown = [self.grid.cells[Place(panel, table.lowest, name, column, metric)] for metric in metrics]
+        ours = {cell.language for cell in shown if cell.language}
+        theirs = {cell.published.language for cell in shown if cell.published} - ours
+        names = [*map(str.title, ours), *(f"published: {language.title()}" for language in sorted(theirs))]
+        return f" ({', '.join(names)})" if names else ""
+
+
+def language_names(target: Target) -> dict[str, str]:
+    """The names of languages by their code, as the paper declares them; English alone where it has no such table."""
+    declared = [table.names for table in target.paper.settings.values() if isinstance(table, Languages)]
+    return {"en": "English", **{code: name for names in declared for code, name in names.items()}}
+
+
+def _exact(target: Target, place: Place, cell: Cell) -> dict[str, object]:
+    """Mean and std in percent to six decimals, empty for an incomplete set."""
+    statistic, number = cell.statistic, cell.published
+    return {
+        "table": target.name,
+        "panel": place.panel,
+        "row": place.row,
+        "dataset": place.dataset,
+        "column": place.column,
+        "language": cell.language,
+        "metric": place.metric,
+        "mean": _decimals(statistic.mean if statistic else None),
+        "std": _decimals(statistic.std if statistic else None),
+        "n": statistic.n if statistic else None,
+        "declared": statistic.declared if statistic else None,
+        "rank": cell.rank.value if cell.rank else None,
+        "published_mean": number.mean if number else None,
+        "published_std": number.std if number else None,
+        "published_language": number.language if number else None,
+        "note": "; ".join((*cell.notes, *cell.errata)),
+    }
+
+
+def _decimals(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _caption(grid: Grid) -> Iterator[str]:
+    """What the numbers are over, and the notes that all of ours have; a sentence each."""
+    table = grid.target.table
+    usual = len(table.replicates)
+    parts = [f"Mean ± sample std over {usual} runs ({', '.join(table.replicates)})"]
+    parts += [
+        f"row {row.label}: over {len(row.replicates)} ({', '.join(row.replicates)})"
+        for row in table.rows.values()
+        if row.replicates
+    ]
+    if AVERAGE in {table.over(column) for column in table.columns}:
+        parts.append("an average is over the target languages")
+    if not all(column.spread for column in table.columns.values()):
+        parts.append("the std of a single language is in the CSV file")
+    yield f"{'; '.join(parts)}."
+    if table.lowest is not None:
+        own = " and ".join(grid.target.datasets[name].label for name in table.own_lowest)
+        each = f"; {own}: of each row, named in the cell" if own else ""
+        yield f"Lowest: the lowest target language of row {table.rows[table.lowest].label}{each}."
+    yield f"n/{usual}: only n runs have the value, so there is no mean yet."
+    if table.published:
+        yield "Below each number the published one."
+    for note in grid.notes:
+        yield f"Every number of ours: {note}."
+
+
+OURS = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
+
+
+def of_settings(sheet: settings.Sheet) -> View:
+    """A table of hyperparameters or data sets: a part for each panel."""
+    notes = Footnotes()
+    headings = tuple(Heading(column, column) for column in sheet.columns)
+    parts = [
+        Part(panel, headings, tuple(_settings_line(sheet, panel, row, values, notes) for _, row, values in rows))
+        for panel, rows in groupby(sheet.rows, key=lambda row: row[0])
+    ]
+    compared = [cell for _, _, values in sheet.rows for cell in values if cell.printed]
+    same, title = sum(not cell.differs for cell in compared), sheet.target.settings.title
+    summary = f"{same} of {len(compared)} values as printed"
+    return View(sheet.target.name, title, (OURS,), tuple(parts), notes.texts, same, len(compared), summary)
+
+
+def _settings_line(
+    sheet: settings.Sheet, panel: str, row: str, values: Sequence[settings.Cell], notes: Footnotes
+) -> Line:
+    slots = []
+    for column, cell in zip(sheet.columns, values, strict=True):
+        exact = {
+            "table": sheet.target.name,
+            "panel": panel,
+            "row": row,
+            "column": column,
+            "value": cell.value,
+            "published": cell.printed,
+            "differs": "yes" if cell.differs else "",
+            "note": "; ".join(cell.errata),
+        }
+        errata = notes.number(cell.errata)
+        slots.append(Slot((Item(cell.value, cell.printed, differs=cell.differs, errata=errata, exact=exact),)))
+    return Line(row, tuple(slots))
