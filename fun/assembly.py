@@ -16,13 +16,12 @@ from fun.config.schema import (
     MnliConfig,
     RunConfig,
 )
-from fun.fisher import Algorithm2, Estimator, Exact, Official
+from fun.fisher import FISHERS, Estimator
 from fun.models import tuning as adapters
 from fun.models.encoders import check_encoder
 from fun.models.heads import Head
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Task
-from fun.training.loop import Settings
 from fun.training.randomness import derive
 
 
@@ -66,28 +65,5 @@ def build_model(config: RunConfig, head: Head) -> TaskModel:
 
 def build_estimator(fisher: FisherConfig) -> Estimator:
     """The estimator of tr(F)."""
-    if fisher.name == "algorithm2":
-        return Algorithm2(fisher.batches)
-    if fisher.name == "official":
-        return Official(fisher.batches)
-    assert fisher.labels is not None
-    return Exact(fisher.batches, fisher.labels)
-
-
-def build_settings(config: RunConfig, updates: int, track_every: int) -> Settings:
-    """What the training loop reads."""
-    train = config.train
-    return Settings(
-        updates=updates,
-        lr=train.lr,
-        lr_schedule=train.lr_schedule,
-        weight_decay=train.weight_decay,
-        clip=train.clip,
-        eval_every=train.eval_every,
-        ties=train.ties,
-        precision=config.precision,
-        seed=config.seed,
-        track_every=track_every,
-        checkpoint_every=config.checkpoint.every,
-        checkpoint_seconds=60 * config.checkpoint.minutes,
-    )
+    estimator: Estimator = FISHERS[fisher.name](**fisher.model_dump(exclude={"name"}, exclude_none=True))
+    return estimator

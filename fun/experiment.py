@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 import yaml
 
-from fun.assembly import build_estimator, build_model, build_settings, build_task
+from fun.assembly import build_model, build_task
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
 from fun.data import subset
@@ -127,16 +127,7 @@ class Experiment:
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
-            training = Training(
-                self.model,
-                batches,
-                config.schedule.built,
-                build_estimator(config.fisher),
-                validate,
-                build_settings(config, updates, progress.tracking["fisher_every"]),
-                journal,
-                progress,
-            )
+            training = Training(config, self.model, batches, updates, validate, journal, progress)
             log.info("%s: %d updates in %s", config.label, updates, attempt.run.path)
             if checkpoint:
                 log.info("resuming after update %d of %d", progress.update, updates)
@@ -163,6 +154,7 @@ class Experiment:
             slots=config.train.slots,
             pad_id=self.model.pad_id,
             device=self.device,
+            unit=self.model.head.unit,
         )
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
         check_last_opening(config, updates, batches.per_epoch)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from transformers import BertConfig, DebertaV2Config, XLMRobertaConfig
 
 from fun.errors import RunError
-from fun.fisher import Algorithm2, Exact, Official, undisturbed
+from fun.fisher import Algorithm2, Exact, Official
 from fun.fisher.per_example import _outer_norms
+from fun.fisher.undisturbed import undisturbed
 from fun.models.blocks import task_blocks
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
 
@@ -305,7 +306,7 @@ def test_algorithm2_has_expectation_trace_over_batch_size_squared():
     pair = batch(examples(CLASSIFICATION, 2))
     with torch.no_grad():
         predictive = predict(model, CLASSIFICATION, pair.parts[0])
-    probability = predictive.factors[0].exp()
+    probability = predictive.log_p[:, 0].exp()
     seeds: dict[tuple[int, int], int] = {}
     for seed in range(2000):
         seeds.setdefault(tuple(predictive.sample(rng(seed)).flatten().tolist()), seed)
@@ -530,7 +531,7 @@ def test_undisturbed_lends_a_model_ready_to_differentiate():
         assert not any(module.training for module in model.modules())
         assert all(parameter.grad is None for parameter in model.parameters())
         assert all(parameter.requires_grad for parameter in closed)
-        predict(model, CLASSIFICATION, collate(examples(CLASSIFICATION, 2))).factors[0].sum().backward()
+        predict(model, CLASSIFICATION, collate(examples(CLASSIFICATION, 2))).log_p.sum().backward()
         assert closed[0].grad is not None
         torch.rand(3)
     assert unchanged()

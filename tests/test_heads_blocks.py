@@ -71,7 +71,7 @@ def padded(batch, extra):
 def test_nll_adds_the_factors_of_an_example():
     start = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], dtype=torch.float64).log()
     end = torch.tensor([[0.2, 0.4, 0.4], [0.25, 0.5, 0.25]], dtype=torch.float64).log()
-    nll = Predictive((start, end)).nll(torch.tensor([[0, 1], [2, 1]]))
+    nll = Predictive(torch.stack((start, end), dim=1)).nll(torch.tensor([[0, 1], [2, 1]]))
     expected = -torch.tensor([0.5 * 0.4, 0.8 * 0.5], dtype=torch.float64).log()
     torch.testing.assert_close(nll, expected)
 
@@ -79,26 +79,25 @@ def test_nll_adds_the_factors_of_an_example():
 def test_mode_takes_each_factors_largest():
     start = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]).log()
     end = torch.tensor([[0.2, 0.5, 0.3], [0.5, 0.25, 0.25]]).log()
-    assert Predictive((start, end)).mode().tolist() == [[0, 1], [2, 0]]
+    assert Predictive(torch.stack((start, end), dim=1)).mode().tolist() == [[0, 1], [2, 0]]
 
 
 def test_entries_are_all_classes_with_their_probabilities():
     probability = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
-    entries = list(Predictive((probability.log(),)).entries())
+    entries = list(Predictive(probability.log().unsqueeze(1)).entries())
     assert [labels.tolist() for labels, _ in entries] == [[[0], [0]], [[1], [1]], [[2], [2]]]
     torch.testing.assert_close(torch.stack([weight for _, weight in entries], dim=1), probability)
 
 
 def test_entries_of_a_span_name_the_remedy():
-    factor = torch.zeros(2, 3)
+    factor = torch.zeros(2, 2, 3)
     with pytest.raises(RunError, match=r"fisher\.labels=sampled"):
-        Predictive((factor, factor)).entries()
+        Predictive(factor).entries()
 
 
 def test_samples_follow_the_distribution():
     probability = torch.tensor([0.0, 0.55, 0.0, 0.3, 0.15, 0.0])
-    factor = probability.log().expand(20_000, -1)
-    labels = Predictive((factor, factor)).sample(torch.Generator().manual_seed(0))
+    labels = Predictive(probability.log().expand(20_000, 2, -1)).sample(torch.Generator().manual_seed(0))
     assert labels.shape == (20_000, 2)
     assert labels.dtype == torch.int64
     for column in labels.T:
@@ -120,7 +119,8 @@ def test_samples_depend_neither_on_padding_nor_on_the_cut_into_parts():
 
     def sample(*parts):
         generator = torch.Generator().manual_seed(4)
-        return torch.cat([Predictive((p.log_softmax(1), (2 * p).log_softmax(1))).sample(generator) for p in parts])
+        twice = (torch.stack((p.log_softmax(1), (2 * p).log_softmax(1)), dim=1) for p in parts)
+        return torch.cat([Predictive(log_p).sample(generator) for log_p in twice])
 
     labels = sample(logits)
     assert len(labels.unique(dim=0)) > 4
@@ -136,7 +136,7 @@ def test_masked_span_ignores_the_padded_length():
     model = with_adapter(head).double()
     batch = tokens(3, 10, lengths=[10, 6, 3])
     short, long = predict(model, head, batch), predict(model, head, padded(batch, 7))
-    for narrow, wide in zip(short.factors, long.factors, strict=True):
+    for narrow, wide in zip(short.log_p.unbind(1), long.log_p.unbind(1), strict=True):
         torch.testing.assert_close(wide[:, :10], narrow)
         assert (wide[:, 10:] == -torch.inf).all()
         assert narrow[batch["attention_mask"] == 1].isfinite().all()
@@ -163,12 +163,12 @@ def test_choices_of_an_example_stay_side_by_side():
     model = with_adapter(head).double()
     batch = tokens(3, 2, 8, lengths=[8, 5, 6])
     batch["attention_mask"][0, 1, 4:] = 0
-    (together,) = predict(model, head, batch).factors
+    together = predict(model, head, batch).log_p
     for row in range(3):
-        (alone,) = predict(model, head, {name: tensor[[row]] for name, tensor in batch.items()}).factors
+        alone = predict(model, head, {name: tensor[[row]] for name, tensor in batch.items()}).log_p
         torch.testing.assert_close(together[[row]], alone)
-    swapped = predict(model, head, {name: tensor.flip(1) for name, tensor in batch.items()}).factors[0]
-    torch.testing.assert_close(swapped, together.flip(1))
+    swapped = predict(model, head, {name: tensor.flip(1) for name, tensor in batch.items()}).log_p
+    torch.testing.assert_close(swapped, together.flip(2))
 
 
 # --- Any head ---
@@ -184,7 +184,7 @@ def test_labels_in_a_batch_do_not_reach_the_model():
     model = with_adapter(head)
     batch = tokens(2, 6)
     with_labels = predict(model, head, {**batch, "labels": torch.tensor([[0], [99]])})
-    torch.testing.assert_close(with_labels.factors[0], predict(model, head, batch).factors[0])
+    torch.testing.assert_close(with_labels.log_p, predict(model, head, batch).log_p)
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
@@ -194,10 +194,9 @@ def test_log_probabilities_are_no_coarser_than_fp32(head):
         tokens(2, 2, 6) if isinstance(head, MultipleChoiceHead) else tokens(2, 6),
     )
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        factors = predict(model, head, batch).factors
-    assert {factor.dtype for factor in factors} == {torch.float32}
-    for factor in factors:
-        torch.testing.assert_close(factor.exp().sum(dim=1), torch.ones(2))
+        log_p = predict(model, head, batch).log_p
+    assert log_p.dtype == torch.float32
+    torch.testing.assert_close(log_p.exp().sum(dim=2), torch.ones(log_p.shape[:2]))
 
 
 @pytest.mark.parametrize(("layers", "linears"), [(1, [(16, 3)]), (2, [(16, 16), (16, 3)])])
@@ -238,8 +237,7 @@ def test_a_pooler_that_is_not_there_is_refused(head):
 
 def test_deberta_classifies_from_the_first_token():
     head = ClassificationHead(num_labels=3, layers=2, use_pooler=False)
-    (factor,) = predict(with_adapter(head, "deberta"), head, tokens(2, 6)).factors
-    assert factor.shape == (2, 3)
+    assert predict(with_adapter(head, "deberta"), head, tokens(2, 6)).log_p.shape == (2, 1, 3)
 
 
 # --- Blocks ---

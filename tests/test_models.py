@@ -74,7 +74,7 @@ def batch(model: TaskModel, task: str) -> dict[str, Tensor]:
 def log_probabilities(model: TaskModel, task: str) -> list[Tensor]:
     model.module.eval()
     with torch.no_grad():
-        return list(predict(model.module, model.head, batch(model, task)).factors)
+        return list(predict(model.module, model.head, batch(model, task)).log_p.unbind(dim=1))
 
 
 def one_step(model: TaskModel, task: str) -> None:

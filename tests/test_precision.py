@@ -71,7 +71,7 @@ def test_autocast_computes_as_it_is_called() -> None:
 def fp16_training(updates: int, scale: float) -> tuple[Training, TaskModel, Journal]:
     """fp16 on the CPU, which the entry point refuses for its speed, with the scale to begin at."""
     loop, model, journal = training(updates)
-    loop.settings = dataclasses.replace(loop.settings, precision="fp16")
+    loop.config = loop.config.model_copy(update={"precision": "fp16"})
     loop.scaler = GradScaler("cpu", init_scale=scale)
     return loop, model, journal
 
@@ -81,7 +81,7 @@ def test_steps_that_overflow_are_skipped_and_lower_the_scale() -> None:
     loop, model, journal = fp16_training(8, scale)
     states = [model.state()]
     loop.validate = lambda: states.append(model.state()) or {"accuracy": 1.0}  # type: ignore[func-returns-value]
-    loop.settings = dataclasses.replace(loop.settings, eval_every=1)
+    loop.config = loop.config.model_copy(update={"train": loop.config.train.model_copy(update={"eval_every": 1})})
     loop.train()
     steps = [line for line in journal.lines if line["kind"] == "train"]
     assert [line["update"] for line in steps] == list(range(1, 9))  # a skipped update counts
@@ -110,7 +110,9 @@ def test_fp16_resumes_exactly_with_its_scale() -> None:
     scale = 2.0**20
 
     def run(loop: Training, journal: Journal) -> list[Checkpoint]:
-        loop.settings = dataclasses.replace(loop.settings, checkpoint_every=5)
+        loop.config = loop.config.model_copy(
+            update={"checkpoint": loop.config.checkpoint.model_copy(update={"every": 5})}
+        )
         kept: list[Checkpoint] = []
         # As if written to disk: the loop goes on changing its progress.
         journal.save = lambda checkpoint: kept.append(copy.deepcopy(checkpoint))  # type: ignore[method-assign]

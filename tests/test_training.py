@@ -1,15 +1,21 @@
 """Micro-batches, selection, learning rate, randomness by position, and dropout, against slow or hand-made answers."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from fun.assembly import build_adapter, build_estimator, build_settings, build_task
+from fun.assembly import build_adapter, build_task
 from fun.config import compose
+from fun.errors import RunError
+from fun.fisher import Algorithm2, Estimator, Exact
+from fun.methods import MASKS, REGULARIZERS, Method
+from fun.models.heads import Axis, Predictive, Unit, labelled, predict
 from fun.models.task_model import TaskModel
-from fun.tasks.base import Feature
+from fun.tasks.base import Feature, collate
 from fun.training.batches import Batches, sorted_parts
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
@@ -101,7 +107,7 @@ class Journal:
 
 
 def training(
-    updates: int, *, slots: int = 1024, dropout: float = 0.0, schedule: str = "gu"
+    updates: int, *, slots: int = 1024, dropout: float = 0.0, schedule: str = "gu", methods: Sequence[Method] = ()
 ) -> tuple[Training, TaskModel, Journal]:
     chosen = ["schedule=std"] if schedule == "std" else [f"schedule={schedule}", "schedule.k=1"]
     config = compose([*chosen, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
@@ -116,17 +122,7 @@ def training(
     features = [feature(6 + 5 * (i % 7), i) for i in range(24)]
     batches = Batches(features, batch_size=8, seed=0, slots=slots, pad_id=model.pad_id, device=model.device)
     journal = Journal()
-    settings = build_settings(config, updates, 0)
-    loop = Training(
-        model,
-        batches,
-        config.schedule.built,
-        build_estimator(config.fisher),
-        lambda: {"accuracy": 1.0},
-        settings,
-        journal,
-        Progress(),
-    )
+    loop = Training(config, model, batches, updates, lambda: {"accuracy": 1.0}, journal, Progress(), methods)
     return loop, model, journal
 
 
@@ -172,3 +168,249 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     for name, value in one.state().items():
         assert torch.equal(value, other.state()[name])
+
+
+class Pull(Method):
+    """A toy regularizer: strength/2 · ‖θ - θ*‖², θ* the weights it was built with."""
+
+    def __init__(self, model: TaskModel, strength: float) -> None:
+        self.parameters = model.parameters()
+        self.start = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        self.strength = strength
+
+    def add_gradient(self, update: int) -> None:
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                parameter.grad += self.strength * (parameter.detach() - self.start[name])
+
+    def penalty(self) -> torch.Tensor:
+        """What `add_gradient` adds the gradient of."""
+        distance = sum((p - self.start[name]).square().sum() for name, p in self.parameters.items())
+        return self.strength / 2 * distance
+
+    def logged(self) -> dict[str, float]:
+        return {"penalty": self.penalty().item()}
+
+
+class Mask(Method):
+    """A toy mask: the gradient of every second number, and of none in a layer whose number is that of the epoch."""
+
+    def __init__(self, model: TaskModel) -> None:
+        self.blocks = model.blocks
+        self.seen: list[tuple[int, int]] = []
+
+    def mask_gradient(self, update: int, epoch: int) -> None:
+        self.seen.append((update, epoch))
+        for layer, block in self.blocks.items():
+            for parameter in block.values():
+                if parameter.grad is not None:
+                    parameter.grad.view(-1)[::2] = 0
+                    parameter.grad *= layer != epoch
+
+
+def gradients_at_step(loop: Training) -> list[dict[str, torch.Tensor]]:
+    """What the optimizer will be given, filled while the loop trains."""
+    given: list[dict[str, torch.Tensor]] = []
+    loop.optimizer.register_step_pre_hook(
+        lambda *_: given.append({n: p.grad.clone() for n, p in loop.model.parameters().items() if p.grad is not None})
+    )
+    return given
+
+
+def test_a_regularizer_adds_its_gradient_and_a_mask_multiplies_behind_it_before_clipping() -> None:
+    loop, model, journal = training(4, schedule="std")
+    pull, mask = Pull(model, strength=3.0), Mask(model)
+    loop.methods += [pull, mask]
+    loop.config = loop.config.model_copy(
+        update={"train": loop.config.train.model_copy(update={"clip": 0.05, "eval_every": 2})}
+    )
+    model.module.double()
+    pull.start = {name: value.double() + 0.01 for name, value in pull.start.items()}
+    given = gradients_at_step(loop)
+
+    def by_autograd() -> dict[str, torch.Tensor]:
+        """The gradient of loss and penalty together, by autograd at the weights as they are."""
+        batch = loop.batches[1]
+        model.module.train()
+        losses = [predict(model.module, model.head, part).nll(part["labels"]).sum() for part in batch.parts]
+        total = sum(losses) / batch.size + pull.penalty()
+        found = torch.autograd.grad(total, list(model.parameters().values()))
+        return dict(zip(model.parameters(), found, strict=True))
+
+    expected = by_autograd()
+    loop.train()
+    norm = torch.cat([gradient.flatten() for gradient in expected.values()]).norm()
+    (first, *_) = (line for line in journal.lines if line["kind"] == "train")
+    assert first["norm"] == pytest.approx(norm.item(), rel=1e-9)  # of the gradient before the mask
+    for layer, block in model.blocks.items():
+        for name in block:
+            expected[name].view(-1)[::2] = 0
+            expected[name] *= layer != 0
+    masked = torch.cat([gradient.flatten() for gradient in expected.values()]).norm()
+    assert masked < norm
+    for name, gradient in expected.items():
+        torch.testing.assert_close(given[0][name], gradient * 0.05 / (masked + 1e-6), rtol=1e-7, atol=1e-12)
+    assert mask.seen == [(1, 0), (2, 0), (3, 0), (4, 1)]
+    validation = [line for line in journal.lines if line["kind"] == "validation"]
+    assert [set(line) for line in validation] == [{"kind", "update", "accuracy", "penalty"}] * 2
+
+
+def test_a_mask_hides_no_gradient_that_is_not_finite() -> None:
+    class Hide(Method):
+        def mask_gradient(self, update: int, epoch: int) -> None:
+            for parameter in model.parameters().values():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+
+    loop, model, _ = training(1, schedule="std")
+    loop.methods.append(Hide())
+    with torch.no_grad():
+        next(iter(model.blocks[0].values())).fill_(torch.nan)
+    with pytest.raises(RunError, match="update 1: the loss is nan"):
+        loop.train()
+
+
+def test_no_regularizer_and_no_mask_by_default() -> None:
+    _, model, _ = training(1)
+    assert REGULARIZERS["none"]().build(model, seed=0) is None
+    assert MASKS["none"]().build(model, seed=0) is None
+
+
+# --- Loss units: tagging, with a toy head; one label per marked token, more in some sentences than in others ---
+
+
+@dataclass(frozen=True)
+class TaggingHead:
+    """One linear layer over the tokens that `words` marks, the first of each labelled word."""
+
+    classes: int
+    name: str = "tagging"
+    over: Axis = "labels"
+    unit: Unit = "labels"
+    saved: bool = True
+
+    def add_to(self, model, name: str) -> None:  # type: ignore[no-untyped-def]
+        model.add_tagging_head(name, num_labels=self.classes, layers=1)
+
+    def logits(self, outputs, batch):  # type: ignore[no-untyped-def]
+        return (labelled(outputs.logits, batch["words"])[0],)
+
+    def predictive(self, outputs, batch) -> Predictive:  # type: ignore[no-untyped-def]
+        logits, present = labelled(outputs.logits, batch["words"])
+        return Predictive(logits.log_softmax(dim=-1), present)
+
+    def labels(self, batch):  # type: ignore[no-untyped-def]
+        return batch["labels"]
+
+
+TAGGING = TaggingHead(classes=5)
+
+
+def sentence(length: int, words: int) -> Feature:
+    """`length` tokens, the first of each of `words` words at 1, 3, 5 …"""
+    tokens = np.arange(length, dtype=np.int32) % 50 + 5
+    marks = np.zeros_like(tokens)
+    marks[1 : 2 * words : 2] = 1
+    inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "words": marks}
+    return Feature(length, inputs, tuple((length + word) % 5 for word in range(words)))
+
+
+SENTENCES = [sentence(12, 5), sentence(9, 1), sentence(20, 8), sentence(9, 4), sentence(15, 2)]
+
+
+@pytest.fixture(scope="module")
+def tagger() -> TaskModel:
+    config = compose(["schedule=std"])
+    model = TaskModel(
+        "world", build_adapter(config.adapter), TAGGING, name="tags", language_adapters={"en": "world"}, init_seed=1
+    )
+    model.activate("en")
+    model.module.double().eval()
+    return model
+
+
+def alone(model: TaskModel, feature: Feature) -> torch.Tensor:
+    """log p of each word's classes [W, 5], without the code under test."""
+    ids, mask = (torch.from_numpy(feature.inputs[n]).long()[None] for n in ("input_ids", "attention_mask"))
+    logits = model.module(input_ids=ids, attention_mask=mask).logits[0]
+    return logits[1 : 2 * len(feature.labels) : 2].log_softmax(-1)
+
+
+def test_the_loss_of_tags_is_the_mean_over_words_whatever_the_parts(tagger: TaskModel) -> None:
+    with torch.no_grad():
+        words = [row[label] for f in SENTENCES for row, label in zip(alone(tagger, f), f.labels, strict=True)]
+    expected = -torch.stack(words).mean().item()
+    for slots in (20, 60, 1000):
+        batches = Batches(SENTENCES, batch_size=5, seed=0, slots=slots, pad_id=0, device=tagger.device, unit="labels")
+        batch = batches[1]
+        assert (batch.size, batch.units) == (5, 20)
+        with torch.no_grad():
+            parts = [predict(tagger.module, TAGGING, part).nll(TAGGING.labels(part)).sum() for part in batch.parts]
+        assert sum(parts).item() / batch.units == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_example_of_several_words_has_one_log_probability_and_draws_a_tag_per_word_in_order(
+    tagger: TaskModel,
+) -> None:
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        whole = predict(tagger.module, TAGGING, collate(SENTENCES, 0))
+        single = [alone(tagger, feature) for feature in SENTENCES]
+    drawn = whole.sample(torch.Generator().manual_seed(3))
+    for row, (log_p, feature) in enumerate(zip(single, SENTENCES, strict=True)):
+        count = len(feature.labels)
+        # By inversion, one uniform number per word: the first class whose cumulative probability passes it.
+        numbers = torch.rand(count, dtype=torch.float64, generator=random)
+        by_hand = [int((log_p[w].exp().cumsum(0) < numbers[w] * log_p[w].exp().sum()).sum()) for w in range(count)]
+        assert drawn[row, :count].tolist() == by_hand
+        assert drawn[row, count:].tolist() == [0] * (8 - count)
+        nll = -sum(log_p[w, label] for w, label in enumerate(by_hand))
+        assert whole.nll(drawn)[row].item() == pytest.approx(nll.item(), rel=1e-9)
+    assert whole.counts.tolist() == [5, 1, 8, 4, 2]
+
+    padded = {name: torch.nn.functional.pad(tensor, (0, 7)) for name, tensor in collate(SENTENCES, 0).items()}
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        assert torch.equal(predict(tagger.module, TAGGING, padded).sample(torch.Generator().manual_seed(3)), drawn)
+        cut = [
+            predict(tagger.module, TAGGING, collate(part, 0)).sample(generator)
+            for part in (SENTENCES[:2], SENTENCES[2:3], SENTENCES[3:])
+        ]
+    in_order = [
+        row[: len(f.labels)].tolist() for row, f in zip((r for part in cut for r in part), SENTENCES, strict=True)
+    ]
+    assert in_order == [row[: len(f.labels)].tolist() for row, f in zip(drawn, SENTENCES, strict=True)]
+
+
+def test_evaluation_gives_the_logits_of_an_examples_own_words(tagger: TaskModel) -> None:
+    logits = outputs(tagger, SENTENCES, slots=30, precision="fp32")
+    for (found,), feature in zip(logits, SENTENCES, strict=True):
+        assert found.shape == (len(feature.labels), 5)
+        with torch.no_grad():
+            expected = alone(tagger, feature).numpy()
+        normalised = found - np.log(np.exp(found).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(normalised, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", [Algorithm2(), Exact()], ids=repr)
+def test_the_fisher_of_tags_is_that_of_the_examples_joint_labels(tagger: TaskModel, estimator: Estimator) -> None:
+    batches = Batches(SENTENCES, batch_size=5, seed=0, slots=40, pad_id=0, device=tagger.device, unit="labels")
+    blocks = {11: tagger.blocks[11]}
+    scores = estimator.score(tagger.module, TAGGING, blocks, [batches[1]], torch.Generator().manual_seed(5))
+
+    generator = torch.Generator().manual_seed(5)
+    gradients = []
+    for part in batches[1].parts:
+        with torch.no_grad():
+            drawn = predict(tagger.module, TAGGING, part).sample(generator)
+        for row, labels in enumerate(drawn):
+            length, count = int(part["attention_mask"][row].sum()), int(part["words"][row].sum())
+            log_p = alone(tagger, sentence(length, count))
+            loss = sum(log_p[word, labels[word]] for word in range(count))
+            found = torch.autograd.grad(loss, list(blocks[11].values()))
+            gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+    if isinstance(estimator, Exact):
+        expected = torch.stack([gradient.square().sum() for gradient in gradients]).mean()
+    else:
+        expected = torch.stack(gradients).mean(dim=0).square().sum() / len(gradients)
+    assert scores == {11: pytest.approx(expected.item(), rel=1e-6)}

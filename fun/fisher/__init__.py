@@ -1,6 +1,6 @@
-"""tr(F), the trace of the Fisher information, per block, and its estimators."""
+"""tr(F), the trace of the Fisher information, per block, and its estimators. Free of torch until one of them scores."""
 
-from fun.fisher.estimators import Algorithm2, Batch, Estimator, Exact, Official
-from fun.fisher.undisturbed import undisturbed
+from fun.fisher.estimators import FISHERS, Algorithm2, Estimator, Exact, Official
+from fun.fisher.totals import Batch
 
-__all__ = ["Algorithm2", "Batch", "Estimator", "Exact", "Official", "undisturbed"]
+__all__ = ["FISHERS", "Algorithm2", "Batch", "Estimator", "Exact", "Official"]

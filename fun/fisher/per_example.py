@@ -6,7 +6,7 @@ examples, and no example's loss reaches another example's tokens; so one backwar
 yields the g_t of all examples.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,9 @@ from adapters.methods.lora import LoRA
 from torch import Tensor, nn
 
 from fun.errors import RunError
+from fun.fisher.totals import Batch, Blocks, add, mean, parameters_of
+from fun.fisher.undisturbed import undisturbed
+from fun.models.heads import Head, Predictive, predict
 
 
 @dataclass
@@ -60,8 +63,39 @@ def unreached(name: str) -> RunError:
     )
 
 
+WeightedLabels = Callable[[Predictive], Iterator[tuple[Tensor, Tensor | float]]]
+"""p(y|x) of a part -> the labels ŷ [B, F] to take, each with its weight [B]."""
+
+
+def mean_squared_norms(
+    model: nn.Module, head: Head, blocks: Blocks, batches: Iterable[Batch], labels: WeightedLabels
+) -> dict[int, float]:
+    """Per layer, the mean over examples of E ‖∇ log p(ŷ|x)‖² (Eq. 1)."""
+    totals: dict[int, Tensor] = {}
+    examples = 0
+    with undisturbed(model, parameters_of(blocks)):
+        for batch in batches:
+            for part in batch.parts:
+                add(totals, _part(model, head, blocks, part, labels))
+            examples += batch.size
+    return mean(totals, examples)
+
+
+def _part(
+    model: nn.Module, head: Head, blocks: Blocks, part: Mapping[str, Tensor], labels: WeightedLabels
+) -> dict[int, Tensor]:
+    """Per layer, E ‖∇ log p(ŷ|x)‖² summed over the part's examples."""
+    with recorded(model, blocks) as sites:
+        predictive = predict(model, head, part)
+    totals: dict[int, Tensor] = {}
+    for drawn, weight in labels(predictive):
+        norms = squared_norms(predictive.nll(drawn), sites)
+        add(totals, {layer: (weight * norm).sum(dtype=torch.float64) for layer, norm in norms.items()})
+    return totals
+
+
 @contextmanager
-def recorded(model: nn.Module, blocks: Mapping[int, Mapping[str, nn.Parameter]]) -> Iterator[list[Site]]:
+def recorded(model: nn.Module, blocks: Blocks) -> Iterator[list[Site]]:
     """Records the forward pass made inside the context, at every module that owns a parameter of `blocks`.
 
     Raises RunError if a block has a module whose per-example gradients are not known here.
@@ -73,7 +107,7 @@ def recorded(model: nn.Module, blocks: Mapping[int, Mapping[str, nn.Parameter]])
         yield sites
 
 
-def _sites(model: nn.Module, blocks: Mapping[int, Mapping[str, nn.Parameter]]) -> list[Site]:
+def _sites(model: nn.Module, blocks: Blocks) -> list[Site]:
     sites: dict[str, Site] = {}
     for layer, block in blocks.items():
         for name in block:

@@ -7,7 +7,7 @@ labels are drawn from it, and one example has one negative log-likelihood, whate
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from adapters.heads import BertStyleMaskedLMHead
@@ -16,53 +16,74 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fun.errors import RunError
 
+Unit = Literal["examples", "labels"]
+Axis = Literal["classes", "tokens", "labels"]
+
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked")
 
 
 @dataclass(frozen=True)
 class Predictive:
-    """p(y|x) of B examples as independent categorical factors.
+    """p(y|x) of B examples as independent categorical factors, up to F for each.
 
-    `factors[f]` holds log-probabilities, [B, C_f]. Classification and multiple choice have one factor, over
-    classes or choices; question answering has two, the start and the end of the span, over tokens.
+    Classification and multiple choice have one factor, over classes or choices; question answering has two, the start
+    and the end of the span, over tokens; tagging and masked language modelling have one per labelled token.
     """
 
-    factors: tuple[Tensor, ...]
+    log_p: Tensor
+    """Log-probabilities of the C classes of each factor: [B, F, C]."""
+
+    present: Tensor | None = None
+    """Which factors an example has, where not all have as many: bool [B, F]. The others are padding."""
+
+    @property
+    def counts(self) -> Tensor:
+        """The number of factors of each example: [B]."""
+        return self._present().sum(dim=1)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Labels drawn from p(y|x): int64 [B, F]. `generator` lives on the CPU.
+        """Labels drawn from p(y|x): int64 [B, F], 0 where a factor is absent. `generator` lives on the CPU.
 
-        By inversion: one uniform number per example and factor, drawn on the CPU. The labels therefore do
-        not depend on the device, nor on how far a batch is padded or where it is cut into parts.
+        By inversion: one uniform number per factor, drawn on the CPU, example by example in the order of the factors.
+        The labels therefore depend neither on the device, nor on padding, nor on where a batch is cut into parts.
         """
-        size = self.factors[0].shape[0]
-        uniform = torch.rand(size, len(self.factors), dtype=torch.float64, generator=generator)
-        drawn = [_invert(factor, uniform[:, [f]]) for f, factor in enumerate(self.factors)]
-        return torch.cat(drawn, dim=1).to(self.factors[0].device)
+        present = self._present()
+        rows = self.log_p[present]
+        uniform = torch.rand(len(rows), 1, dtype=torch.float64, generator=generator)
+        labels = torch.zeros_like(present, dtype=torch.int64)
+        labels[present] = _invert(rows, uniform).squeeze(1).to(labels.device)
+        return labels
 
     def mode(self) -> Tensor:
         """The most probable label of every factor: int64 [B, F]."""
-        return torch.stack([factor.argmax(dim=1) for factor in self.factors], dim=1)
+        return self.log_p.argmax(dim=2)
 
     def nll(self, labels: Tensor) -> Tensor:
-        """-log p(labels|x) for labels [B, F], summed over the factors: [B], one number per example."""
-        chosen = [factor.gather(1, labels[:, [f]]) for f, factor in enumerate(self.factors)]
-        return -torch.cat(chosen, dim=1).sum(dim=1)
+        """-log p(labels|x) for labels [B, F], summed over an example's factors: [B], one number per example."""
+        chosen = self.log_p.gather(2, labels.unsqueeze(2)).squeeze(2)
+        if self.present is not None:
+            chosen = chosen.masked_fill(~self.present, 0)
+        return -chosen.sum(dim=1)
 
     def entries(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every class as (labels [B, 1], its probability [B], detached).
 
         Raises RunError for several factors: their joint labels are too many to list.
         """
-        if len(self.factors) != 1:
+        size, factors, classes = self.log_p.shape
+        if factors != 1:
             raise RunError(
-                f"Expected labels need a head with one distribution over few classes; this head has "
-                f"{len(self.factors)} (the start and the end of a span). Type fisher.labels=sampled."
+                f"Expected labels need a head with one distribution over few classes; this head has {factors} (such as "
+                "the start and the end of a span). Type fisher.labels=sampled."
             )
-        (factor,) = self.factors
-        probability = factor.detach().exp()
-        size, classes = factor.shape
-        return ((torch.full((size, 1), label, device=factor.device), probability[:, label]) for label in range(classes))
+        probability = self.log_p[:, 0].detach().exp()
+        labels = (torch.full((size, 1), label, device=self.log_p.device) for label in range(classes))
+        return zip(labels, probability.unbind(dim=1), strict=True)
+
+    def _present(self) -> Tensor:
+        if self.present is not None:
+            return self.present
+        return torch.ones(self.log_p.shape[:2], dtype=torch.bool, device=self.log_p.device)
 
 
 def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
@@ -72,6 +93,19 @@ def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
     labels = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
     # NaN probabilities would give the label C; a label in range lets the NaN reach the caller's check.
     return labels.clamp(max=log_probability.shape[1] - 1)
+
+
+def labelled(values: Tensor, marked: Tensor) -> tuple[Tensor, Tensor]:
+    """Of values [B, T, …] those of the tokens that `marked` [B, T] marks, from left to right: [B, W, …].
+
+    W is the largest number of marked tokens; the second result, bool [B, W], says which of them an example has.
+    """
+    marked = marked.bool()
+    counts = marked.sum(dim=1)
+    present = torch.arange(int(counts.max()), device=counts.device) < counts.unsqueeze(1)
+    gathered = values.new_zeros(*present.shape, *values.shape[2:])
+    gathered[present] = values[marked]
+    return gathered, present
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
@@ -86,8 +120,12 @@ class Head(Protocol):
     def name(self) -> str: ...
 
     @property
-    def over_tokens(self) -> bool:
-        """Whether the factors are over a window's tokens, rather than over classes or choices."""
+    def over(self) -> Axis:
+        """What the second axis of its logits counts: classes or choices, the example's tokens, or its labels."""
+
+    @property
+    def unit(self) -> Unit:
+        """Over what the training loss is a mean (design contract 12)."""
 
     @property
     def saved(self) -> bool:
@@ -97,7 +135,7 @@ class Head(Protocol):
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What the task's metrics read, by example: the raw scores of each factor, [B, C_f].
+        """What the task's metrics read: raw scores by example, [B, C] for each factor, or [B, W, C] for each label.
 
         Unlike probabilities they compare between windows of one text.
         """
@@ -120,7 +158,8 @@ class QAHead:
 
     mask_padding: bool
     name: str = field(default="question_answering", init=False)
-    over_tokens: bool = field(default=True, init=False)
+    over: Axis = field(default="tokens", init=False)
+    unit: Unit = field(default="examples", init=False)
     saved: bool = field(default=True, init=False)
 
     def add_to(self, model: Any, name: str) -> None:
@@ -132,11 +171,11 @@ class QAHead:
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """Reads attention_mask [B, T] of `batch`."""
-        logits = self.logits(outputs, batch)
+        logits = torch.stack(self.logits(outputs, batch), dim=1)
         if self.mask_padding:
             padding = batch["attention_mask"] == 0
-            logits = tuple(part.masked_fill(padding, -torch.inf) for part in logits)
-        return Predictive(tuple(_log_softmax(part) for part in logits))
+            logits = logits.masked_fill(padding.unsqueeze(1), -torch.inf)
+        return Predictive(_log_softmax(logits))
 
     def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Token indices of start and end, [B, 2]."""
@@ -149,7 +188,8 @@ class _ClassesHead:
 
     layers: int
     use_pooler: bool
-    over_tokens: bool = field(default=False, init=False)
+    over: Axis = field(default="classes", init=False)
+    unit: Unit = field(default="examples", init=False)
     saved: bool = field(default=True, init=False)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
@@ -158,7 +198,7 @@ class _ClassesHead:
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """One softmax over the classes or choices."""
-        return Predictive(tuple(_log_softmax(part) for part in self.logits(outputs, batch)))
+        return Predictive(_log_softmax(outputs.logits).unsqueeze(1))
 
     def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The class or the right choice, [B, 1]."""
@@ -200,18 +240,6 @@ class MultipleChoiceHead(_ClassesHead):
         )
 
 
-class MaskedTokens(Predictive):
-    """p(tokens|x) of B blocks, one factor over the vocabulary per masked token.
-
-    The loss of masked language modelling is a mean over masked tokens. Every block has as many of them, so the
-    mean over a batch's blocks is the mean over its masked tokens.
-    """
-
-    def nll(self, labels: Tensor) -> Tensor:
-        """-log p(labels|x) for labels [B, F], the mean over the factors: [B]."""
-        return super().nll(labels) / len(self.factors)
-
-
 class _MaskedLMHead(BertStyleMaskedLMHead):
     """The library's head, read at the masked tokens alone: at all of them it would cost more than the encoder."""
 
@@ -242,7 +270,8 @@ class MaskedLMHead:
     """
 
     name: str = field(default="masked_lm", init=False)
-    over_tokens: bool = field(default=False, init=False)
+    over: Axis = field(default="labels", init=False)
+    unit: Unit = field(default="labels", init=False)
     saved: bool = field(default=False, init=False)
 
     def add_to(self, model: Any, name: str) -> None:
@@ -260,7 +289,7 @@ class MaskedLMHead:
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """One softmax over the vocabulary per masked token."""
-        return MaskedTokens(_log_softmax(outputs.logits).unbind(dim=1))
+        return Predictive(_log_softmax(outputs.logits))
 
     def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The masked tokens, [B, F]."""

@@ -30,7 +30,7 @@ class Feature:
     """One input of the encoder, not padded to any batch.
 
     `example` is the index of its row. `inputs` maps the encoder's argument names to int32 arrays [T], or
-    [choices, T] for multiple choice. `labels` holds one class per factor.
+    [choices, T] for multiple choice. `labels` holds one class per factor, as many as the example has.
     """
 
     example: int
@@ -87,16 +87,18 @@ class Task(Protocol[F]):
 
 
 def collate(features: Sequence[Feature], pad_id: int) -> dict[str, torch.Tensor]:
-    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F]; T is its longest.
+    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
 
-    `pad_id` fills input_ids; everything else, the attention mask above all, is filled with 0.
+    T is the longest input, F the largest number of labels. `pad_id` fills input_ids; everything else, the attention
+    mask above all, is filled with 0: a head knows from the inputs which labels there are.
     """
     longest = max(feature.length for feature in features)
     batch = {
         name: stack([feature.inputs[name] for feature in features], longest, padding(name, pad_id), np.int64)
         for name in features[0].inputs
     }
-    batch["labels"] = np.array([feature.labels for feature in features], dtype=np.int64)
+    labels = [np.array(feature.labels) for feature in features]
+    batch["labels"] = stack(labels, max(map(len, labels)), 0, np.int64)
     return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 

@@ -2,7 +2,7 @@
 
 Padding is half of the work when a batch is padded to its longest example. Here the examples of a batch are
 sorted by length and cut into parts, each padded to its own longest; the sum of the parts' losses, divided by
-the batch size, has the same gradient.
+the number of its units, has the same gradient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fun.models.heads import Unit
 from fun.tasks.base import Feature, collate
 from fun.training.randomness import generator
 
@@ -20,10 +21,16 @@ PART_COST = 64
 
 @dataclass(frozen=True)
 class Batch:
-    """`size` examples in length-sorted parts: tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
+    """Examples in length-sorted parts, each padded to its own longest."""
 
     size: int
+    """The number of examples."""
+
+    units: int
+    """The number of units over which the loss is a mean: examples or labels, as the head says."""
+
     parts: list[dict[str, Tensor]]
+    """Tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
 
 
 class Batches:
@@ -38,6 +45,7 @@ class Batches:
         slots: int,
         pad_id: int,
         device: torch.device,
+        unit: Unit = "examples",
     ) -> None:
         self.features = features
         self.batch_size = batch_size
@@ -45,6 +53,7 @@ class Batches:
         self.slots = slots
         self.pad_id = pad_id
         self.device = device
+        self.unit = unit
         self.per_epoch = -(-len(features) // batch_size)
         self._epoch_order: tuple[int, list[int]] = (-1, [])
 
@@ -75,7 +84,8 @@ class Batches:
     def _batch(self, indices: Sequence[int], random: torch.Generator) -> Batch:
         chosen = [self.features[index].reading(random) for index in indices]
         parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
-        return Batch(len(chosen), [{k: v.to(self.device) for k, v in part.items()} for part in parts])
+        units = sum(len(feature.labels) for feature in chosen) if self.unit == "labels" else len(chosen)
+        return Batch(len(chosen), units, [{k: v.to(self.device) for k, v in part.items()} for part in parts])
 
 
 def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int) -> list[list[Feature]]:

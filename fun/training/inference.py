@@ -21,7 +21,7 @@ def outputs(
     """
     was_training = model.module.training
     model.module.eval()
-    found: list[tuple[np.ndarray, ...]] = [()] * len(features)
+    logits: list[tuple[np.ndarray, ...]] = [()] * len(features)
     with autocast(model.device, precision):
         for part in _parts(features, slots):
             batch = collate([features[index] for index in part], model.pad_id)
@@ -29,10 +29,10 @@ def outputs(
             factors = model.head.logits(forward(model.module, batch), batch)
             arrays = [factor.float().cpu().numpy() for factor in factors]
             for row, index in enumerate(part):
-                length = features[index].length if model.head.over_tokens else None
-                found[index] = tuple(array[row, :length] for array in arrays)
+                length = {"classes": None, "tokens": features[index].length, "labels": len(features[index].labels)}
+                logits[index] = tuple(array[row, : length[model.head.over]] for array in arrays)
     model.module.train(was_training)
-    return found
+    return logits
 
 
 def _parts(features: Sequence[Feature], slots: int) -> list[list[int]]:

@@ -8,8 +8,7 @@ serves any Trainer through `fun.unfreezing.callback`.
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -17,38 +16,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from fun.assembly import build_estimator
+from fun.config import RunConfig
 from fun.errors import RunError
-from fun.fisher import Estimator
 from fun.machine import signals as survival
+from fun.methods import Method, Unfreezing
 from fun.models.heads import predict
 from fun.models.task_model import TaskModel
-from fun.training.batches import Batches
+from fun.training.batches import Batch, Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
 from fun.training.randomness import derive, generator
-from fun.unfreezing import Schedule, Stage
+from fun.unfreezing import Stage
 from fun.unfreezing.text import layers_text
 from fun.unfreezing.unfreezer import Unfreezer
 
 log = logging.getLogger("fun")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything the loop reads besides model and data. `updates` is the budget; seconds and updates otherwise."""
-
-    updates: int
-    lr: float
-    lr_schedule: str
-    weight_decay: float
-    clip: float
-    eval_every: int
-    ties: str
-    precision: str
-    seed: int
-    track_every: int
-    checkpoint_every: int
-    checkpoint_seconds: float
 
 
 class Journal(Protocol):
@@ -69,29 +52,31 @@ class Training:
 
     def __init__(
         self,
+        config: RunConfig,
         model: TaskModel,
         batches: Batches,
-        schedule: Schedule,
-        estimator: Estimator,
+        updates: int,
         validate: Callable[[], dict[str, float]],
-        settings: Settings,
         journal: Journal,
         progress: Progress,
+        methods: Sequence[Method] = (),
     ) -> None:
+        self.config = config
         self.model = model
         self.batches = batches
-        self.estimator = estimator
+        self.updates = updates
         self.validate = validate
-        self.settings = settings
         self.journal = journal
         self.progress = progress
+        self.estimator = build_estimator(config.fisher)
+        self.unfreezer = Unfreezer(config.schedule.built, model.blocks, config.seed, self._score)
+        self.methods = [Unfreezing(self.unfreezer, self._note_stage), *methods]
         self.best_weights: dict[str, Tensor] = {}
-        self.unfreezer = Unfreezer(schedule, model.blocks, settings.seed, self._score)
         self._latest_scores: tuple[int, dict[int, float]] = (0, {})
         self.optimizer = torch.optim.AdamW(
-            model.parameters().values(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+            model.parameters().values(), lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
         )
-        self.scaler = gradient_scaler(model.device, settings.precision)
+        self.scaler = gradient_scaler(model.device, config.precision)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up where `checkpoint` was written; its progress was given to the constructor."""
@@ -107,25 +92,24 @@ class Training:
         Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
         behind a checkpoint once the process is asked to end.
         """
-        settings = self.settings
+        often = self.config.checkpoint
         saved_at = time.monotonic()
         bar = tqdm(
-            total=settings.updates,
+            total=self.updates,
             initial=self.progress.update,
             unit="update",
             disable=None,
             dynamic_ncols=True,
         )
         with survival.deferred(), logging_redirect_tqdm(), bar:
-            for update in range(self.progress.update + 1, settings.updates + 1):
+            for update in range(self.progress.update + 1, self.updates + 1):
                 self._before(update)
                 self._update(update, bar)
-                evaluated = update % settings.eval_every == 0 or update == settings.updates
-                if evaluated:
+                if update % self.config.train.eval_every == 0 or update == self.updates:
                     self._evaluate(update)
-                overdue = time.monotonic() - saved_at > settings.checkpoint_seconds
+                overdue = time.monotonic() - saved_at > 60 * often.minutes
                 # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
-                due = update % settings.checkpoint_every == 0 or update == settings.updates or overdue
+                due = update % often.every == 0 or update == self.updates or overdue
                 if due or survival.requested():
                     self.journal.save(self._checkpoint())
                     saved_at = time.monotonic()
@@ -133,39 +117,33 @@ class Training:
         self.model.load_state(self.best_weights)
 
     def _before(self, update: int) -> None:
-        """Set what is open, and look at tr(F) if it is tracked: both before the update."""
-        if stage := self.unfreezer.before_update(update, self.batches.epoch(update)):
-            entry = {**stage.to_json(), "trainable": self.model.trainable()}
-            self.progress.stages.append(entry)
-            self.journal.log({"kind": "stage", **entry})
-        track = self.settings.track_every
-        if track and (update - 1) % track == 0:
+        """Let the methods act, and look at tr(F) if it is tracked: both before the update."""
+        for method in self.methods:
+            method.before_update(update, self.batches.epoch(update))
+        every = self.progress.tracking.get("fisher_every", 0)
+        if every and (update - 1) % every == 0:
             self._track(update)
+
+    def _note_stage(self, stage: Stage) -> None:
+        entry = {**stage.to_json(), "trainable": self.model.trainable()}
+        self.progress.stages.append(entry)
+        self.journal.log({"kind": "stage", **entry})
 
     def _update(self, update: int, bar: "tqdm[Any]") -> None:
         started = time.perf_counter()
-        # Dropout of update n depends on n alone: a Fisher pass or an evaluation before it changes nothing.
-        torch.manual_seed(derive(self.settings.seed, "dropout", update))
-        self.model.module.train()
         batch = self.batches[update]
-        loss = torch.zeros((), dtype=torch.float64, device=self.model.device)
-        for part in batch.parts:
-            with autocast(self.model.device, self.settings.precision):
-                predictive = predict(self.model.module, self.model.head, part)
-            share = predictive.nll(self.model.head.labels(part)).sum() / batch.size
-            self.scaler.scale(share).backward()
-            loss += share.detach()
-        self.scaler.unscale_(self.optimizer)
-        gradients = [p for p in self.model.parameters().values() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(gradients, self.settings.clip).item()
-        value = loss.item()
+        loss = self._backward(update, batch)
+        total_norm = self._gradient(update)
+        norm = total_norm.item()
         skipped = self._skips(norm)
-        if not skipped and not (math.isfinite(value) and math.isfinite(norm)):
-            raise RunError(
-                f"update {update}: the loss is {value} and the gradient's norm {norm}; this update "
-                "was not made. Type a smaller train.lr"
-            )
-        rate = learning_rate(self.settings.lr, self.settings.lr_schedule, update, self.settings.updates)
+        if not skipped:
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise RunError(
+                    f"update {update}: the loss is {loss} and the gradient's norm {norm}; this update "
+                    "was not made. Type a smaller train.lr"
+                )
+            self._mask_and_clip(update, total_norm)
+        rate = learning_rate(self.config.train.lr, self.config.train.lr_schedule, update, self.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.scaler.step(self.optimizer)
@@ -174,10 +152,44 @@ class Training:
         self.progress.update = update
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
-        seen = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": value, "norm": norm}
-        self.journal.log({"kind": "train", "update": update, "lr": rate, **seen})
-        bar.set_postfix_str(f"loss {value:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
+        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm}
+        self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome})
+        bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
+
+    def _backward(self, update: int, batch: Batch) -> float:
+        """The loss of a batch, its parts' gradients added up: the sum over its units by their number."""
+        # Dropout of update n depends on n alone: a Fisher pass or an evaluation before it changes nothing.
+        torch.manual_seed(derive(self.config.seed, "dropout", update))
+        self.model.module.train()
+        loss = torch.zeros((), dtype=torch.float64, device=self.model.device)
+        for part in batch.parts:
+            with autocast(self.model.device, self.config.precision):
+                predictive = predict(self.model.module, self.model.head, part)
+            share = predictive.nll(self.model.head.labels(part)).sum() / batch.units
+            self.scaler.scale(share).backward()
+            loss += share.detach()
+        return loss.item()
+
+    def _gradient(self, update: int) -> Tensor:
+        """Complete the gradient by what the methods add; its norm, before any mask and clipping."""
+        self.scaler.unscale_(self.optimizer)
+        for method in self.methods:
+            method.add_gradient(update)
+        return self._norm()
+
+    def _mask_and_clip(self, update: int, norm: Tensor) -> None:
+        """Mask the gradient, whose norm before that is `norm`, and clip what is left."""
+        masked = [method for method in self.methods if method.masks]
+        for method in masked:
+            method.mask_gradient(update, self.batches.epoch(update))
+        nn.utils.clip_grads_with_norm_(self._with_gradient(), self.config.train.clip, self._norm() if masked else norm)
+
+    def _with_gradient(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters().values() if parameter.grad is not None]
+
+    def _norm(self) -> Tensor:
+        return nn.utils.get_total_norm([p.grad for p in self._with_gradient() if p.grad is not None])
 
     def _skips(self, norm: float) -> bool:
         """Whether fp16's scaler will skip this step, as the gradient overflowed at a scale that it can still lower."""
@@ -187,11 +199,12 @@ class Training:
         """Measure English validation; keep the weights if this is the best update so far."""
         metrics = self.validate()
         self.progress.validation.append({"update": update, "metrics": metrics})
-        self.journal.log({"kind": "validation", "update": update, **metrics})
+        logged = {name: value for method in self.methods for name, value in method.logged().items()}
+        self.journal.log({"kind": "validation", "update": update, **metrics, **logged})
         name, value = next(iter(metrics.items()))
         log.info("update %d: validation %s %.1f, open %s", update, name, value, layers_text(self.unfreezer.open))
         best = self.progress.best
-        if best is None or is_better(value, best["value"], self.settings.ties):
+        if best is None or is_better(value, best["value"], self.config.train.ties):
             self.progress.best = {"update": update, "metric": name, "value": value}
             self.best_weights = self.model.state()
 
@@ -203,7 +216,7 @@ class Training:
         if self._latest_scores[0] == update:  # an opening and a tracking point share it
             return self._latest_scores[1]
         started = time.perf_counter()
-        seed = self.settings.seed
+        seed = self.config.seed
         scores = self.estimator.score(
             self.model.module,
             self.model.head,
@@ -220,7 +233,7 @@ class Training:
         line: dict[str, Any] = {
             "kind": "fisher",
             "update": update,
-            "estimator": type(self.estimator).__name__.lower(),
+            "estimator": self.estimator.name,
             "open": sorted(self.unfreezer.open),
         }
         try:

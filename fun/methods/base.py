@@ -1,0 +1,54 @@
+"""The moments of an update at which a method acts, and the choices that become methods.
+
+before_update → parts forward and backward → unscale → add_gradient → finite? → mask_gradient → clip → step
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from fun.registry import Registry
+
+if TYPE_CHECKING:
+    from fun.models.task_model import TaskModel
+
+REGULARIZERS = Registry("regularizer")
+"""Every regularizer by the name that configuration files use."""
+
+MASKS = Registry("mask")
+"""Every gradient mask by the name that configuration files use."""
+
+
+class Method:
+    """Acts on the updates of one run. Updates are 1-based, epochs 0-based; a method overrides the moments it needs.
+
+    No checkpoint holds anything of it: what it does follows from what it was built with, the weights and the
+    position, so that an interrupted run goes on as if it had not been.
+    """
+
+    def before_update(self, update: int, epoch: int) -> None:
+        """Before the forward pass."""
+
+    def add_gradient(self, update: int) -> None:
+        """Add to the gradient of the loss, in place: to that of parameters that have one, for the others are closed."""
+
+    def mask_gradient(self, update: int, epoch: int) -> None:
+        """Multiply the gradient, in place. It is finite, and will be clipped by its norm behind this."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether the method has a mask: then the norm to clip by is taken anew."""
+        return type(self).mask_gradient is not Method.mask_gradient
+
+    def logged(self) -> dict[str, float]:
+        """What the step log says of it beside the validation metrics, by name."""
+        return {}
+
+
+class MethodChoice(ABC):
+    """What `regularizer=` or `mask=` names; `name` is what it is registered under."""
+
+    name: ClassVar[str] = ""
+
+    @abstractmethod
+    def build(self, model: "TaskModel", seed: int) -> Method | None:
+        """The method for `model`, which still has its initial weights; None where there is nothing to do."""
