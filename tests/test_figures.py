@@ -130,7 +130,7 @@ def results(folder: Path, name: str, *, allow_marked: bool = False) -> Results:
 
 def draw(folder: Path, name: str) -> Figure:
     shown = target(folder, name)
-    return drawing.draw(shown, results(folder, name), published.load(shown.paper, folder))
+    return drawing.drawing(shown, results(folder, name), published.load(shown.paper, folder)).draw()
 
 
 def lose(folder: Path, schedule: str, seed: int) -> None:
@@ -300,7 +300,8 @@ def test_marked_records_are_named_on_the_figure(folder: Path) -> None:
     write_run(folder, "gu", 1, marks=["synthetic"])
     assert texts(draw(folder, "orders").axes[0]) == ["Ada+GU 1/2 runs: no mean"]
     allowed = results(folder, "orders", allow_marked=True)
-    shown = drawing.draw(target(folder, "orders"), allowed, published.load(target(folder, "orders").paper, folder))
+    orders = target(folder, "orders")
+    shown = drawing.drawing(orders, allowed, published.load(orders.paper, folder)).draw()
     assert texts(shown.axes[0]) == []
     assert shown.get_suptitle() == "Orders\n(from records marked synthetic)"
 

@@ -37,6 +37,7 @@ class Drawn(Declaration):
     overrides: str
     replicates: tuple[str, ...] = Field(min_length=1)
     rows: dict[str, Group] = Field(min_length=1)
+    parts: Mapping[str, Part] = Field(min_length=1)
 
     def runs(self, part: Part, row: str, dataset: Dataset) -> list[tuple[str, ...]]:
         """The overrides of a row's runs in a part, one for each declared replicate."""
@@ -70,7 +71,6 @@ class Relative(Drawn):
     """
 
     kind: Literal["relative"]
-    parts: dict[str, Part] = Field(min_length=1)
     reference: str
     published: Mapping[str, str] = {}
 
@@ -112,7 +112,6 @@ class Orders(Drawn):
     """The layer that opens at each opening (FUN, Figure 5)."""
 
     kind: Literal["orders"]
-    parts: dict[str, Part] = Field(min_length=1)
 
     def needed(self, paper: "Paper") -> list[Needed]:
         """Every run of the figure once; what it was evaluated on does not matter."""

@@ -1,53 +1,119 @@
-"""Draws a figure from what was found of its runs, and writes it as PNG and PDF."""
+"""What every kind of figure shares: a part per model or task side by side, what is missing, the legend, the files."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fun.errors import FunError
 from fun.results import Record
-from reproduce.declare.figures import Groups, Orders, Relative, Traces
+from reproduce.declare.figures import Drawn, Part
 from reproduce.declare.papers import Target
 from reproduce.declare.published import Published
 from reproduce.numbers.cells import notes_on
 from reproduce.runs.store import Found, Results
-from reproduce.show.figures import groups, orders, relative, style, traces
+from reproduce.show.figures import style
+from reproduce.show.figures.rows import Row, serving
+
+F = TypeVar("F", bound=Drawn)
+D = TypeVar("D", bound="type[Drawing[Any]]")
+
+DRAWINGS: dict[type[Drawn], "type[Drawing[Any]]"] = {}
+"""How each kind of declared figure is drawn."""
+
+
+def draws(kind: type[Drawn]) -> Callable[[D], D]:
+    """Class decorator: draw figures of this kind so."""
+
+    def add(drawing: D) -> D:
+        DRAWINGS[kind] = drawing
+        return drawing
+
+    return add
+
+
+class Drawing(ABC, Generic[F]):
+    """A figure of one kind, from what was found of its runs.
+
+    What is complete is drawn and what is missing is named; there is no mean over a part of the declared runs.
+    """
+
+    heights: ClassVar[tuple[float, ...]] = (2.6,)
+    """Inches of the axes of a part, from top to bottom."""
+
+    partly: ClassVar[bool] = False
+    """Whether a run that lacks something, as a language of one test set, is drawn all the same."""
+
+    def __init__(self, target: Target, results: Results, published: Published) -> None:
+        self.figure: F = target.figure  # type: ignore[assignment]  # the registry says so
+        self.paper, self.results, self.published = target.paper, results, published
+        self.looks = {row: style.look(number) for number, row in enumerate(self.figure.rows)}
+        self.estimators: set[str] = set()  # those of the tr(F) that was drawn
+
+    @abstractmethod
+    def draw_part(self, axes: Sequence[Axes], part: Part) -> None:
+        """Draw a part into its axes, from top to bottom."""
+
+    @property
+    @abstractmethod
+    def axis(self) -> str:
+        """What the vertical axis shows; asked when all parts are drawn."""
+
+    @property
+    @abstractmethod
+    def reading(self) -> str:
+        """How to read the figure, above its legend."""
+
+    def handles(self) -> list[Artist]:
+        """The legend's entries."""
+        return []
+
+    def draw(self) -> Figure:
+        """The figure; what it mixes, and marked records, are named in its title."""
+        labels = [part.label for part in self.figure.parts.values()]
+        sheet, axes = style.sheet(self.figure.title, labels, self.heights)
+        for levels, part in zip(axes, self.figure.parts.values(), strict=True):
+            self.draw_part(levels, part)
+            for level in levels:
+                style.blank_if_empty(level)
+        style.label_left((levels[0] for levels in axes), self.axis)
+        style.legend(sheet, self.handles(), self.reading)
+        if notes := notes_on(self.served):
+            sheet.suptitle(f"{self.figure.title}\n({'; '.join(notes)})", fontsize=style.TITLE)
+        return sheet
+
+    @property
+    def served(self) -> list[Record]:
+        """The records that are drawn."""
+        done = (result for result in self.results.values() if isinstance(result, Found))
+        return [run.record for run in done if self.partly or not run.lacks]
+
+    def rows(self, part: Part) -> dict[str, Row]:
+        """The rows of a part whose runs are those of its first data set."""
+        dataset = self.paper.datasets[part.datasets[0]]
+        return {
+            name: Row(row.label, serving(self.figure.runs(part, name, dataset), self.results))
+            for name, row in self.figure.rows.items()
+        }
+
+
+def drawing(target: Target, results: Results, published: Published) -> Drawing[Any]:
+    """How a target's figure is drawn; `results` are of `rows.look_up`."""
+    return DRAWINGS[type(target.figure)](target, results, published)
 
 
 def write(target: Target, results: Results, published: Published, folder: Path) -> list[Path]:
     """Draw a target's figure into `folder`, with the same bytes each time; return the files written.
 
-    `results` are of `rows.look_up`. What is complete is drawn and what is missing is named on the figure; there
-    is no mean over a part of the declared runs. Raises FunError where no run of the figure is there.
+    Raises FunError where no run of the figure is there.
     """
-    if not _served(target, results):
+    figure = drawing(target, results, published)
+    if not figure.served:
         raise FunError(f"{target.name} has nothing to draw: none of its {len(results)} runs is there.")
     with matplotlib.rc_context(style.LOOK):
-        return style.save(draw(target, results, published), folder / target.name)
-
-
-def draw(target: Target, results: Results, published: Published) -> Figure:
-    """A target's figure from what was found of its runs; what it mixes, and marked records, are named in its title."""
-    figure = _draw(target, results, published)
-    if notes := notes_on(_served(target, results)):
-        figure.suptitle(f"{target.figure.title}\n({'; '.join(notes)})", fontsize=style.TITLE)
-    return figure
-
-
-def _draw(target: Target, results: Results, published: Published) -> Figure:
-    match target.figure:
-        case Relative() as declared:
-            return relative.draw(declared, target.paper, results, published)
-        case Traces() as declared:
-            return traces.draw(declared, target.paper, results)
-        case Groups() as declared:
-            return groups.draw(declared, target.paper, results)
-        case Orders() as declared:
-            return orders.draw(declared, target.paper, results)
-
-
-def _served(target: Target, results: Results) -> list[Record]:
-    """The records that are drawn: a run that lacks a language of one test set still has a bar for another."""
-    found = [result for result in results.values() if isinstance(result, Found)]
-    return [run.record for run in found if not run.lacks or isinstance(target.figure, Relative)]
+        return style.save(figure.draw(), folder / target.name)

@@ -1,20 +1,19 @@
 """What was found of a figure's runs: for each row of a part, the runs that serve it, and how many there should be."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fun.errors import FunError
 from fun.results import State, file_checksum
-from reproduce.declare.figures import Drawn, Part
-from reproduce.declare.parts import Dataset, Needed
+from reproduce.declare.parts import Needed
 from reproduce.runs.store import Found, Gap, Lookup, Results
 
 STEP_LOG = "metrics.jsonl"
 
 
 def look_up(needed: Iterable[Needed], lookup: Lookup) -> Results:
-    """What `lookup` finds for a figure's runs. A run whose tr(F) is needed and was altered or lost is damaged."""
+    """What `lookup` finds for each run. A run whose tr(F) is needed and was altered or lost is damaged."""
     return {run.overrides: _with_step_log(lookup(run)) if run.fisher_every else lookup(run) for run in needed}
 
 
@@ -52,16 +51,10 @@ class Row:
         return f"{len(self.done)}/{len(self.runs)}"
 
 
-def rows_of(figure: Drawn, part: Part, dataset: Dataset, results: Results) -> dict[str, Row]:
-    """The rows of a part whose runs are those of `dataset`."""
-    return {
-        name: Row(row.label, _serving(figure.runs(part, name, dataset), results)) for name, row in figure.rows.items()
-    }
-
-
-def _serving(runs: Iterable[tuple[str, ...]], results: Results) -> tuple[Found | None, ...]:
-    found = (results[run] for run in runs)
-    return tuple(result if isinstance(result, Found) and not result.lacks else None for result in found)
+def serving(runs: Iterable[tuple[str, ...]], results: Results) -> tuple[Found | None, ...]:
+    """For each run, by its overrides, what was found where nothing is lacking."""
+    looked_up = (results[run] for run in runs)
+    return tuple(result if isinstance(result, Found) and not result.lacks else None for result in looked_up)
 
 
 def trace(run: Found) -> dict[int, float]:
@@ -73,8 +66,15 @@ def trace(run: Found) -> dict[int, float]:
     return {line["update"]: line["mean_open"] for line in lines if line["mean_open"] is not None}
 
 
+ESTIMATORS: Mapping[str, str] = {
+    "exact": "exact, per example (Eq. 1)",
+    "algorithm2": "Algorithm 2, batch-mean gradients",
+    "official": "the authors' code, argmax labels",
+}
+
+
 def estimators(rows: Iterable[Row], where: str) -> set[str]:
-    """The name of the estimator behind a part's tr(F); empty where nothing was tracked.
+    """What estimated a part's tr(F), in words; empty where nothing was tracked.
 
     Raises FunError where the part's runs differ in it: such values do not compare.
     """
@@ -83,4 +83,9 @@ def estimators(rows: Iterable[Row], where: str) -> set[str]:
     if len(used) > 1:
         runs = "; ".join(f"{fisher} in {name}" for fisher, name in sorted(used.items()))
         raise FunError(f"{where}: tr(F) was estimated in ways that do not compare: {runs}.")
-    return {fisher["name"] for fisher in tracked.values()}
+    return {ESTIMATORS[fisher["name"]] for fisher in tracked.values()}
+
+
+def trace_axis(used: Iterable[str]) -> str:
+    """What an axis of tr(F) shows, by which estimators."""
+    return f"mean tr(F) of the open layers\n({'; '.join(sorted(used)) or 'none tracked yet'})"

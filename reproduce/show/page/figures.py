@@ -8,11 +8,10 @@ from typing import Any
 import matplotlib
 
 from fun.errors import FunError
-from reproduce.declare.figures import Relative
 from reproduce.declare.papers import Target
 from reproduce.numbers.explain import below
-from reproduce.runs.store import Found
-from reproduce.show.figures import drawing, style
+from reproduce.show.figures import drawing as drawings
+from reproduce.show.figures import style
 from reproduce.show.page.material import Material
 
 SALT: dict[Any, Any] = {"svg.hashsalt": "fun"}
@@ -32,14 +31,13 @@ class FigureView:
 def figure_view(material: Material, target: Target) -> FigureView:
     """Draw a figure from what was found of its runs."""
     results, description = material.results[target.name], _description(target)
-    # A run that lacks a language of one test set still has a bar for another.
-    partly = isinstance(target.figure, Relative)
-    if not any(isinstance(result, Found) and (partly or not result.lacks) for result in results.values()):
+    drawing = drawings.drawing(target, results, material.numbers)
+    if not drawing.served:
         reason = f"Nothing to draw yet: none of its {len(results)} runs has what it shows."
         return FigureView("", 0, description, reason)
     try:
         with matplotlib.rc_context({**style.LOOK, **SALT}):
-            figure = drawing.draw(target, results, material.numbers)
+            figure = drawing.draw()
             file = io.BytesIO()
             figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
             width = round(figure.get_figwidth() * POINTS)
