@@ -8,7 +8,6 @@ from fun import tasks
 from fun.config import results_root
 from fun.config.schema import (
     CopaConfig,
-    FisherConfig,
     FullConfig,
     LanguageConfig,
     LoraConfig,
@@ -16,7 +15,6 @@ from fun.config.schema import (
     MnliConfig,
     RunConfig,
 )
-from fun.fisher import FISHERS, Estimator
 from fun.models import tuning as adapters
 from fun.models.encoders import check_encoder
 from fun.models.heads import Head
@@ -61,9 +59,3 @@ def build_model(config: RunConfig, head: Head) -> TaskModel:
     expected = config.model
     check_encoder(model.module, name=expected.name, layers=expected.layers, positions=expected.positions)
     return model
-
-
-def build_estimator(fisher: FisherConfig) -> Estimator:
-    """The estimator of tr(F)."""
-    estimator: Estimator = FISHERS[fisher.name](**fisher.model_dump(exclude={"name"}, exclude_none=True))
-    return estimator

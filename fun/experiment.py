@@ -12,6 +12,7 @@ import yaml
 from fun.assembly import build_model, build_task
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
+from fun.config.choices import active_fields
 from fun.data import subset
 from fun.errors import RunError
 from fun.inputs.gaps import check_source_language, gaps
@@ -283,7 +284,7 @@ def _lacking(wanted: Languages, metrics: Metrics) -> dict[str, list[str]]:
 def _tracking(config: RunConfig) -> dict[str, Any]:
     """How tr(F) is to be tracked, as the record says it."""
     every = config.track.fisher_every
-    return {"fisher_every": every, "fisher": config.fisher.model_dump(exclude_none=True) if every else {}}
+    return {"fisher_every": every, "fisher": active_fields(config.fisher) if every else {}}
 
 
 def _usable_checkpoint(attempt: Attempt, tracking: Mapping[str, Any]) -> Checkpoint | None:

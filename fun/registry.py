@@ -13,11 +13,12 @@ C = TypeVar("C", bound=type)
 
 
 class Registry(dict[str, type]):
-    """The choices of one group of conf/, by name."""
+    """The choices of one group of conf/. A yaml names its class by its field `by`, which the class bears too."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, by: str = "name") -> None:
         super().__init__()
         self.group = group
+        self.by = by
 
     def register(self, name: str) -> Callable[[C], C]:
         """Class decorator: make a choice known under `name`."""
@@ -25,6 +26,7 @@ class Registry(dict[str, type]):
         def add(choice: C) -> C:
             if name in self:
                 raise ValueError(f"{self.group}={name} is registered twice: {self[name]} and {choice}")
+            setattr(choice, self.by, name)
             self[name] = choice
             return choice
 

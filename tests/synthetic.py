@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from fun.config import RunConfig
+from fun.config.choices import active_fields
 from fun.inputs.identity import SEMANTICS, identity
 from fun.results import Record, RunFolder, checksum
 from reproduce.declare import published
@@ -103,7 +104,7 @@ def body(config: RunConfig, metrics: Metrics, marks: Sequence[str] = ("synthetic
         "trainable": [{"update": 1, "parameters": 1}],
         "tracking": {
             "fisher_every": config.track.fisher_every,
-            "fisher": config.fisher.model_dump(exclude_none=True),
+            "fisher": active_fields(config.fisher),
             "languages": {dataset: list(found) for dataset, found in metrics.items()},
         },
         "timing": {

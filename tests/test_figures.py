@@ -360,11 +360,11 @@ def test_mean_order_refuses_runs_of_different_length() -> None:
 
 
 def test_the_ten_fixed_schedules_are_those_of_the_authors() -> None:
-    built = [compose([f"schedule=fixed{number}"]).schedule.built for number in range(10)]
+    built = [compose([f"schedule=fixed{number}"]).schedule for number in range(10)]
     orders = [schedule.order for schedule in built if isinstance(schedule, FixedOrder)]
     assert orders == [tuple(map(int, order.split())) for order in TEN.split("|")]
     assert all(sorted(order) == list(range(11)) and order[0] in (9, 10) for order in orders)
-    assert built[0].planned(12, 500, 100) == compose(["schedule=gu"]).schedule.built.planned(12, 500, 100)
+    assert built[0].planned(12, 500, 100) == compose(["schedule=gu"]).schedule.planned(12, 500, 100)
 
 
 def test_figures_add_what_the_plan_says_beyond_the_tables() -> None:

@@ -51,7 +51,7 @@ def plan(root: Path, capsys: pytest.CaptureFixture[str], *targets: str) -> list[
         "model=mbert task=mnli adapter=madx data_size=1k schedule=gu seed=2",
         "model=xlmr task=squad adapter=madx data_size=full schedule=fixed7",
         "task=copa schedule=rev train.lr=1e-3 schedule.k=3 evaluate.languages=[] fisher.batches=3 seed=5",
-        "seed=1 schedule=fun fisher=exact protocol=official task=mnli",
+        "seed=1 schedule=fun fisher=exact paper=fun_official task=mnli",
         "task=mlm lang=th model=mbert",
         "model=mdeberta task=mlm lang=sw train.updates=100",
     ],

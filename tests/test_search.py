@@ -54,7 +54,7 @@ def finish(root: Path, config: RunConfig, score: float) -> RunFolder:
 def finish_search(root: Path, scores: Mapping[tuple[float, int], Iterable[float]] = SCORES) -> None:
     _, runs = search((*TYPED, "+sweep=lr_k"))
     for config in runs:
-        both = list(scores[config.train.lr, config.schedule.fields["k"]])
+        both = list(scores[config.train.lr, config.schedule.k])
         finish(root, config, both[config.seed - 100])
 
 
@@ -162,7 +162,7 @@ def test_the_command_that_select_prints_starts_the_selected_runs_alone(
 def test_what_is_typed_wins_over_what_was_selected(results: Path) -> None:
     base = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL)
     both = compose((*base, "train.lr=0.1", "schedule.k=3", "hparams=selected"))
-    assert (both.train.lr, both.schedule.fields["k"]) == (0.1, 3)
+    assert (both.train.lr, both.schedule.k) == (0.1, 3)
     # With one of them typed the other comes from a search of its own, of which there is none here.
     with pytest.raises(ConfigError, match="nothing was selected"):
         compose((*base, "train.lr=0.1", "hparams=selected"))
@@ -211,7 +211,7 @@ def finish_but(root: Path, *left_out: RunFolder) -> None:
     scores = SCORES | {(0.008, 2): (75.0, 76.0)}
     for config in search((*TYPED, "+sweep=lr_k"))[1]:
         if config.run_id not in {run.run_id for run in left_out}:
-            finish(root, config, scores[config.train.lr, config.schedule.fields["k"]][config.seed - 100])
+            finish(root, config, scores[config.train.lr, config.schedule.k][config.seed - 100])
 
 
 def test_values_with_a_run_that_failed_by_its_method_are_never_selected(

@@ -53,7 +53,7 @@ def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
 
 def check_last_opening(config: RunConfig, updates: int, per_epoch: int) -> None:
     """Raise ConfigError unless every layer opens within `updates` updates, `per_epoch` of them in an epoch."""
-    planned = config.schedule.built.planned(config.model.layers, updates, per_epoch)
+    planned = config.schedule.planned(config.model.layers, updates, per_epoch)
     last = max((change.update for change in planned), default=0)
     if last > updates:
         raise ConfigError(
@@ -159,7 +159,7 @@ def _check_schedule(config: RunConfig) -> None:
     updates, at_least = planned_updates(config)
     per_epoch, _ = updates_per_epoch(config)
     try:
-        config.schedule.built.planned(config.model.layers, updates, per_epoch)
+        config.schedule.planned(config.model.layers, updates, per_epoch)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not at_least:  # otherwise known, and checked, once the windows are counted
@@ -170,7 +170,7 @@ def _check_fisher(config: RunConfig) -> None:
     if isinstance(config.task, MlmConfig) and config.track.fisher_every:
         raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
     used = config.schedule.chooses_by_scores or config.track.fisher_every
-    if used and config.fisher.labels == "expected" and config.task.name == "squad":
+    if used and getattr(config.fisher, "labels", None) == "expected" and config.task.name == "squad":
         raise ConfigError(
             "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
         )

@@ -1,7 +1,6 @@
 """From Hydra's composition to a checked `RunConfig`."""
 
 import copy
-import dataclasses
 import difflib
 import re
 import shlex
@@ -20,11 +19,10 @@ from pydantic import BaseModel, ValidationError
 
 from fun.config.checks import check, check_choices
 from fun.config.lookup import fill
-from fun.config.schema import ModelConfig, RunConfig, ScheduleConfig, results_root
+from fun.config.schema import ModelConfig, RunConfig, results_root
 from fun.config.search import Search, SweepConfig, Values, selected, sweep_config, unselected
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
-from fun.unfreezing import SCHEDULES
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -104,11 +102,8 @@ def _sweep(values: dict[str, Any]) -> SweepConfig | None:
 def _build(values: dict[str, Any]) -> RunConfig:
     """The checked configuration, after looking up what is null in composed values, which stay as they are."""
     values = copy.deepcopy(values)
-    protocol = values.pop("protocol")
-    table = f"hyperparameters/{values['model']['name']}.yaml"
-    looked_up = fill(values, _rules(table), table)
-    looked_up |= fill(values, protocol["rules"], f"protocol/{protocol['name']}.yaml")
-    values |= {"schedule": _schedule(values["schedule"]), "looked_up": looked_up}
+    paper = values["paper"]
+    values |= {"looked_up": fill(values, paper["rules"]), "paper": paper["name"]}
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -171,14 +166,6 @@ def _with_producers(config: RunConfig) -> RunConfig:
         for language, origin in config.language_adapters.items()
     }
     return config.model_copy(update={"language_adapters": origins})
-
-
-@cache
-def _rules(table: str) -> list[dict[str, Any]]:
-    if not (CONFIG_DIR / table).is_file():
-        raise ConfigError(f"conf/{table} is missing: a model's hyperparameters are looked up there")
-    rules: list[dict[str, Any]] = _plain(OmegaConf.load(CONFIG_DIR / table))["rules"]
-    return rules
 
 
 def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
@@ -274,24 +261,6 @@ def _unreadable(override: str) -> str:
     return f"{key} is {value!r}, which cannot be read; expected a value, with special characters quoted: type {quoted}"
 
 
-def _schedule(values: dict[str, Any]) -> ScheduleConfig:
-    name = values["name"]
-    if not isinstance(name, str) or name not in SCHEDULES:
-        raise ConfigError(f"schedule.name is {name!r}; expected one of {', '.join(sorted(SCHEDULES))}")
-    fields = {key: value for key, value in values.items() if key != "name"}
-    known = [field.name for field in dataclasses.fields(SCHEDULES[name])]  # type: ignore[arg-type]
-    if unknown := [key for key in fields if key not in known]:
-        raise ConfigError(
-            f"schedule.{unknown[0]} is not a field of schedule={name}; it has {', '.join(known) or 'none'}"
-        )
-    if missing := [key for key, value in fields.items() if value is None]:
-        raise ConfigError(f"schedule.{missing[0]} has no value here: type schedule.{missing[0]}=…")
-    try:
-        return ScheduleConfig(name=name, fields=fields, built=SCHEDULES[name](**fields))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from error
-
-
 def _explain(error: ValidationError, values: dict[str, Any], within: tuple[str, ...] = ()) -> str:
     """One line per problem: field, value found, what was expected; `within` the section that was validated alone."""
     lines = []
@@ -305,6 +274,10 @@ def _explain(error: ValidationError, values: dict[str, Any], within: tuple[str, 
             lines.append(f"{field} has no value for this choice of task, model, adapter and schedule: type {field}=…")
         elif problem["type"] == "tuple_type":
             lines.append(f"{field} is {problem['input']!r}; expected a list: type {field}=[{problem['input']}]")
+        elif problem["type"] == "missing":
+            lines.append(f"{field} has no value: type {field}=…")
+        elif problem["type"] == "value_error":
+            lines.append(str(problem["ctx"]["error"]))
         elif problem["type"] == "extra_forbidden":
             lines.append(f"{field} is not a field of this configuration; leave it out")
         else:

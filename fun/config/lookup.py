@@ -1,38 +1,51 @@
-"""Fills null fields from rules: the papers' hyperparameters and the protocols' presets are such rules.
+"""Fills null fields from the rules of a paper: conf/paper/<paper>.yaml names the files that hold them.
 
-A rule is `{<selector>: [names], …, set: {dotted.field: value}, source: text}`. It applies where every selector
-names the run's choice, and it fills fields that are still null; among the rules of one list the later wins.
-`source` says where the values come from: a table of the paper, or `ours: <reason>` where no source gives them.
+A rule is `{<selector>: [names], …, set: {dotted.field: value}, source: text}`. It applies where every selector names
+the run's choice, and fills fields that are still null; of two rules for one field the later wins. `source` says where
+the values come from: a table of the paper, or `ours: <reason>` where no source gives them.
+
+A file is `{for: {<selector>: [names]}, rules: [...]}`, and `for` holds for all of its rules. With `like: <file>` the
+other file's rules come before its own, whatever that file is for; what they have from a source is then said as the
+file's own `source` says it, with {source} in it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-SELECTORS = ("task", "model", "adapter", "schedule", "data_size")
+from omegaconf import OmegaConf
+
+from fun.errors import ConfigError
+from fun.paths import CONFIG_DIR
+
+Rule = Mapping[str, Any]
+
+OURS = "ours: "
+"""How the source of a value begins that no source gives."""
+
+SELECTORS = ("task", "model", "adapter", "schedule", "regularizer", "mask", "data_size", "setting")
 
 # Two ways to give one budget: a value for either means that the rules leave both alone.
 EITHER = ("train.epochs", "train.updates")
 
 
-def fill(values: dict[str, Any], rules: Sequence[Mapping[str, Any]], origin: str) -> dict[str, str]:
-    """Fill null fields of the nested `values` in place from `rules` (read from file `origin`).
+def fill(values: dict[str, Any], files: Sequence[str]) -> dict[str, str]:
+    """Fill null fields of the nested `values` in place from the rules of `files`, names below conf/paper.
 
-    Returns each filled field's `source`, if its rule names one. Raises ValueError for a rule with an unknown
-    selector or a field that the configuration does not have: a mistake in the data, which must not pass as
-    "no value".
+    Returns each filled field's `source`, if its rule names one. Raises ConfigError for a file that is not there, and
+    ValueError for a rule that sets a field which the configuration does not have: a mistake in the data, which must
+    not pass as "no value".
     """
     looked_up: dict[str, tuple[Any, str | None]] = {}
-    for rule in rules:
-        if unknown := set(rule) - {*SELECTORS, "set", "source"}:
-            raise ValueError(f"{origin}: a rule has {sorted(unknown)}; expected {', '.join(SELECTORS)}, set or source")
-        if all(values[name]["name"] in rule[name] for name in SELECTORS if name in rule):
-            looked_up |= {field: (value, rule.get("source")) for field, value in rule["set"].items()}
-    budget_given = any(_get(values, field, origin) is not None for field in EITHER)
+    for file in files:
+        selectors, rules = _rules(file)
+        for rule in rules if _applies(selectors, values) else ():
+            if _applies(rule, values):
+                looked_up |= {field: (value, rule.get("source")) for field, value in rule["set"].items()}
+    budget_given = any(_get(values, field) is not None for field in EITHER)
     sources: dict[str, str] = {}
     for field, (value, source) in looked_up.items():
-        if field in EITHER and budget_given:
-            continue
-        if _get(values, field, origin) is None:
+        if _get(values, field) is None and not (budget_given and field in EITHER):
             section, _, key = field.rpartition(".")
             values[section][key] = value
             if source is not None:
@@ -40,8 +53,41 @@ def fill(values: dict[str, Any], rules: Sequence[Mapping[str, Any]], origin: str
     return sources
 
 
-def _get(values: Mapping[str, Any], field: str, origin: str) -> Any:
+def _applies(selectors: Rule, values: Mapping[str, Any]) -> bool:
+    return all(_chosen(values[name]) in selectors[name] for name in SELECTORS if name in selectors)
+
+
+def _chosen(section: Any) -> Any:
+    """What a selector compares: the name of a choice, or the value itself."""
+    return section["name"] if isinstance(section, Mapping) else section
+
+
+@cache
+def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
+    """What a file is for, and its rules. Raises ConfigError and ValueError, as `fill`."""
+    path = CONFIG_DIR / "paper" / f"{file}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"conf/paper/{file}.yaml is missing: a paper's values are looked up there")
+    content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    rules = [*_of_another(content), *content["rules"]]
+    for rule in (content.get("for", {}), *rules):
+        if unknown := set(rule) - {*SELECTORS, "set", "source"}:
+            raise ValueError(f"{path}: a rule has {sorted(unknown)}; expected {', '.join(SELECTORS)}, set or source")
+    return content.get("for", {}), rules
+
+
+def _of_another(content: Mapping[str, Any]) -> Iterator[Rule]:
+    if "like" not in content:
+        return
+    path = CONFIG_DIR / "paper" / f"{content['like']}.yaml"
+    other: Any = OmegaConf.to_container(OmegaConf.load(path))
+    for rule in other["rules"]:
+        source = rule["source"]
+        yield rule | {"source": source if source.startswith(OURS) else content["source"].format(source=source)}
+
+
+def _get(values: Mapping[str, Any], field: str) -> Any:
     section, _, key = field.rpartition(".")
     if section not in values or key not in values[section]:
-        raise ValueError(f"{origin}: a rule sets {field}, which this configuration does not have")
+        raise ValueError(f"conf/paper: a rule sets {field}, which this configuration does not have")
     return values[section][key]

@@ -7,20 +7,21 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fun.config.choices import Chosen, active_fields
 from fun.errors import ConfigError
-from fun.unfreezing import Schedule
+from fun.fisher import FISHERS, Estimator
+from fun.methods import MASKS, REGULARIZERS, MethodChoice
+from fun.unfreezing import SCHEDULES, Schedule
 
 
 class Section(BaseModel):
     """A closed section: unknown keys, missing values and wrong types are errors."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -117,14 +118,6 @@ class DataSizeConfig(Section):
     subset: Literal["seeded", "first"] | None = None
 
 
-class FisherConfig(Section):
-    """conf/fisher: how tr(F) is estimated."""
-
-    name: Literal["algorithm2", "exact", "official"]
-    batches: int = Field(ge=1)
-    labels: Literal["sampled", "expected"] | None = None
-
-
 class TrainConfig(Section):
     """Optimisation: AdamW, no warm-up, gradient norm clipped."""
 
@@ -170,19 +163,6 @@ class LoggerConfig(Section):
     mode: Literal["offline", "online"] | None = None
 
 
-class ScheduleConfig(Section):
-    """conf/schedule: the fields as configured, and the schedule built from them."""
-
-    name: str
-    fields: dict[str, Any]
-    built: Schedule = Field(exclude=True)
-
-    @property
-    def chooses_by_scores(self) -> bool:
-        """Whether the schedule ever asks for tr(F)."""
-        return self.built.chooses_by_scores
-
-
 class RunConfig(Section):
     """Everything one run reads. `active()` is its scientific part; `run_id` names it."""
 
@@ -190,8 +170,10 @@ class RunConfig(Section):
     model: ModelConfig
     language_adapters: Mapping[str, str | None]
     adapter: MadxConfig | LoraConfig | FullConfig | LanguageConfig = Field(discriminator="name")
-    schedule: ScheduleConfig
-    fisher: FisherConfig
+    schedule: Annotated[Schedule, Chosen("schedule", SCHEDULES)]
+    fisher: Annotated[Estimator, Chosen.of(FISHERS)]
+    regularizer: Annotated[MethodChoice, Chosen.of(REGULARIZERS)]
+    mask: Annotated[MethodChoice, Chosen.of(MASKS)]
     data_size: DataSizeConfig
     train: TrainConfig
     data: DataConfig
@@ -199,6 +181,8 @@ class RunConfig(Section):
     lang: str | None
     seed: int = Field(ge=0)
 
+    paper: str
+    setting: int | None = Field(ge=1)
     evaluate: EvaluateConfig
     track: TrackConfig
     checkpoint: CheckpointConfig
@@ -231,13 +215,17 @@ class RunConfig(Section):
             "task": self.task.model_dump(),
             "model": model,
             "adapter": self.adapter.model_dump(),
-            "schedule": {"name": self.schedule.name, **self.schedule.fields},
+            "schedule": active_fields(self.schedule),
             "train": self.train.model_dump(exclude_none=True),
             "precision": self.precision,
             "seed": self.seed,
         }
         if self.schedule.chooses_by_scores:
-            active["fisher"] = self.fisher.model_dump(exclude_none=True)
+            active["fisher"] = active_fields(self.fisher)
+        if self.regularizer.name != "none":
+            active["regularizer"] = active_fields(self.regularizer)
+        if self.mask.name != "none":
+            active["mask"] = active_fields(self.mask)
         if self.lang is not None:
             active["lang"] = self.lang
         if self.data.nonstandard:
@@ -251,7 +239,7 @@ class RunConfig(Section):
         """The run's name for people."""
         if self.lang is not None:
             return f"{self.lang}-s{self.seed}"
-        k = f"-k{self.schedule.fields['k']}" if "k" in self.schedule.fields else ""
+        k = f"-k{self.schedule.k}" if hasattr(self.schedule, "k") else ""
         return f"{self.adapter.name}-{self.schedule.name}{k}-{self.data_size.name}-s{self.seed}"
 
     @property

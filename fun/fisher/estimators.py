@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from fun.fisher.totals import Batch, Blocks
 from fun.registry import Registry
@@ -27,7 +29,7 @@ FISHERS = Registry("fisher")
 class Estimator(ABC):
     """Scores blocks by tr(F)."""
 
-    batches: int = 40
+    batches: Annotated[int, Field(ge=1)] = 40
     """How many batches of the training batch size one scoring reads at most."""
 
     name: ClassVar[str] = ""
@@ -77,7 +79,7 @@ class Official(Estimator):
     answering window count like two examples: the mean is over 2B rows, while the divisor stays B.
     """
 
-    batches: int = 41
+    batches: Annotated[int, Field(ge=1)] = 41
     """How many batches of the training batch size one scoring reads at most."""
 
     name: ClassVar[str] = "official"

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from fun.assembly import build_estimator
 from fun.config import RunConfig
 from fun.errors import RunError
 from fun.machine import signals as survival
@@ -68,8 +67,8 @@ class Training:
         self.validate = validate
         self.journal = journal
         self.progress = progress
-        self.estimator = build_estimator(config.fisher)
-        self.unfreezer = Unfreezer(config.schedule.built, model.blocks, config.seed, self._score)
+        self.estimator = config.fisher
+        self.unfreezer = Unfreezer(config.schedule, model.blocks, config.seed, self._score)
         self.methods = [Unfreezing(self.unfreezer, self._note_stage), *methods]
         self.best_weights: dict[str, Tensor] = {}
         self._latest_scores: tuple[int, dict[int, float]] = (0, {})
