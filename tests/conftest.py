@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from fun.results import RunFolder
-from reproduce.start.status import report, standings
+from reproduce.start.status import report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,7 +35,7 @@ def everybody(job: str) -> bool:
 def told(run: RunFolder) -> str:
     """What `status` says of a run."""
     text = StringIO()
-    Console(file=text, width=300).print(report({"all": standings([run], nobody)}, run.path.parents[3]))
+    Console(file=text, width=300).print(report({"all": {run: run.status(job_known=nobody)}}, run.path.parents[3]))
     return text.getvalue()
 
 

@@ -206,7 +206,7 @@ def test_folders_that_differ_are_damaged_in_status_too(root: Path, capsys: pytes
     )
     assert main(["status", "task=copa", "--results", str(root)]) == 0
     shown = capsys.readouterr().out
-    assert shown.splitlines()[1].split() == ["task=copa", "·", "·", "·", "·", "·", "2", "·"]
+    assert shown.splitlines()[1].split() == ["task=copa", "·", "·", "·", "·", "·", "1", "·"]
     assert "several folders have this run_id, and they do not hold the same" in shown
 
 

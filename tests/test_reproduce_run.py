@@ -27,7 +27,7 @@ def test_a_dry_run_prints_what_would_be_started_producers_first(
     plain = [Needed((*COPA, f"seed={seed}")) for seed in range(3)]
     write_run(tmp_path, configuration(plain[0].overrides), {}, marks=())
     failed = fail(plain[1], tmp_path, lambda: RunError("the loss is nan"))
-    assert run_missing([trained, *plain], tmp_path, workers=2, dry_run=True) == 1
+    assert run_missing({"": [trained, *plain]}, tmp_path, workers=2, dry_run=True) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"held back: {failed.path.name}: failed: {failed.status().detail}",
         "--retry also starts runs that failed",
@@ -41,7 +41,7 @@ def test_a_done_run_is_not_started_again_for_a_gap(tmp_path: Path, capsys: pytes
     values = tuple(("microcopa", language, "accuracy") for language in ("en", "l2"))
     needed = Needed((*COPA, "evaluate.languages=[en,l2]", "language_adapters.l2=null"), values)
     write_run(tmp_path, configuration(needed.overrides), {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
-    assert run_missing([needed], tmp_path, workers=1, dry_run=False) == 0
+    assert run_missing({"": [needed]}, tmp_path, workers=1, dry_run=False) == 0
     assert capsys.readouterr().out.splitlines() == [
         "gap: 1 done run without microcopa in l2: no language adapter is there, or on its way",
         "Nothing to run: 1 of 1 runs are done.",
@@ -52,7 +52,7 @@ def test_a_run_under_way_is_left_to_who_has_it(tmp_path: Path, capsys: pytest.Ca
     config = configuration(COPA)
     run = RunFolder(config.folder(tmp_path), config.run_id)
     with run.begin() as attempt:
-        assert run_missing([Needed(COPA)], tmp_path, workers=1, dry_run=False) == 1
+        assert run_missing({"": [Needed(COPA)]}, tmp_path, workers=1, dry_run=False) == 1
         attempt.interrupt("enough")
     told, nothing = capsys.readouterr().out.splitlines()
     assert told.startswith(f"under way: {run.path.name}: ")
@@ -65,7 +65,7 @@ def test_a_run_waits_for_a_producer_that_others_run(tmp_path: Path, capsys: pyte
     (maker,) = (configuration(made.overrides) for made in producers(reader).values())
     made = RunFolder(maker.folder(tmp_path), maker.run_id)
     with made.begin() as attempt:
-        assert run_missing([Needed(typed)], tmp_path, workers=1, dry_run=False) == 2
+        assert run_missing({"": [Needed(typed)]}, tmp_path, workers=1, dry_run=False) == 2
         attempt.interrupt("enough")
     _, not_yet, nothing = capsys.readouterr().out.splitlines()
     name = reader.folder(tmp_path).name
@@ -81,7 +81,7 @@ def test_a_run_that_leaves_no_record_is_failed(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     typed = ["model=xlmr", "task=copa", "adapter=madx", "data_size=full", "schedule=std"]
     assert main(["run", *typed, "--results", str(tmp_path), "--jobs", "1"]) == 1
-    count, outcome, reason, log = capsys.readouterr().out.splitlines()
+    count, *_, outcome, reason, log = capsys.readouterr().out.splitlines()
     assert count.startswith("1 of 1 runs to do, 1 at a time")
     assert outcome == f"[1/1] FAILED (exit status 1): {' '.join(typed)}"
     assert "FacebookAI/xlm-roberta-base is not in the cache" in reason

@@ -5,20 +5,22 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fun.errors import ConfigError, RunError
-from fun.results import RunFolder, Stage, State
+from fun.results import JobKnown, RunFolder, Stage, State
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Store, configuration, folders, producers
+from reproduce.runs.plan import Entry, plan, waves
+from reproduce.runs.store import Gap, Store, configuration, producers
 from reproduce.start.cluster import Submission, summary
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, SchedulerError
 from reproduce.start.profiles import Profile
-from reproduce.start.selection import Planned, Wanted, select
+from reproduce.start.starting import Start
 from tests.cluster import ClusterCli, until
 from tests.conftest import ROOT, Cli, everybody, nobody, queue, told
 from tests.synthetic import fail, write_run
@@ -26,7 +28,15 @@ from tests.synthetic import fail, write_run
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
 
 
-# --- selecting ---
+# --- what may start ---
+
+
+def planned(
+    root: Path, needed: Sequence[Needed], jobs: JobKnown | None = None, *, retry: bool = False
+) -> tuple[list[Entry], dict[RunFolder, str]]:
+    """The runs that may start or are under way, in their order; and those that are held back, with the reason."""
+    entries = plan({"": needed}, Store(root), jobs, retry=retry)
+    return [entry for entry in entries if entry.wanted], {entry.run: entry.held for entry in entries if entry.held}
 
 
 def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
@@ -34,28 +44,23 @@ def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
     method = fail(seeds[0], tmp_path, lambda: RunError("the loss is nan"))
     often = fail(seeds[1], tmp_path, lambda: OSError("no space"), times=3)
     fail(seeds[2], tmp_path, lambda: OSError("no space"), times=2)
-    chosen = select([*seeds, seeds[3]], Store(tmp_path))
-    assert [wanted.planned.arguments[-1] for wanted in chosen.wanted] == ["seed=2", "seed=3"]
-    assert set(chosen.held) == {method, often}
-    assert "the loss is nan" in chosen.held[method]
-    assert "failed 3 times in a row" in chosen.held[often]
-    retried = select(seeds, Store(tmp_path), retry=True)
-    assert [wanted.planned.typed[-1] for wanted in retried.wanted] == [
-        "retry=true",
-        "retry=true",
-        "retry=true",
-        "seed=3",
-    ]
+    wanted, held = planned(tmp_path, seeds)
+    assert [entry.needed.arguments[-1] for entry in wanted] == ["seed=2", "seed=3"]
+    assert set(held) == {method, often}
+    assert "the loss is nan" in held[method]
+    assert "failed 3 times in a row" in held[often]
+    wanted, _ = planned(tmp_path, seeds, retry=True)
+    assert [Start.of(entry).typed[-1] for entry in wanted] == ["retry=true", "retry=true", "retry=true", "seed=3"]
 
 
 def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> None:
     needed = Needed(COPA, fisher_every=5)
     done = write_run(tmp_path, configuration(COPA), {}, marks=())
-    assert len(select([needed], Store(tmp_path)).wanted) == 1
+    assert len(planned(tmp_path, [needed])[0]) == 1
     with pytest.raises(RunError), done.begin(force=True):
         raise RunError("the repeated training differs")
-    assert "the repeated training differs" in select([needed], Store(tmp_path)).held[done]
-    assert len(select([needed], Store(tmp_path), retry=True).wanted) == 1
+    assert "the repeated training differs" in planned(tmp_path, [needed])[1][done]
+    assert len(planned(tmp_path, [needed], retry=True)[0]) == 1
     assert "done, its completion failed" in told(done)
     assert "the repeated training differs" in told(done)
 
@@ -67,16 +72,16 @@ def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Pa
     jobs.mkdir(parents=True)
     for number in (17, 18, 19):
         queue(run, f"{number}_0")
-        chosen = select([Needed(COPA)], Store(tmp_path))
-        assert (len(chosen.wanted), len(chosen.held)) == (1, 0)  # 17_0 might have been cancelled before it started
+        # 17_0 might have been cancelled before it started
+        assert len(planned(tmp_path, [Needed(COPA)])[0]) == 1
         (jobs / f"{number}_0_0_log.err").write_text(f"error: no CUDA in job {number}\n")
-    held = select([Needed(COPA)], Store(tmp_path)).held[run]
+    held = planned(tmp_path, [Needed(COPA)])[1][run]
     assert held.startswith("3 jobs in a row ended before they could begin it; the log of the last: ")
     assert held.endswith("19_0_0_log.err")
     assert "error: no CUDA in job 19" in told(run)
-    assert len(select([Needed(COPA)], Store(tmp_path), retry=True).wanted) == 1
+    assert len(planned(tmp_path, [Needed(COPA)], retry=True)[0]) == 1
     run.begin().fail("machine", "no space")
-    assert len(select([Needed(COPA)], Store(tmp_path)).wanted) == 1  # it has begun: these jobs count no more
+    assert len(planned(tmp_path, [Needed(COPA)])[0]) == 1  # it has begun: these jobs count no more
 
 
 def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,35 +96,36 @@ def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monke
             queue(folder, job)
             folder.note(Stage.STARTED)
         folders[0].note(Stage.BEGUN)
-    assert list(select(runs, Store(tmp_path), nobody).held) == folders[:1]
+    assert list(planned(tmp_path, runs, nobody)[1]) == folders[:1]
     # what somebody has in hand is not held back either
-    assert select(runs, Store(tmp_path), everybody).held == {}
+    assert planned(tmp_path, runs, everybody)[1] == {}
 
 
 def test_a_job_that_comes_back_leaves_what_it_gave_up(tmp_path: Path) -> None:
     folder = fail(Needed(COPA), tmp_path, lambda: OSError("no space"), times=3)
     job = Job(tmp_path, failures=3)
     with pytest.raises(RunError, match="no space"):
-        job([Planned(COPA, folder)])
+        job([Start(COPA, folder)])
     assert folder.attempts() == 3
-    (asked,) = select([Needed(COPA)], Store(tmp_path), retry=True).wanted
-    assert asked.planned.asked_again
+    ((asked,), _) = planned(tmp_path, [Needed(COPA)], retry=True)
+    assert Start.of(asked).asked_again
 
 
 def test_what_is_retried_is_retried_once(tmp_path: Path) -> None:
     folder = fail(Needed(COPA), tmp_path, lambda: RunError("the loss is nan"))
-    (one,) = select([Needed(COPA)], Store(tmp_path), retry=True).wanted
-    assert one.planned.typed == (*COPA, "retry=true")
+    ((entry,), _) = planned(tmp_path, [Needed(COPA)], retry=True)
+    start = Start.of(entry)
+    assert start.typed == (*COPA, "retry=true")
     with folder.begin(retry=True) as attempt:
         attempt.fail("method", "the loss is nan, again")
-    assert one.planned.typed == COPA  # which is refused: the job may come back as often as it likes
+    assert start.typed == COPA  # which is refused: the job may come back as often as it likes
 
 
 def test_a_run_of_two_targets_is_started_for_all_that_either_needs(tmp_path: Path) -> None:
     tuned, tested = (*COPA, "evaluate.languages=[]"), COPA
     needed = [Needed(tuned), Needed(tested, (("microcopa", "l1", "accuracy"),), fisher_every=5)]
-    (wanted,) = select(needed, Store(tmp_path)).wanted
-    assert wanted.planned.arguments == (*COPA, "track.fisher_every=5")
+    ((entry,), _) = planned(tmp_path, needed)
+    assert entry.needed.arguments == (*COPA, "track.fisher_every=5")
 
 
 def test_producers_come_first_and_once(tmp_path: Path) -> None:
@@ -129,21 +135,20 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
     assert {language: needed.overrides for language, needed in made.items()} == {
         language: ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
     }
-    chosen = select(runs, Store(tmp_path))
-    names = [wanted.planned.run.path.name.split("-")[0] for wanted in chosen.wanted]
-    assert names == ["l1", "l2", "madx", "madx"]
-    makers = tuple(wanted.planned.run for wanted in chosen.wanted[:2])
-    assert [wanted.producers for wanted in chosen.wanted] == [(), (), makers, makers]
-    assert folders(runs, Store(tmp_path)) == [wanted.planned.run for wanted in chosen.wanted]
+    wanted, _ = planned(tmp_path, runs)
+    assert [entry.run.path.name.split("-")[0] for entry in wanted] == ["l1", "l2", "madx", "madx"]
+    makers = tuple(entry.run for entry in wanted[:2])
+    assert [entry.producers for entry in wanted] == [(), (), makers, makers]
+    assert [len(wave) for wave in waves(wanted)] == [2, 2]
 
 
 def test_without_the_source_language_adapter_a_run_is_held_back(tmp_path: Path) -> None:
     runs = [Needed((*COPA, "language_adapters.en=train", "language_adapters.l1=train"))]
     made = producers(configuration(runs[0].overrides))
-    fail(made["en"], tmp_path, lambda: RunError("the loss is nan"))
-    held = select(runs, Store(tmp_path)).held
+    maker = fail(made["en"], tmp_path, lambda: RunError("the loss is nan"))
+    _, held = planned(tmp_path, runs)
     assert [reason for run, reason in held.items() if run.path.name.startswith("madx")] == [
-        f"its en language adapter cannot be made: {next(iter(held))} is held back"
+        f"its en language adapter cannot be made: {maker} is held back"
     ]
 
 
@@ -154,27 +159,28 @@ def test_a_done_run_is_submitted_for_a_language_only_while_its_adapter_may_come(
     config = configuration(needed.overrides)
     folder = write_run(tmp_path, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
     (maker,) = producers(config).values()
-    wanted = select([needed], Store(tmp_path)).wanted
-    assert [one.planned.arguments for one in wanted] == [maker.overrides, needed.overrides]
-    assert wanted[1].producers == (wanted[0].planned.run,)
+    making, reading = planned(tmp_path, [needed])[0]
+    assert [making.needed.arguments, reading.needed.arguments] == [maker.overrides, needed.overrides]
+    assert reading.producers == (making.run,)
     fail(maker, tmp_path, lambda: RunError("the loss is nan"))
-    chosen = select([needed], Store(tmp_path))
-    assert (chosen.wanted, chosen.done) == ([], 1)
-    assert chosen.gaps == {folder: "without microcopa in l1, l2"}
-    assert list(chosen.held.values()) == [chosen.held[wanted[0].planned.run]]
+    wanted, held = planned(tmp_path, [needed])
+    assert (wanted, list(held)) == ([], [making.run])
+    (gap,) = [entry for entry in plan({"": [needed]}, Store(tmp_path)) if entry.gap]
+    assert (gap.run, gap.reason) == (folder, "without microcopa in l1, l2")
 
 
 # --- arrays ---
 
 
-def planned(tmp_path: Path, number: int) -> Wanted:
-    return Wanted(Planned((f"seed={number}",), RunFolder(tmp_path / f"gu-{number:016d}", f"{number:016d}")))
+def entry(tmp_path: Path, number: int, *producers: RunFolder) -> Entry:
+    run = RunFolder(tmp_path / f"gu-{number:016d}", f"{number:016d}")
+    return Entry(Needed((f"seed={number}",)), run, Gap(State.MISSING), run.status(), producers=producers)
 
 
 def test_a_dry_run_shows_the_scripts(tmp_path: Path) -> None:
     profiles = [Profile.load("a100", ["account=nlp", "timeout_min=90"]), Profile.load("v100")]
-    makers = [planned(tmp_path, number) for number in (100, 101)]
-    readers = [Wanted(planned(tmp_path, n).planned, tuple(one.planned.run for one in makers)) for n in range(5)]
+    makers = [entry(tmp_path, number) for number in (100, 101)]
+    readers = [entry(tmp_path, number, *(maker.run for maker in makers)) for number in range(5)]
     submission = Submission(tmp_path, profiles, runs_per_job=2, known=nobody)
     shown = [(array.profile.name, [len(part) for part in array.parts], script)
              for array, script in submission.scripts([*makers, *readers])]  # fmt: skip
@@ -276,10 +282,10 @@ def test_names_of_jobs() -> None:
 def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no srun
     submission = Submission(tmp_path, [Profile.load("a100")], runs_per_job=None, known=nobody)
-    one = planned(tmp_path, 1)
+    refused = entry(tmp_path, 1)
     with pytest.raises(SchedulerError, match="--profile local"):
-        list(submission.submit([one]))
-    assert one.planned.run.reserve(everybody) is not None
+        list(submission.submit([refused]))
+    assert refused.run.reserve(everybody) is not None
 
 
 # --- this machine as a cluster ---

@@ -1,97 +1,147 @@
-"""What targets still need: every run once, producers first, with its state and the hours that it may take."""
+"""The plan: every run that targets need, once, behind those that make what it reads; and which of them may start.
 
-import statistics
-from collections import Counter
+All commands read it: `plan` and `status` print it, `run` and `submit` start what is `startable`, `collect` verifies
+what is done.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
-from fun.config import RunConfig, producer
-from fun.inputs.keys import test_sets
-from fun.results import NEVER_BEGUN, Damaged, JobKnown, NotDone, Record, RunFolder, State
+from fun.config import RunConfig
+from fun.results import NEVER_BEGUN, JobKnown, RunFolder, State, Status, folders_of
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Gap, Store, command, configuration, producers
+from reproduce.runs.hours import Hours
+from reproduce.runs.logs import idle_logs
+from reproduce.runs.store import Found, Gap, Results, Store, checked, command, configuration, producers, read_languages
 
-SAMPLE = 20
-"""So many finished runs of a shape are read to say how long one takes."""
+FAILURES = 3
+"""After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
+
+Groups = Mapping[str, Iterable[Needed]]
+"""Target -> the runs that it needs."""
+
+UNDER_WAY = (State.QUEUED, State.RUNNING)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run of a plan. `reason` is why it is in its state, or what its record lacks; `targets` are those that need it.
+    """A run of a plan: what the store holds of it (`result`) and where it stands (`status`, as the scheduler knows).
 
-    `producers` are the runs before it whose language adapters it reads. `hours` of one device is None where no run
-    of its shape was measured; it is 0 for a run that is done.
+    `targets` are those that need it, `producers` the runs that make what it reads and are still to be made. `held`
+    is why it is not started unasked. `gap`: it is done but for languages whose language adapters are neither there
+    nor on their way, so that starting it would change nothing. `failed` is the attempt after which it is tried once
+    more all the same (`retry`), 0 for none. `hours` of one device is None where no run of its shape was measured.
     """
 
     needed: Needed
     run: RunFolder
-    targets: tuple[str, ...]
-    producers: tuple[RunFolder, ...]
-    state: State
-    reason: str
-    option: str
-    hours: float | None
+    result: Found | Gap
+    status: Status
+    targets: tuple[str, ...] = ()
+    producers: tuple[RunFolder, ...] = ()
+    held: str = ""
+    gap: bool = False
+    failed: int = 0
+    hours: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is done, with all that is needed of it."""
+        return isinstance(self.result, Found) and not self.result.lacks
+
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody runs it, or is to; a done run: for what it lacks."""
+        return not self.complete and (self.status.later or self.status).state in UNDER_WAY
 
     @property
     def missing(self) -> bool:
-        """Whether somebody has to start it: it is neither done with all that is needed of it, nor under way."""
-        incomplete = self.state is State.DONE and self.reason != ""
-        return incomplete or self.state not in (State.DONE, State.QUEUED, State.RUNNING)
+        """Whether somebody has to start it."""
+        return not self.complete and not self.under_way
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be made, now or behind its producers; by somebody else where it is under way."""
+        return not (self.complete or self.held or self.gap)
+
+    @property
+    def startable(self) -> bool:
+        """Whether it is wanted and nobody has it in hand."""
+        return self.wanted and not self.under_way
+
+    @property
+    def state(self) -> State:
+        """Its state; of a done run that is being completed, that of the work on it."""
+        return (self.status.later or self.status).state if self.under_way else self.status.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is in its state, or what its record lacks; empty where there is nothing to tell."""
+        match self.result:
+            case Found(lacks=lacks):
+                return f"{lacks}; {self.status.later.detail}" if lacks and self.status.later else lacks
+            case Gap(state=State.DONE | State.DAMAGED, reason=reason):
+                return reason
+        return "" if self.status == NEVER_BEGUN else self.status.detail
+
+    @property
+    def option(self) -> str:
+        """What must be typed beyond its overrides where it is not started unasked."""
+        return self.result.option if isinstance(self.result, Gap) else ""
 
     @property
     def command(self) -> str:
         """What to type to start it."""
-        return command((*self.needed.arguments, self.option) if self.option else self.needed.arguments)
+        return command((*self.needed.arguments, *filter(None, [self.option])))
+
+    def not_yet(self, typed: str) -> str:
+        """Why it cannot start now, and when the command `typed` is to be typed again."""
+        makers = ", ".join(producer.path.name for producer in self.producers)
+        return f"not yet: {self.run.path.name} reads what {makers} makes; {typed} again when that is done"
 
 
-def outlook(groups: Mapping[str, Iterable[Needed]], store: Store, jobs: JobKnown | None) -> list[Entry]:
-    """Every run that the groups need, once, behind the runs that make what it reads.
+def plan(
+    groups: Groups,
+    store: Store,
+    jobs: JobKnown | None = None,
+    *,
+    retry: bool = False,
+    failures: int = FAILURES,
+) -> list[Entry]:
+    """Every run that the groups need, producers first.
 
-    `jobs` asks the scheduler; without it no job is believed. Raises ConfigError.
+    `jobs` asks the scheduler; without it no job is believed. With `retry` also those runs may start that failed by
+    their method, or `failures` times in a row by their machine. Raises ConfigError.
     """
-    planner = _Planner(store)
-    for group, needed in groups.items():
-        for run in needed:
-            planner.add(run, configuration(run.overrides), group)
-    costs = _Costs(store.root)
-    return [_entry(one, costs, jobs) for one in planner.runs.values()]
+    planner = _Planner(store, jobs, retry, failures)
+    wanted: dict[str, Needed] = {}
+    for target, runs in groups.items():
+        for needed in runs:
+            run_id = configuration(needed.overrides).run_id
+            wanted[run_id] = needed_by_both(wanted[run_id], needed) if run_id in wanted else needed
+            planner.targets[run_id].add(target)
+    for needed in wanted.values():
+        planner.add(needed)
+    for run_id in reversed(planner.entries):  # what reads stands behind what it reads
+        for maker in planner.makers[run_id]:
+            planner.targets[maker] |= planner.targets[run_id]
+    return [
+        replace(entry, targets=tuple(target for target in groups if target in planner.targets[run_id]))
+        for run_id, entry in planner.entries.items()
+    ]
 
 
-@dataclass
-class _Run:
-    """A run while the plan is being made."""
-
-    needed: Needed
-    config: RunConfig
-    folder: RunFolder
-    result: Found | Gap
-    producers: tuple[RunFolder, ...]
-    targets: tuple[str, ...]
-
-
-class _Planner:
-    """Collects runs by their run_id."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.runs: dict[str, _Run] = {}
-
-    def add(self, needed: Needed, config: RunConfig, group: str) -> _Run:
-        known = self.runs.get(config.run_id)
-        both = needed_by_both(known.needed, needed) if known else needed
-        result = known.result if known and known.needed == both else self.store.find(config, both)
-        # What a done run was made from is not needed any more.
-        made = {} if isinstance(result, Found) and not result.lacks else producers(config)
-        before = tuple(self.add(run, producer(config.model, language), group).folder for language, run in made.items())
-        if before:  # it comes behind them; what has producers is no producer itself
-            self.runs.pop(config.run_id, None)
-        folder = self.store.runs(config)[0]
-        targets = tuple(dict.fromkeys((*(known.targets if known else ()), group)))
-        run = _Run(both, config, folder, result, before, targets)
-        self.runs[config.run_id] = run
-        return run
+def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
+    """What a plan found for runs that are among those it was made for; a gap that somebody is filling says so."""
+    by_id = {entry.run.run_id: entry for entry in entries}
+    planned = ((run, by_id[configuration(run.overrides).run_id]) for run in needed)
+    return {
+        run.overrides: Gap(entry.state, entry.reason, startable=False)
+        if isinstance(entry.result, Gap) and entry.under_way
+        else entry.result
+        for run, entry in planned
+    }
 
 
 def needed_by_both(one: Needed, other: Needed) -> Needed:
@@ -101,99 +151,133 @@ def needed_by_both(one: Needed, other: Needed) -> Needed:
     return Needed((other if restricted else one).overrides, values, one.fisher_every or other.fisher_every)
 
 
-def _entry(one: _Run, costs: "_Costs", jobs: JobKnown | None) -> Entry:
-    state, reason, option = State.DONE, "", ""
-    match one.result:
-        case Found(lacks=lacks):
-            later = one.folder.status(job_known=jobs).later if lacks else None
-            if later and later.state in (State.QUEUED, State.RUNNING):
-                state = later.state
-            reason = f"{lacks}; {later.detail}" if later else lacks
-        case Gap(state=State.DONE | State.DAMAGED as state, reason=reason, option=option):
-            pass
-        case Gap(option=option):
-            status = one.folder.status(job_known=jobs)
-            state, reason = status.state, "" if status == NEVER_BEGUN else status.detail
-    done = isinstance(one.result, Found) and not one.result.lacks
-    hours = 0.0 if done else costs.hours(one.config)
-    return Entry(one.needed, one.folder, one.targets, one.producers, state, reason, option, hours)
+class _Planner:
+    """Makes the entries, by run_id; an entry's `makers` are all runs that make what it reads, done or not."""
+
+    def __init__(self, store: Store, jobs: JobKnown | None, retry: bool, failures: int) -> None:
+        self.store = store
+        self.jobs = jobs
+        self.retry = retry
+        self.failures = failures
+        self.hours = Hours(store)
+        self.entries: dict[str, Entry] = {}
+        self.makers: dict[str, list[str]] = defaultdict(list)
+        self.targets: dict[str, set[str]] = defaultdict(set)
+
+    def add(self, needed: Needed) -> Entry:
+        """The entry of a run; the first time it is made, behind those of its producers."""
+        config = configuration(needed.overrides)
+        if config.run_id in self.entries:
+            return self.entries[config.run_id]
+        copies, result = self.store.runs(config), self.store.find(config, needed)
+        entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)))
+        makers = self._makers(config, entry)
+        self.makers[config.run_id] = [maker.run.run_id for maker in makers.values()]
+        if not entry.complete:
+            entry = self._settled(entry, config, makers)
+        entry = replace(entry, hours=0.0 if entry.complete else self.hours.of(config))
+        self.entries[config.run_id] = entry
+        return entry
+
+    def _makers(self, config: RunConfig, entry: Entry) -> dict[str, Entry]:
+        """Language -> the run that makes its language adapter. Of a done run only those still there count:
+
+        nothing has to be made for it again.
+        """
+        made = producers(config)
+        if entry.complete:
+            made = {language: needed for language, needed in made.items() if isinstance(self.store(needed), Found)}
+        return {language: self.add(needed) for language, needed in made.items()}
+
+    def _settled(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> Entry:
+        """The entry with what it waits for, or why it is not started."""
+        producers = tuple(maker.run for maker in makers.values() if maker.wanted)
+        if entry.under_way:
+            return replace(entry, producers=producers)
+        held = self._reason_to_hold(entry)
+        maker = makers.get(config.SOURCE_LANGUAGE)
+        if not held and maker and maker.held:
+            # Any other language is a gap of the run; without this one it cannot begin.
+            held = f"its {config.SOURCE_LANGUAGE} language adapter cannot be made: {maker.run} is held back"
+        gap = not held and isinstance(entry.result, Found) and not self._can_be_completed(entry, config, makers)
+        failed = entry.run.attempts() if self.retry and entry.run.status().state is State.FAILED else 0
+        return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
+
+    def _can_be_completed(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> bool:
+        """Whether a done run lacks anything but languages that are gaps: starting it again would not fill those."""
+        gaps = {language for language in read_languages(config) if self._is_gap(config, language, makers)}
+        values = tuple(value for value in entry.needed.values if value[1] not in gaps)
+        without_gaps = self.store.find(config, replace(entry.needed, values=values))
+        return isinstance(without_gaps, Found) and without_gaps.startable
+
+    def _is_gap(self, config: RunConfig, language: str, makers: Mapping[str, Entry]) -> bool:
+        """Whether a language adapter is neither there nor made by a run that is to run or under way."""
+        if language in makers:
+            return bool(makers[language].held)
+        origin = config.language_adapters.get(language)
+        return origin is None or (origin.startswith("run:") and not self._trained(origin.removeprefix("run:")))
+
+    def _trained(self, run_id: str) -> bool:
+        folders = folders_of(self.store.root, run_id, "mlm")
+        return any(RunFolder(folder, run_id).status().state is State.DONE for folder in folders)
+
+    def _reason_to_hold(self, entry: Entry) -> str:
+        """Why a run is not to be started unasked; empty where it may be."""
+        if not self.retry and (reason := self._reason_to_wait(entry)):
+            return reason
+        result = entry.result
+        # Whether a run is queued or running was asked of the scheduler.
+        held = isinstance(result, Gap) and not result.startable and result.state not in UNDER_WAY
+        if isinstance(result, Gap) and held and not (self.retry and result.state is State.FAILED):
+            return f"{result.state.value}: {result.reason}"
+        return ""
+
+    def _reason_to_wait(self, entry: Entry) -> str:
+        """Why a run that could be started waits for `retry`; empty where it need not."""
+        failures, later = entry.run.machine_failures(), entry.status.later
+        if failures >= self.failures:
+            return f"failed {failures} times in a row: {(later or entry.status).detail}"
+        if later and later.failure == "method":
+            return f"done, but it could not be completed: {later.detail}"
+        logs = idle_logs(entry.run, self.store.root)
+        if len(logs) >= self.failures:
+            return f"{len(logs)} jobs in a row ended before they could begin it; the log of the last: {logs[0]}"
+        return ""
 
 
-class _Costs:
-    """Hours from finished runs of the same shape: task, model, adapter, data size, and budget in updates or epochs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._measured: dict[tuple[Any, ...], tuple[float, float] | None] = {}
-
-    def hours(self, config: RunConfig) -> float | None:
-        """What it may take from its beginning; None where no run of its shape was measured."""
-        shape = _shape(config.active())
-        if shape not in self._measured:
-            self._measured[shape] = self._measure(config, shape)
-        measured = self._measured[shape]
-        if measured is None:
-            return None
-        training, testing = measured
-        languages = config.evaluate.languages
-        tests = sum(languages is None or name in languages for names in test_sets(config).values() for name in names)
-        return (training * _budget(config.active()) + testing * tests) / 3600
-
-    def _measure(self, config: RunConfig, shape: tuple[Any, ...]) -> tuple[float, float] | None:
-        """Mean seconds per update or epoch, and per test set and language."""
-        records = [record for record in self._records(config) if _shape(record.config) == shape]
-        tested = [record for record in records if _tests(record)]
-        if not tested:
-            return None
-        training = [_training_seconds(record) / _budget(record.config) for record in records]
-        testing = [record.timing["evaluate_seconds"] / _tests(record) for record in tested]
-        return statistics.fmean(training), statistics.fmean(testing)
-
-    def _records(self, config: RunConfig) -> list[Record]:
-        """Records of about the same label, spread over all of them: reading every one would take long."""
-        folder = config.folder(self.root)
-        alike = sorted(path for path in folder.parent.glob("*-*") if _kind(path.name) == _kind(folder.name))
-        step = -(-len(alike) // SAMPLE) or 1
-        found = []
-        for path in alike[::step]:
-            try:
-                record = RunFolder(path, path.name.rpartition("-")[2]).record()
-            except (NotDone, Damaged):
-                continue
-            found += [] if record.marks else [record]
-        return found
+def waves(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries in the order in which they may be made: those of a wave read from waves before it only."""
+    depths: dict[RunFolder, int] = {}
+    parts: dict[int, list[Entry]] = defaultdict(list)
+    for entry in entries:  # producers stand first
+        depth = max((depths[run] + 1 for run in entry.producers if run in depths), default=0)
+        depths[entry.run] = depth
+        parts[depth].append(entry)
+    return [parts[depth] for depth in sorted(parts)]
 
 
-def _kind(folder: str) -> tuple[str, ...]:
-    """Adapter and data size of a label (`RunConfig.label`); nothing for a language adapter's."""
-    parts = folder.split("-")
-    return (parts[0], parts[-3]) if len(parts) > 3 else ()
+def remarks(entries: Iterable[Entry]) -> list[str]:
+    """What is not started and why, for people: gaps, a line for all runs that have the same, and held runs."""
+    listed = list(entries)
+    return [
+        *gap_remarks(listed),
+        *(f"held back: {entry.run.path.name}: {' '.join(entry.held.split())}" for entry in listed if entry.held),
+    ]
 
 
-def _shape(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
-    return (*names, config.get("data_size", {}).get("examples"), "updates" in config["train"])
-
-
-def _budget(config: Mapping[str, Any]) -> int:
-    train = config["train"]
-    budget: int = train["updates"] if "updates" in train else train["epochs"]
-    return budget
-
-
-def _tests(record: Record) -> int:
-    """How many test sets and languages a run was tested in."""
-    return sum(map(len, record.tracking["languages"].values()))
-
-
-def _training_seconds(record: Record) -> float:
-    return record.timing["train_seconds"] + record.timing["fisher_seconds"]
+def gap_remarks(entries: Iterable[Entry]) -> list[str]:
+    """Of done runs that lack only what cannot be filled now."""
+    gaps = Counter(entry.reason for entry in entries if entry.gap)
+    return [
+        f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: no language adapter is there, or on its way"
+        for lacks, runs in gaps.items()
+    ]
 
 
 def hours(entries: Sequence[Entry]) -> tuple[float, int]:
     """The hours of those that were measured, and how many of the missing ones were not."""
     missing = [entry.hours for entry in entries if entry.missing]
-    return sum(one for one in missing if one is not None), missing.count(None)
+    return sum(hours for hours in missing if hours is not None), missing.count(None)
 
 
 def counts(entries: Iterable[Entry]) -> Counter[State]:

@@ -19,7 +19,7 @@ from fun.config.schema import ModelConfig
 from fun.inputs.keys import languages, test_sets
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
 from reproduce.declare.papers import Target
-from reproduce.declare.parts import ANY, Needed, merged
+from reproduce.declare.parts import ANY, Needed
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,6 @@ class Store:
         return [RunFolder(path, config.run_id) for path in in_order(found, config.folder(self.root))]
 
 
-def folders(needed: Iterable[Needed], store: Store) -> list[RunFolder]:
-    """The folders of runs behind those of their producers, each once. Raises ConfigError."""
-    return [run for config in with_producers(merged(needed)) for run in store.runs(config)]
-
-
 def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False) -> Found | Gap:
     """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
@@ -214,6 +209,14 @@ def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False) 
         reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
         return Gap(State.DAMAGED, reason, startable=False)
     return (told or results)[0]
+
+
+def checked(copies: Sequence[RunFolder], status: Status) -> Status:
+    """The status of a run, damaged where several folders bear its run_id and do not hold the same: none counts."""
+    together = look(copies, Needed(())) if len(copies) > 1 else None
+    if isinstance(together, Gap) and together.state is State.DAMAGED:
+        return Status(State.DAMAGED, together.reason, status.attempt)
+    return status
 
 
 def _has_record(result: Found | Gap) -> bool:

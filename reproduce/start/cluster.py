@@ -4,17 +4,18 @@ import os
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from fun.results import JobKnown, Mark, RunFolder, State
+from reproduce.runs.plan import FAILURES, Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
 from reproduce.start.profiles import ARRAY_SIZE, Profile
-from reproduce.start.selection import FAILURES, Planned, Wanted, waves
+from reproduce.start.starting import Start
 
 Item = TypeVar("Item")
 
@@ -27,7 +28,7 @@ class Array:
     """Jobs to submit together: the runs of each, and the jobs that must end before."""
 
     profile: Profile
-    parts: tuple[tuple[Planned, ...], ...]
+    parts: tuple[tuple[Start, ...], ...]
     after: tuple[str, ...]
 
     @property
@@ -38,7 +39,7 @@ class Array:
 
 @dataclass
 class Submission:
-    """Submits a selection into the results folder `root`; afterwards it holds what came of it.
+    """Submits runs of a plan into the results folder `root`; afterwards it holds what came of it.
 
     A run gets its mark before its job is submitted, so that two planners at one time submit it once.
     """
@@ -49,7 +50,7 @@ class Submission:
     failures: int = FAILURES
     known: JobKnown = field(default_factory=Jobs)
     under_way: int = 0
-    waiting: list[Wanted] = field(default_factory=list)
+    waiting: list[Entry] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
     @property
@@ -57,28 +58,28 @@ class Submission:
         """Where the jobs' scripts, pickles and logs go."""
         return self.root / "jobs" / time.strftime("%Y-%m-%d")
 
-    def submit(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Array, list[str]]]:
-        """Submit, and yield each array with the names of its jobs. Raises SchedulerError."""
-        marks = self._reserve(wanted)
+    def submit(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, list[str]]]:
+        """Submit what is wanted, and yield each array with the names of its jobs. Raises SchedulerError."""
+        marks = self._reserve(entries)
         try:
-            for wave in waves([one for one in wanted if one.planned.run in marks]):
+            for wave in waves([entry for entry in entries if entry.run in marks]):
                 for array in self._arrays(wave):
                     for mark in marks.values():
                         mark.renew()
                     with _uninterrupted():
                         names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
                         for part, name in zip(array.parts, names, strict=True):
-                            for planned in part:
-                                marks.pop(planned.run).submitted(name)
+                            for start in part:
+                                marks.pop(start.run).submitted(name)
                     self.names += names
                     yield array, names
         finally:
             for mark in marks.values():
                 mark.withdraw()
 
-    def scripts(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Array, str]]:
+    def scripts(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, str]]:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
-        for wave in waves([one for one in wanted if not one.planned.run.under_way(self.known)]):
+        for wave in waves([entry for entry in entries if entry.startable]):
             for array in self._arrays(wave, look_only=True):
                 yield array, array.profile.script(self._job, array.parts, self.folder, array.dependency)
 
@@ -86,21 +87,16 @@ class Submission:
     def _job(self) -> Job:
         return Job(self.root, self.failures)
 
-    def _reserve(self, wanted: Sequence[Wanted]) -> dict[RunFolder, Mark]:
-        marks = {}
-        for one in wanted:
-            mark = one.planned.run.reserve(self.known)
-            if mark is None:
-                self.under_way += 1
-            else:
-                marks[one.planned.run] = mark
-        return marks
+    def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Mark]:
+        """The marks of those that nobody has in hand; the others are counted."""
+        marks = {entry.run: entry.run.reserve(self.known) for entry in entries if entry.wanted}
+        self.under_way += list(marks.values()).count(None)
+        return {run: mark for run, mark in marks.items() if mark is not None}
 
-    def _arrays(self, wave: Sequence[Wanted], look_only: bool = False) -> Iterator[Array]:
+    def _arrays(self, wave: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
         """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
-        groups: Mapping[tuple[str, ...], list[Planned]] = self._by_jobs(wave, look_only)
-        for after, planned in groups.items():
-            jobs = list(_batched(planned, self._per_job(len(planned))))
+        for after, starts in self._by_jobs(wave, look_only).items():
+            jobs = list(_batched(starts, self._per_job(len(starts))))
             for number, profile in enumerate(self.profiles):
                 share = jobs[number :: len(self.profiles)]
                 for parts in _batched(share, ARRAY_SIZE):
@@ -112,15 +108,15 @@ class Submission:
             return -(-runs // len(os.sched_getaffinity(0)))
         return self.runs_per_job or 1
 
-    def _by_jobs(self, wave: Sequence[Wanted], look_only: bool) -> dict[tuple[str, ...], list[Planned]]:
+    def _by_jobs(self, wave: Sequence[Entry], look_only: bool) -> dict[tuple[str, ...], list[Start]]:
         """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""
-        groups: dict[tuple[str, ...], list[Planned]] = defaultdict(list)
-        for one in wave:
-            jobs = [self._job_of(run, look_only) for run in one.producers if run.status().state is not State.DONE]
+        groups: dict[tuple[str, ...], list[Start]] = defaultdict(list)
+        for entry in wave:
+            jobs = [self._job_of(run, look_only) for run in entry.producers if run.status().state is not State.DONE]
             if None in jobs or (jobs and any(profile.local for profile in self.profiles)):
-                self.waiting.append(one)
+                self.waiting.append(entry)
             else:
-                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(one.planned)
+                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(Start.of(entry))
         return groups
 
     def _job_of(self, run: RunFolder, look_only: bool) -> str | None:

@@ -6,18 +6,22 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fun.machine import signals as survival
-from fun.results import JobKnown, RunFolder, State
+from fun.results import Damaged, RunFolder, State
 from fun.results.files import make_folder
-from reproduce.declare.parts import Needed
+from reproduce.runs.logs import last_line
+from reproduce.runs.plan import Entry, Groups, gap_remarks, plan, remarks, waves
 from reproduce.runs.store import Store, command
-from reproduce.start.jobs import asking, last_line
-from reproduce.start.selection import Planned, Selection, select, waves
+from reproduce.start.jobs import asking
+from reproduce.start.progress import Training
+from reproduce.start.starting import Start
 
 POLL_SECONDS = 0.1
+TELL_SECONDS = 8.0
 GRACE_SECONDS = 10.0
 
 
@@ -29,56 +33,59 @@ class Child:
     log: Path
 
 
-def run_missing(
-    needed: Sequence[Needed], root: Path, workers: int, *, dry_run: bool = False, retry: bool = False
-) -> int:
-    """Run what is missing of `needed`, producers first, `workers` at a time; return how many are then not done.
+def run_missing(groups: Groups, root: Path, workers: int, *, dry_run: bool = False, retry: bool = False) -> int:
+    """Run what the groups lack, producers first, `workers` at a time; return how many are then not done.
 
     A run counts as done when its record is there, not when its process says so. Runs that must not be started
     unasked (`retry` asks), and those that other processes or jobs have, are listed and counted too. Raises
     ConfigError.
     """
-    selection, elsewhere = asking(lambda jobs: _selected(needed, root, jobs, retry))
-    waiting = [one for one in selection.wanted if not elsewhere.keys().isdisjoint(one.producers)]
-    todo = [one for one in selection.wanted if one.planned.run not in elsewhere and one not in waiting]
-    for line in selection.remarks():
+    entries = asking(lambda jobs: plan(groups, Store(root), jobs, retry=retry))
+    todo, waiting = _to_do(entries)
+    elsewhere = [entry for entry in entries if entry.under_way]
+    for line in remarks(entries):
         print(line)
-    for run, detail in elsewhere.items():
-        print(f"under way: {run.path.name}: {detail}")
-    if selection.held:
+    for entry in elsewhere:
+        print(f"under way: {entry.run.path.name}: {entry.reason}")
+    if any(entry.held for entry in entries):
         print("--retry also starts runs that failed")
-    for one in waiting:
-        print(one.not_yet("run"))
-    count = selection.count
-    left = count - selection.done - len(todo)
+    for entry in waiting:
+        print(entry.not_yet("run"))
+    done = sum(entry.complete or entry.gap for entry in entries)
+    left = len(entries) - done - len(todo)
     if not todo:
-        print(f"Nothing to run: {selection.done} of {count} runs are done.")
+        print(f"Nothing to run: {done} of {len(entries)} runs are done.")
         return left
     if dry_run:
-        print(*(command(one.planned.typed) for wave in waves(todo) for one in wave), sep="\n")
+        print(*(command(Start.of(entry).typed) for wave in waves(todo) for entry in wave), sep="\n")
         return left
     logs = root / "logs"
     make_folder(logs)
-    print(f"{len(todo)} of {count} runs to do, {workers} at a time; output in {logs}", flush=True)
-    _run([[one.planned for one in wave] for wave in waves(todo)], root, logs, workers)
-    after, _ = asking(lambda jobs: _selected(needed, root, jobs, retry=False))
-    for line in after.gap_remarks():
+    print(f"{len(todo)} of {len(entries)} runs to do, {workers} at a time; output in {logs}", flush=True)
+    _run([list(map(Start.of, wave)) for wave in waves(todo)], root, logs, workers)
+    entries = asking(lambda jobs: plan(groups, Store(root), jobs))
+    for line in gap_remarks(entries):
         print(line)
-    return len(after.wanted) + len(after.held)
+    return sum(bool(entry.wanted or entry.held) for entry in entries)
 
 
-def _selected(
-    needed: Sequence[Needed], root: Path, jobs: JobKnown | None, retry: bool
-) -> tuple[Selection, dict[RunFolder, str]]:
-    """The runs to start, and those of them that somebody else has in hand, with who."""
-    selection = select(needed, Store(root), jobs, retry=retry)
-    runs = [one.planned.run for one in selection.wanted if one.planned.run.under_way(jobs)]
-    return selection, {run: run.status(job_known=jobs).detail for run in runs}
+def _to_do(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """What can be started here, and what reads from runs that others have in hand."""
+    todo: list[Entry] = []
+    waiting: list[Entry] = []
+    later = {entry.run for entry in entries if entry.under_way}
+    for entry in entries:
+        if entry.startable and later.isdisjoint(entry.producers):
+            todo.append(entry)
+        elif entry.startable:
+            waiting.append(entry)
+            later.add(entry.run)
+    return todo, waiting
 
 
-def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: int) -> None:
+def _run(starts: Sequence[Sequence[Start]], root: Path, logs: Path, workers: int) -> None:
     """Wave by wave: what the runs of one make, those of the next read."""
-    count = sum(map(len, planned))
+    count = sum(map(len, starts))
     runs: dict[Child, RunFolder] = {}
     ended = 0
 
@@ -91,27 +98,37 @@ def _run(planned: Sequence[Sequence[Planned]], root: Path, logs: Path, workers: 
         if not done:
             print(f"    {last_line(_text(job.log))}\n    log: {job.log}", flush=True)
 
+    def tell(running: Sequence[Child]) -> None:
+        for job in running:
+            with suppress(Damaged):  # told when the run has ended
+                print(f"    {runs[job].path.name.rpartition('-')[0]}: {Training.of(runs[job])}", flush=True)
+
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
-    for wave in planned:
-        jobs = {_job(one, logs): one.run for one in wave}
+    for wave in starts:
+        jobs = {_job(start, logs): start.run for start in wave}
         runs |= jobs
-        work(list(jobs), workers, environment, report)
+        work(list(jobs), workers, environment, report, tell)
 
 
-def _job(planned: Planned, logs: Path) -> Child:
-    return Child((sys.executable, "-m", "fun.run", *planned.typed), logs / f"{planned.run.path.name}.log")
+def _job(start: Start, logs: Path) -> Child:
+    return Child((sys.executable, "-m", "fun.run", *start.typed), logs / f"{start.run.path.name}.log")
 
 
 def work(
-    jobs: Sequence[Child], workers: int, environment: dict[str, str], ended: Callable[[Child, int, float], None]
+    jobs: Sequence[Child],
+    workers: int,
+    environment: dict[str, str],
+    ended: Callable[[Child, int, float], None],
+    tell: Callable[[Sequence[Child]], None] = lambda running: None,
 ) -> None:
-    """Run the jobs, `workers` at a time, and tell each end with its exit status and seconds.
+    """Run the jobs, `workers` at a time; tell each end with its exit status and seconds, and now and then who runs.
 
     However this is left, by an interrupt too, no child is left running.
     """
     waiting = deque(jobs)
     running: dict[subprocess.Popen[bytes], tuple[Child, float]] = {}
+    told = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -120,6 +137,9 @@ def work(
             for process in [process for process in running if process.poll() is not None]:
                 job, started = running.pop(process)
                 ended(job, process.returncode, time.monotonic() - started)
+            if time.monotonic() - told > TELL_SECONDS:
+                tell([job for job, _ in running.values()])
+                told = time.monotonic()
             time.sleep(POLL_SECONDS)
     finally:
         _stop(list(running))

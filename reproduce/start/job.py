@@ -16,7 +16,7 @@ import submitit
 from fun.errors import RunError
 from fun.machine import signals as survival
 from fun.results import RunFolder, Stage, State
-from reproduce.start.selection import Planned
+from reproduce.start.starting import Start
 
 log = logging.getLogger("fun")
 
@@ -37,7 +37,7 @@ class Job:
     root: Path
     failures: int
 
-    def __call__(self, runs: Sequence[Planned]) -> None:
+    def __call__(self, runs: Sequence[Start]) -> None:
         """Raises RunError that names the runs that did not end done."""
         try:
             with survival.handling():
@@ -49,38 +49,38 @@ class Job:
         """submitit asks before it requeues the job: the same again, since finished runs are not repeated."""
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
-    def _work(self, runs: Sequence[Planned]) -> None:
-        for planned in runs:
-            planned.run.note(Stage.STARTED)
-        again = [planned for planned in runs if not self._given_up(planned)]
-        left = [planned for planned in runs if planned not in again]
+    def _work(self, runs: Sequence[Start]) -> None:
+        for start in runs:
+            start.run.note(Stage.STARTED)
+        again = [start for start in runs if not self._given_up(start)]
+        left = [start for start in runs if start not in again]
         vain: Counter[RunFolder] = Counter()
         while again:
-            before = {planned.run: planned.run.attempts() for planned in again}
-            failed = [planned for planned in again if not self._bring_to_done(planned)]
-            again = [planned for planned in failed if self._may_try_again(planned.run, before[planned.run], vain)]
-            for planned in failed:
-                if planned not in again:
-                    planned.run.note(Stage.OVER)
-                    left.append(planned)
-            begun = [planned for planned in again if not vain[planned.run]]
+            before = {start.run: start.run.attempts() for start in again}
+            failed = [start for start in again if not self._bring_to_done(start)]
+            again = [start for start in failed if self._may_try_again(start.run, before[start.run], vain)]
+            for start in failed:
+                if start not in again:
+                    start.run.note(Stage.OVER)
+                    left.append(start)
+            begun = [start for start in again if not vain[start.run]]
             if again and not begun:
                 time.sleep(PAUSE_SECONDS)
             if begun and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
                 # SLURM ends this job now. Should it only end the next minute, that is soon enough.
                 time.sleep(60)
         if left:
-            names = "; ".join(f"{planned.run}: {planned.run.status().detail}" for planned in left)
+            names = "; ".join(f"{start.run}: {start.run.status().detail}" for start in left)
             raise RunError(f"{len(left)} of {len(runs)} runs are not done: {names}")
 
-    def _given_up(self, planned: Planned) -> bool:
+    def _given_up(self, start: Start) -> bool:
         """Whether an earlier start of this job has: it is asked again for every run, done or not."""
-        return planned.run.machine_failures() >= self.failures and not planned.asked_again
+        return start.run.machine_failures() >= self.failures and not start.asked_again
 
-    def _bring_to_done(self, planned: Planned) -> bool:
-        _wait_for_silent(planned.run)
-        planned.run.note(Stage.BEGUN)
-        command = [sys.executable, "-m", "fun.run", *planned.typed]
+    def _bring_to_done(self, start: Start) -> bool:
+        _wait_for_silent(start.run)
+        start.run.note(Stage.BEGUN)
+        command = [sys.executable, "-m", "fun.run", *start.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         try:
@@ -90,7 +90,7 @@ class Job:
             process.send_signal(stopped.signal)
             process.wait()
             raise
-        return status == 0 and planned.run.status().state is State.DONE
+        return status == 0 and start.run.status().state is State.DONE
 
     def _may_try_again(self, run: RunFolder, attempts: int, vain: Counter[RunFolder]) -> bool:
         """Whether the run was killed or failed because of its machine, less than too often.

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from fun.errors import FunError
 from fun.results import JobKnown, RunFolder, State, local_job
+from reproduce.runs.logs import last_line
 
 LOCAL = "local"
 
@@ -65,17 +66,6 @@ def submitted_job(run: RunFolder, known: JobKnown) -> str | None:
     return mark.job if mark and mark.job and mark.stands(known, time.time()) else None
 
 
-def job_log(root: Path, job: str) -> Path | None:
-    """The standard error of a job that `submit` started; None where there is none."""
-    name = job.split(":")[2] if job.startswith("local:") else job
-    return max((root / "jobs").glob(f"*/{name}_0_log.err"), default=None)
-
-
-def idle_logs(run: RunFolder, root: Path) -> list[Path]:
-    """The logs of the jobs that were last to run it and could not begin it (`RunFolder.idle_jobs`); latest first."""
-    return [log for job in run.idle_jobs() if (log := job_log(root, job))]
-
-
 def cancel(jobs: Iterable[str]) -> None:
     """End waiting and running jobs, which save what they can. Raises SchedulerError."""
     names = sorted(set(jobs))
@@ -104,8 +94,3 @@ def _ask(*command: str) -> str:
     if done.returncode:
         raise SchedulerError(f"SLURM does not answer: {last_line(done.stderr)}")
     return done.stdout
-
-
-def last_line(text: str) -> str:
-    """The last line that says anything."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")

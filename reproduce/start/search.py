@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fun.config import search
-from fun.config.search import DEFAULT, Search, Selection
+from fun.config.search import DEFAULT, Search, Selection, option, shown
 from fun.config.sweep import expand
 from fun.errors import ConfigError
 from fun.results import State
@@ -131,6 +131,44 @@ def select(searched: Searched, results: Results) -> Selection | None:
         for seed, run in zip(search.seeds, needed, strict=True)
     }
     return Selection(search.name, RULE, search.label, runs, dict(best), search.edges(dict(best)))
+
+
+def nothing_left(searched: Searched, results: Results) -> str:
+    """Why nothing can be selected where every point has a run that failed by its method."""
+    failed = failures(searched, results)
+    point, reason = next(iter(failed.items()))
+    tried = " or ".join(map(option, searched.search.grid))
+    return (
+        f"all {len(failed)} points of the grid have a run that failed by its method, such as {shown(dict(point))} "
+        f"({reason}); expected one without: search elsewhere with {tried}"
+    )
+
+
+def scored(selection: Selection, searched: Searched, results: Results) -> list[str]:
+    """A line for each point of the grid: mean and spread over the seeds, or why it is never selected."""
+    failed = failures(searched, results)
+    lines = []
+    for point, values in scores(searched, results).items():
+        if point in failed:
+            lines.append(f"    {shown(dict(point))}: never selected: {failed[point]}")
+            continue
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        mark = "  <- selected" if dict(point) == selection.selected else ""
+        lines.append(f"    {shown(dict(point))}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
+    return lines
+
+
+def warnings(selection: Selection, searched: Searched) -> list[str]:
+    """A line for each value at the edge of its grid."""
+    lines = []
+    for field in selection.edges:
+        tried = ",".join(map(str, searched.search.grid[field]))
+        name = field.rpartition(".")[2]
+        lines.append(
+            f"warning: {field}={selection.selected[field]} lies at the edge of what was tried, and a better value may "
+            f"lie beyond: search also there with 'sweep.{name}=[{tried},…]'"
+        )
+    return lines
 
 
 def _outcome(result: Found | Gap) -> dict[str, Any]:

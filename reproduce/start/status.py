@@ -1,117 +1,87 @@
 """What is happening: states counted, and what is to know about runs that run or went wrong."""
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fun.results import Damaged, JobKnown, RunFolder, State, Status
-from fun.unfreezing.text import layers_text
-from reproduce.declare.parts import Needed
-from reproduce.runs.store import Gap, look
-from reproduce.start.jobs import idle_logs, job_log, last_line
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
+from reproduce.runs.logs import idle_logs, job_log, last_line
+from reproduce.runs.store import checked
+from reproduce.start.progress import Training
 
 TROUBLE = (State.FAILED, State.DAMAGED, State.STALE)
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A run and its state, as the scheduler and the folder told it."""
-
-    run: RunFolder
-    status: Status
-
-    @property
-    def work(self) -> Status:
-        """Where the work on it stands: of a done run, that on its record where it goes on or failed."""
-        later = self.status.later
-        return later if later and later.state in (State.RUNNING, State.FAILED) else self.status
-
-
-def standings(runs: Iterable[RunFolder], known: JobKnown | None) -> list[Standing]:
-    """Where each run stands; `known` asks the scheduler, without it no job is believed."""
-    found = [Standing(run, run.status(job_known=known)) for run in runs]
+def on_disk(root: Path, known: JobKnown | None) -> dict[str, Mapping[RunFolder, Status]]:
+    """`<task>/<model>` -> the runs with a folder there that were begun; `known` asks the scheduler."""
     copies: dict[str, list[RunFolder]] = defaultdict(list)
-    for one in found:
-        copies[one.run.run_id].append(one.run)
-    return [_as_one_of(copies[one.run.run_id], one) for one in found]
-
-
-def _as_one_of(copies: Sequence[RunFolder], one: Standing) -> Standing:
-    """Damaged where several folders bear its run_id and do not hold the same: no table counts any of them."""
-    together = look(copies, Needed(())) if len(copies) > 1 else None
-    if isinstance(together, Gap) and together.state is State.DAMAGED:
-        return Standing(one.run, Status(State.DAMAGED, together.reason, one.status.attempt))
-    return one
-
-
-def runs_on_disk(root: Path) -> dict[str, list[RunFolder]]:
-    """`<task>/<model>` -> the runs with a folder there."""
-    found: dict[str, list[RunFolder]] = {}
     for path in sorted((root / "runs").glob("*/*/*-*")):
-        group = f"{path.parent.parent.name}/{path.parent.name}"
-        found.setdefault(group, []).append(RunFolder(path, path.name.rpartition("-")[2]))
-    return found
+        run_id = path.name.rpartition("-")[2]
+        copies[run_id].append(RunFolder(path, run_id))
+    groups: dict[str, dict[RunFolder, Status]] = {}
+    for run in itertools.chain(*copies.values()):
+        status = checked(copies[run.run_id], run.status(job_known=known))
+        if status != NEVER_BEGUN:  # else there are withdrawn marks alone, of a submission that was refused
+            groups.setdefault(f"{run.path.parent.parent.name}/{run.path.parent.name}", {})[run] = status
+    return dict(sorted(groups.items()))
 
 
-def report(groups: Mapping[str, list[Standing]], root: Path) -> Group:
+def report(groups: Mapping[str, Mapping[RunFolder, Status]], root: Path) -> Group:
     """Counts by state and group; then, once each, the running runs and those in trouble."""
-    once = {one.run: one for standing in groups.values() for one in standing}
-    running = [one for one in once.values() if one.work.state is State.RUNNING]
-    trouble = [one for state in TROUBLE for one in once.values() if one.work.state is state]
-    trouble += [one for one in once.values() if one.status.state is State.MISSING and idle_logs(one.run, root)]
+    runs = {run: status for group in groups.values() for run, status in group.items()}
+    work = {run: _work(status) for run, status in runs.items()}
+    running = [run for run in runs if work[run].state is State.RUNNING]
+    trouble = [run for state in TROUBLE for run in runs if work[run].state is state]
+    trouble += [run for run, status in runs.items() if status.state is State.MISSING and idle_logs(run, root)]
     parts: list[RichTable | Text] = [_counts(groups)]
     if running:
         parts.append(_running(running))
-    parts += [Text(line) for one in trouble for line in _trouble(one, root)]
+    parts += [Text(line) for run in trouble for line in _trouble(run, runs[run], root)]
     return Group(*parts)
 
 
-def _counts(groups: Mapping[str, list[Standing]]) -> RichTable:
+def _work(status: Status) -> Status:
+    """Where the work on a run stands: of a done run, that on its record where it goes on or failed."""
+    later = status.later
+    return later if later and later.state in (State.RUNNING, State.FAILED) else status
+
+
+def _counts(groups: Mapping[str, Mapping[RunFolder, Status]]) -> RichTable:
     table = RichTable(box=None, pad_edge=False)
     table.add_column("runs")
     for state in State:
         table.add_column(state.value, justify="right")
-    for name, standing in groups.items():
-        counts = Counter(one.status.state for one in standing)
+    for name, runs in groups.items():
+        counts = Counter(status.state for status in runs.values())
         table.add_row(Text(name), *(str(counts[state]) if counts[state] else "·" for state in State))
     return table
 
 
-def _running(running: Iterable[Standing]) -> RichTable:
+def _running(running: Iterable[RunFolder]) -> RichTable:
     table = RichTable(box=None, pad_edge=False, title="running", title_justify="left")
     for column in ("run", "job", "host", "update", "updates/s", "left", "open layers"):
         table.add_column(column)
-    for one in running:
-        claim, pace, log = one.run.claim(), one.run.pace(), one.run.attempt_log()
+    for run in running:
+        claim, training = run.claim(), Training.of(run)
         assert claim is not None, "a running attempt has a claim"
-        # The step log is newer than the last heartbeat; the speed is what the heartbeat told.
-        update = max(log[-1]["update"] if log else 0, pace.update) if pace else 0
-        speed = (pace.update - pace.resumed) / pace.seconds if pace and pace.seconds else 0.0
-        left = str(timedelta(seconds=round((pace.updates - update) / speed))) if pace and speed else "?"
-        table.add_row(
-            one.run.path.name,
-            claim.job or f"pid {claim.pid}",
-            claim.host,
-            f"{update}/{pace.updates}" if pace else "starting",
-            f"{speed:.3g}" if speed else "?",
-            left,
-            layers_text(next((set(line["open"]) for line in reversed(log) if line["kind"] == "stage"), set())),
-        )
+        speed = f"{training.speed:.3g}" if training.speed else "?"
+        job = claim.job or f"pid {claim.pid}"
+        table.add_row(run.path.name, job, claim.host, training.counted, speed, training.left, training.open_layers)
     return table
 
 
-def _trouble(one: Standing, root: Path) -> list[str]:
+def _trouble(run: RunFolder, status: Status, root: Path) -> list[str]:
     """The state and its reason; where a job made the attempt, its log and the last line there."""
-    kind = one.work.state if one.work is one.status else f"done, its completion {one.work.state}"
-    lines = [f"{kind}: {one.run.path.name}: {' '.join(one.work.detail.split())}"]
-    log = next(iter(idle_logs(one.run, root)), None) or _log_of_attempt(one.run, root)
+    work = _work(status)
+    state = work.state if work is status else f"done, its completion {work.state}"
+    lines = [f"{state}: {run.path.name}: {' '.join(work.detail.split())}"]
+    log = next(iter(idle_logs(run, root)), None) or _log_of_attempt(run, root)
     if log:
         lines += [f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}", f"    log: {log}"]
     return lines

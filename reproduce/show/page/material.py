@@ -18,7 +18,7 @@ from reproduce.numbers.cells import Grid
 from reproduce.numbers.claims import Checked, check
 from reproduce.numbers.settings import Sheet
 from reproduce.numbers.verdicts import Margin, Verdict, margins, verdicts
-from reproduce.runs.plan import Entry, outlook
+from reproduce.runs.plan import Entry, plan
 from reproduce.runs.store import Found, Results, Store, found, needed_runs
 from reproduce.show.figures.rows import look_up
 
@@ -80,7 +80,7 @@ def gather(model: str | None, known: Mapping[str, Target], store: Store) -> Mate
         scope=scope,
         targets=targets,
         results=results,
-        entries=tuple(outlook(groups, store, None)),
+        entries=tuple(plan(groups, store)),
         records=_records([*results.values(), compared]),
         grids=grids,
         verdicts={name: verdicts(grid, declared) for name, grid in grids.items()},
