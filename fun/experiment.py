@@ -18,14 +18,8 @@ from fun.errors import RunError
 from fun.inputs.gaps import check_source_language, gaps
 from fun.inputs.identity import identity
 from fun.inputs.keys import inputs, source, test_sets
-from fun.machine.environment import (
-    TrainingCode,
-    code_version,
-    environment,
-    peak_memory_bytes,
-    pick_device,
-    training_code,
-)
+from fun.machine.device import peak_memory_bytes, pick_device
+from fun.machine.environment import TrainingCode, code_version, environment, training_code
 from fun.results import Attempt, Record, RunFolder, State, folder_of
 from fun.results.files import read_object
 from fun.tasks.base import Feature, Row, Scored, Task

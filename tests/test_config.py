@@ -14,7 +14,7 @@ from fun.errors import ConfigError
 from fun.inputs.gaps import check_source_language, gaps
 from fun.inputs.identity import FROZEN, SEMANTICS, identity
 from fun.inputs.keys import languages
-from fun.machine.environment import pick_device
+from fun.machine.device import pick_device
 from fun.preview import preview
 from tests.conftest import ROOT, Cli
 from tests.test_unfreezing import parsed

@@ -9,7 +9,7 @@ import torch
 from torch.amp import GradScaler
 
 from fun.errors import ConfigError, RunError
-from fun.machine.environment import gpu_problem, pick_device
+from fun.machine.device import gpu_problem, pick_device
 from fun.models.task_model import TaskModel
 from fun.training.checkpoint import Checkpoint
 from fun.training.loop import Training

@@ -2,10 +2,7 @@
 
 import os
 import platform
-import re
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -13,8 +10,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
-
-from fun.errors import ConfigError
 
 PACKAGES = ("torch", "transformers", "adapters", "datasets", "evaluate", "tokenizers", "numpy")
 
@@ -55,15 +50,18 @@ def code_version() -> CodeVersion:
     """
     top = Path(__file__).resolve().parents[2]
 
+    # GIT_DIR and its like of another repository (in a hook, in `git rebase --exec`) would answer for that one.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", top, *arguments], capture_output=True, text=True, check=True)
+            done = subprocess.run(["git", "-C", top, *arguments], capture_output=True, text=True, check=True, env=own)
         except (OSError, subprocess.CalledProcessError):
             return None
         return done.stdout.strip()
 
-    found = git("rev-parse", "--show-toplevel")
-    if found is None or Path(found).resolve() != top:
+    checkout = git("rev-parse", "--show-toplevel")
+    if checkout is None or Path(checkout).resolve() != top:
         return CodeVersion(git_sha=None, git_dirty=None)
     sha = git("rev-parse", "HEAD")
     changes = git("status", "--porcelain", "--untracked-files=no")
@@ -78,63 +76,6 @@ def training_code(earlier: Sequence[TrainingCode], update: int, version: CodeVer
     kept = [code for code in earlier if code["update"] <= update]
     if update and not kept:  # by an attempt that did not note it
         kept = [TrainingCode(update=1, git_sha=None, git_dirty=None)]
-    known = [(code["git_sha"], code["git_dirty"]) for code in kept[-1:]]
-    if known == [(version["git_sha"], version["git_dirty"])]:
+    if kept and (kept[-1]["git_sha"], kept[-1]["git_dirty"]) == (version["git_sha"], version["git_dirty"]):
         return kept
     return [*kept, TrainingCode(update=update + 1, **version)]
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The largest resident size of this process so far, or on a GPU the most memory allocated there."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def pick_device(name: str, precision: str) -> torch.device:
-    """`auto` is the GPU if there is one.
-
-    Raises ConfigError if a GPU is asked for and there is none, if the installed torch cannot drive it, or if the
-    device cannot compute in `precision`.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu" and precision == "fp16":
-        raise ConfigError("precision=fp16 needs a GPU, and this runs on the CPU: type precision=fp32 or bf16")
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise ConfigError("device=cuda, but torch finds no GPU here: type device=cpu")
-        problem = gpu_problem(torch.cuda.get_device_capability(), torch.cuda.get_arch_list(), precision)
-        if problem:
-            raise ConfigError(f"{torch.cuda.get_device_name()}: {problem}")
-    return torch.device(name)
-
-
-def gpu_problem(capability: tuple[int, int], architectures: Sequence[str], precision: str) -> str | None:
-    """Why a GPU of this compute capability cannot be used, with the cure; None if it can.
-
-    `architectures` are those that torch was built for: sm_XY is machine code for X.Y and later minor versions,
-    compute_XY is compiled when it is loaded, for X.Y and everything later.
-    """
-    mine = "{}.{}".format(*capability)
-    if not any(_runs(architecture, capability) for architecture in architectures):
-        return (
-            f"compute capability {mine}, for which the installed torch {torch.__version__} is not built (it has "
-            f"{', '.join(architectures)}); install the cu126 build of the same version, as README.md says for V100"
-        )
-    if precision == "bf16" and capability < (8, 0):
-        return f"compute capability {mine} has no bf16 of its own (8.0 and later have): type precision=fp16 or fp32"
-    return None
-
-
-def _runs(architecture: str, capability: tuple[int, int]) -> bool:
-    match = re.fullmatch(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)(?P<variant>[af]?)", architecture)
-    if not match:
-        return False
-    built = int(match["major"]), int(match["minor"])
-    if match["variant"] == "a":  # one GPU's own instructions
-        return built == capability
-    if match["kind"] == "compute":
-        return built <= capability
-    return built[0] == capability[0] and built[1] <= capability[1]

@@ -4,6 +4,7 @@ Downloading is kept apart from loading: transformers and adapters then read a lo
 for other formats of the weights nor asks the network again.
 """
 
+import errno
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,16 +13,16 @@ from typing import Literal, NamedTuple
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import disable_progress_bars
-from requests import RequestException
 
 from fun.errors import ConfigError, HubError
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 class Repository(NamedTuple):
@@ -75,17 +76,22 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
     except LocalEntryNotFoundError as error:
         raise HubError(
             f"{repository} is not in the cache, and the hub cannot be reached: type the same command on a machine "
-            "with a network, or there python -m reproduce prefetch TARGET, with the same cache"
+            "with a network and the same cache (HF_HOME)"
         ) from error
-    except (HfHubHTTPError, RequestException, OSError) as error:
+    except OSError as error:  # the network's errors among them
+        if error.errno in UNWRITABLE:
+            raise HubError(
+                f"{repository}: the cache cannot be written ({first_line(error)}): type export HF_HOME=FOLDER with a "
+                "folder that can"
+            ) from error
         raise HubError(f"{repository} could not be downloaded ({first_line(error)}): type the command again") from error
     # The cache keeps every commit in a folder that is named by it (`snapshots/<commit>`).
     return Snapshot(Path(folder), Path(folder).name)
 
 
-def unreadable(repository: Repository, found: Snapshot, error: Exception) -> HubError:
+def unreadable(repository: Repository, snapshot: Snapshot, error: Exception) -> HubError:
     """The error for a download that is there and cannot be read."""
-    cached = found.folder.parents[1]  # <cache>/<kind>s--<namespace>--<name>/snapshots/<commit>
+    cached = snapshot.folder.parents[1]  # <cache>/<kind>s--<namespace>--<name>/snapshots/<commit>
     return HubError(
         f"{repository} cannot be read ({first_line(error)}): its download may have been cut off; delete the "
         f"folder {cached} and type the same command again"

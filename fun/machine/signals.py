@@ -21,7 +21,6 @@ log = logging.getLogger("fun")
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
-
 REQUEUE = "FUN_REQUEUE"
 """`no` in the environment: the SLURM job that this process happens to be in is not its own, to be started again."""
 
@@ -118,9 +117,9 @@ def requeue_slurm_job() -> bool:
 
 def slurm_job_state() -> str:
     """What SLURM calls this job's state now; RUNNING unless it is being cancelled, requeued or timed out."""
-    shown = _scontrol("show", "job", "--oneliner", _slurm_job())
-    found = re.search(r"\bJobState=(\w+)", shown.stdout)
-    return found[1] if found else "UNKNOWN"
+    description = _scontrol("show", "job", "--oneliner", _slurm_job()).stdout
+    state = re.search(r"\bJobState=(\w+)", description)
+    return state[1] if state else "UNKNOWN"
 
 
 def _slurm_job() -> str:

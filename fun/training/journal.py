@@ -1,7 +1,7 @@
 """The step log of a run, and the views of it. metrics.jsonl is the truth; wandb shows it."""
 
-import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ class View(Protocol):
     """Shows the step log somewhere else."""
 
     def show(self, line: Mapping[str, Any]) -> None:
-        """Show a line of the log, unless it was shown before the run was interrupted."""
+        """Show a line of the log, in the order of the log."""
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """Show the final metrics."""
@@ -34,13 +34,16 @@ class Journal:
     """Writes the step log and the checkpoint of one attempt. Use as a context manager.
 
     `keep` is the update of the checkpoint that training resumes from: later lines of the log are dropped
-    and will be written again, identically.
+    and will be written again, identically. The lines that stay are the first that the view shows.
     """
 
     def __init__(self, attempt: Attempt, view: View | None, keep: int) -> None:
         self.attempt = attempt
         self.view = view
         self.lines = attempt.metrics_log(keep=keep)
+        if view:
+            for line in attempt.run.attempt_log():
+                view.show(line)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Append a line; it holds `kind` and `update`."""
@@ -66,8 +69,8 @@ class Journal:
 class WandbView:
     """metrics.jsonl in Weights & Biases: run id = run_id, step = update, every line once.
 
-    Steps only go up there, so the last line shown is noted in the run folder, and a resumed run goes on behind
-    it. A rerun (`force=true`, or for tr(F)) shows its lines in an offline run of its own.
+    What of an interrupted attempt's lines became durable there nobody knows, so each attempt shows the whole log. Its
+    offline run takes the place of the earlier ones, unless they were sent; a server drops the steps that it has.
     """
 
     def __init__(self, config: RunConfig, attempt: Attempt) -> None:
@@ -76,9 +79,11 @@ class WandbView:
 
         logger = config.logger
         self._offline = logger.mode == "offline"
-        self._shown_file = attempt.folder / "wandb-shown.json"
-        self._shown = self._read_shown()
         attempt.run.path.mkdir(parents=True, exist_ok=True)
+        if self._offline:
+            for earlier in (attempt.run.path / "wandb").glob(f"offline-run-*-{config.run_id}"):
+                if not any(earlier.glob("*.synced")):
+                    shutil.rmtree(earlier)
         self.run = wandb.init(
             id=config.run_id,
             name=config.label,
@@ -90,27 +95,14 @@ class WandbView:
             config=config.active(),
             settings=wandb.Settings(silent=True),
         )
+        self._first = self.run.step  # that the server does not have yet; 0 offline
 
     def show(self, line: Mapping[str, Any]) -> None:
         """See View."""
         update, kind = line["update"], line["kind"]
-        last, kinds = self._shown
-        if update < last or (update == last and kind in kinds):
-            return
-        self._shown = (update, [*kinds, kind] if update == last else [kind])
-        # Noted before it is sent: a line may be lost to a kill, none is sent twice.
-        aside = self._shown_file.with_suffix(".new")
-        aside.write_text(json.dumps(self._shown))
-        aside.replace(self._shown_file)
-        values = {name: value for name, value in line.items() if name not in ("kind", "update")}
-        self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
-
-    def _read_shown(self) -> tuple[int, list[str]]:
-        try:
-            update, kinds = json.loads(self._shown_file.read_text())
-        except FileNotFoundError:
-            return 0, []
-        return update, kinds
+        if update >= self._first:
+            values = {name: value for name, value in line.items() if name not in ("kind", "update")}
+            self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """See View."""
