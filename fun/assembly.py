@@ -54,6 +54,7 @@ def build_model(config: RunConfig, head: Head) -> TaskModel:
         language_adapters=config.language_adapters if config.uses_language_adapters else {},
         init_seed=derive(config.seed, "initialisation", 0),
         revision=config.model.revision,
+        dropout=config.train.dropout,
         results=results_root(),
     )
     expected = config.model

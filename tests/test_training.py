@@ -13,13 +13,14 @@ from fun.config import compose
 from fun.errors import RunError
 from fun.fisher import Algorithm2, Estimator, Exact
 from fun.methods import MASKS, REGULARIZERS, Method
-from fun.models.heads import Axis, Predictive, Unit, labelled, predict
+from fun.models.heads import Axis, ClassificationHead, Predictive, Unit, labelled, predict
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
 from fun.training.batches import Batches, sorted_parts
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
-from fun.training.loop import Training, is_better, layers_text, learning_rate
+from fun.training.loop import Training, is_better, layers_text
+from fun.training.optimizer import TransformersAdamW, learning_rate
 from fun.training.randomness import derive, generator
 
 
@@ -81,6 +82,55 @@ def test_seeds_derived_by_position_are_what_they_were() -> None:
 def test_learning_rate_by_hand() -> None:
     assert [learning_rate(8.0, "linear", n, 4) for n in (1, 2, 3, 4)] == [8.0, 6.0, 4.0, 2.0]
     assert [learning_rate(8.0, "constant", n, 4) for n in (1, 4)] == [8.0, 8.0]
+    # With a warm-up as transformers counts it: the first update is made at 0.
+    assert [learning_rate(8.0, "linear", n, 6, 2) for n in range(1, 7)] == [0.0, 4.0, 8.0, 6.0, 4.0, 2.0]
+    assert [learning_rate(8.0, "constant", n, 6, 2) for n in range(1, 7)] == [0.0, 4.0, 8.0, 8.0, 8.0, 8.0]
+
+
+def test_the_authors_adamw_by_hand() -> None:
+    # g = 1e-7 in both updates. t = 1: m = 1e-8, √v = 1e-7·√0.001 = 3.1623e-9, √v + ε = 1.31623e-8; the step is
+    # 0.1 · √0.001/0.1 · 1e-8 / 1.31623e-8 = 0.0240253. torch: 0.1 · 1e-7 / (1e-7 + 1e-8) = 0.0909091.
+    # t = 2: m = 1.9e-8, √v = 1e-7·√0.001999 = 4.4710e-9; 0.1 · √0.001999/0.19 · 1.9e-8 / 1.44710e-8 = 0.0308961.
+    ours, torchs = torch.nn.Parameter(torch.ones(1, dtype=torch.float64)), torch.nn.Parameter(torch.ones(1))
+    optimizers = (
+        TransformersAdamW([ours], lr=0.1, weight_decay=0.0),
+        torch.optim.AdamW([torchs], lr=0.1, weight_decay=0.0),
+    )
+    moved = []
+    for _ in range(2):
+        ours.grad, torchs.grad = torch.full_like(ours, 1e-7), torch.full_like(torchs, 1e-7)
+        for optimizer in optimizers:
+            optimizer.step()
+        moved.append(1 - ours.item())
+    assert moved == pytest.approx([0.0240253, 0.0240253 + 0.0308961], rel=1e-5)
+    assert 1 - torchs.item() == pytest.approx(2 * 0.0909091, rel=1e-5)
+    # Where gradients are large beside ε both are the same; the decay is that of the moved weight: (1 - 0.1)·0.9.
+    decayed = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    decayed.grad = torch.ones_like(decayed)
+    TransformersAdamW([decayed], lr=0.1, weight_decay=1.0).step()
+    assert decayed.item() == pytest.approx(0.9 * 0.9, rel=1e-6)
+
+
+def test_validation_once_an_epoch_is_every_so_many_updates() -> None:
+    loop, _, journal = training(7, schedule="std")  # 24 examples by 8: three updates in an epoch
+    loop.config = loop.config.model_copy(update={"train": loop.config.train.model_copy(update={"eval_every": "epoch"})})
+    loop.train()
+    assert [line["update"] for line in journal.lines if line["kind"] == "validation"] == [3, 6, 7]
+
+
+def test_dropout_is_the_encoders_own_or_what_is_asked_for_in_encoder_and_head() -> None:
+    adapter = build_adapter(compose(["schedule=std"]).adapter)
+    head = ClassificationHead(num_labels=3, layers=2, use_pooler=False)
+    for asked, expected in ((None, {0.0}), (0.3, {0.3})):
+        model = TaskModel("world", adapter, head, name="x", language_adapters={}, init_seed=0, dropout=asked)
+        dropouts = {
+            name: module.p for name, module in model.module.named_modules() if isinstance(module, torch.nn.Dropout)
+        }
+        assert {p for name, p in dropouts.items() if ".adapters." not in name} == expected
+        assert any(name.startswith("heads.x") for name in dropouts)
+        attention = [m.dropout_prob for m in model.module.modules() if hasattr(m, "dropout_prob")]
+        assert set(attention) == expected
+        assert len(attention) == 12
 
 
 def test_ties_by_hand() -> None:

@@ -125,6 +125,11 @@ def _check_budget(config: RunConfig) -> None:
     if (config.train.epochs is None) == (config.train.updates is None):
         found = "both" if config.train.epochs else "neither"
         raise ConfigError(f"{found} of train.epochs and train.updates given; expected one: type train.updates=…")
+    updates, at_least = planned_updates(config)
+    if not at_least and config.train.warmup >= updates:
+        raise ConfigError(
+            f"train.warmup is {config.train.warmup}, and training has {updates} updates: type a smaller train.warmup"
+        )
 
 
 def _check_lengths(config: RunConfig) -> None:

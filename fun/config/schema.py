@@ -119,14 +119,23 @@ class DataSizeConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation: AdamW, no warm-up, gradient norm clipped."""
+    """Optimisation."""
+
+    optimizer: Literal["adamw", "adamw_transformers"]
+    """adamw: torch's; adamw_transformers: the authors', which adds eps before the bias is corrected."""
+
+    warmup: int = Field(ge=0)
+    """Updates in which the learning rate rises linearly from 0."""
+
+    dropout: float | None = Field(ge=0, lt=1)
+    """Of the encoder's hidden states and attention, and of the head; null: the encoder's own."""
 
     lr: float = Field(gt=0)
     lr_schedule: Literal["linear", "constant"]
     batch_size: int = Field(ge=1)
     epochs: int | None = Field(ge=1)
     updates: int | None = Field(ge=1)
-    eval_every: int = Field(ge=1)
+    eval_every: Annotated[int, Field(ge=1)] | Literal["epoch"]
     ties: Literal["earliest", "latest"]
     weight_decay: float = Field(ge=0)
     clip: float = Field(gt=0)

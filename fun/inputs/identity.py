@@ -33,6 +33,8 @@ FROZEN: dict[int, dict[str, Any]] = {
         "task.n_best": 20,
         "task.pad_to_max_length": False,
         "train.clip": 1.0,
+        "train.optimizer": "adamw",
+        "train.warmup": 0,
         "train.eval_slots": 4096,
         "train.lr_schedule": "linear",
         "train.slots": 1024,

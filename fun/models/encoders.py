@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from adapters import AutoAdapterModel
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from fun import world
@@ -24,6 +24,9 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
 """The bias of a published head for masked language modelling, which adapters 1.3 leaves out of its conversion."""
+
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+"""Where an encoder's configuration says how much is dropped; the last is that of heads."""
 
 TOKENIZER = (
     "tokenizer.json",
@@ -56,15 +59,16 @@ class Encoder(NamedTuple):
     commits: dict[str, str]
 
 
-def load_encoder(source: str, revision: str | None = None) -> Encoder:
+def load_encoder(source: str, revision: str | None = None, dropout: float | None = None) -> Encoder:
     """The encoder that `source`, a model's `source` field, names.
 
     It is world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes it).
+    `dropout` replaces the encoder's own, of hidden states and attention, and that of heads added to it.
 
     Raises ConfigError for a source or an architecture that cannot be used, HubError for a download that did
     not succeed, RunError where the file lacks weights of the encoder.
     """
-    encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source))
+    encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source, dropout))
     if source == "world":
         encoder.module.load_head(str(world.mlm_head_folder()), load_as="default", use_safetensors=True)
     return encoder._replace(commits=commits)
@@ -132,13 +136,16 @@ def download(repository: Repository) -> Snapshot:
     return found
 
 
-def _load(folder: Path, source: str) -> Encoder:
+def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     _check_type(folder, source)
+    config = AutoConfig.from_pretrained(str(folder))
+    if dropout is not None:
+        config.update(dict.fromkeys(DROPOUTS, dropout))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what was found and what was missing is looked at here
     try:
         module, info = AutoAdapterModel.from_pretrained(
-            str(folder), dtype=torch.float32, output_loading_info=True, key_mapping=MLM_BIAS
+            str(folder), config=config, dtype=torch.float32, output_loading_info=True, key_mapping=MLM_BIAS
         )
         tokenizer = _load_tokenizer(folder)
     finally:

@@ -32,6 +32,7 @@ class TaskModel:
     `language_adapters` maps each language to the origin of its adapter (`fun.models.language_adapters`), or to
     None where it has none; an empty mapping means that inputs go through the task adapter alone. `commits` says
     what was read from the hub so far, {repository: commit}. The initial weights depend on `init_seed` alone.
+    `dropout` replaces the encoder's own.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TaskModel:
         language_adapters: Mapping[str, str | None],
         init_seed: int,
         revision: str | None = None,
+        dropout: float | None = None,
         results: Path = Path("results"),
     ) -> None:
         self.name = name
@@ -55,7 +57,7 @@ class TaskModel:
         self.tokenizer: PreTrainedTokenizerBase
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(init_seed)
-            self.module, self.tokenizer, pooler, self.commits = load_encoder(source, revision)
+            self.module, self.tokenizer, pooler, self.commits = load_encoder(source, revision, dropout)
             torch.manual_seed(init_seed)  # whatever loading drew
             if adapter is not None:
                 self.module.add_adapter(name, config=adapter)

@@ -24,6 +24,7 @@ from fun.models.heads import predict
 from fun.models.task_model import TaskModel
 from fun.training.batches import Batch, Batches
 from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.optimizer import learning_rate, optimizer
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
 from fun.training.randomness import derive, generator
 from fun.unfreezing import Stage
@@ -72,9 +73,8 @@ class Training:
         self.methods = [Unfreezing(self.unfreezer, self._note_stage), *methods]
         self.best_weights: dict[str, Tensor] = {}
         self._latest_scores: tuple[int, dict[int, float]] = (0, {})
-        self.optimizer = torch.optim.AdamW(
-            model.parameters().values(), lr=config.train.lr, weight_decay=config.train.weight_decay, fused=True
-        )
+        train = config.train
+        self.optimizer = optimizer(train.optimizer, model.parameters(), train.lr, train.weight_decay)
         self.scaler = gradient_scaler(model.device, config.precision)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -91,7 +91,9 @@ class Training:
         Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
         behind a checkpoint once the process is asked to end.
         """
-        often = self.config.checkpoint
+        often, eval_every = self.config.checkpoint, self.config.train.eval_every
+        if eval_every == "epoch":
+            eval_every = self.batches.per_epoch
         saved_at = time.monotonic()
         bar = tqdm(
             total=self.updates,
@@ -104,7 +106,7 @@ class Training:
             for update in range(self.progress.update + 1, self.updates + 1):
                 self._before(update)
                 self._update(update, bar)
-                if update % self.config.train.eval_every == 0 or update == self.updates:
+                if update % eval_every == 0 or update == self.updates:
                     self._evaluate(update)
                 overdue = time.monotonic() - saved_at > 60 * often.minutes
                 # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
@@ -142,7 +144,8 @@ class Training:
                     "was not made. Type a smaller train.lr"
                 )
             self._mask_and_clip(update, total_norm)
-        rate = learning_rate(self.config.train.lr, self.config.train.lr_schedule, update, self.updates)
+        train = self.config.train
+        rate = learning_rate(train.lr, train.lr_schedule, update, self.updates, train.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.scaler.step(self.optimizer)
@@ -253,11 +256,6 @@ class Training:
             self.optimizer.state_dict(),
             self.scaler.state_dict(),
         )
-
-
-def learning_rate(peak: float, schedule: str, update: int, updates: int) -> float:
-    """The rate of the 1-based `update`: `peak`, or falling linearly to 0 after the last update; no warm-up."""
-    return peak if schedule == "constant" else peak * (updates - update + 1) / updates
 
 
 def is_better(value: float, best: float, ties: str) -> bool:
