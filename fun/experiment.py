@@ -17,11 +17,12 @@ from fun.data import subset
 from fun.errors import RunError
 from fun.inputs.gaps import check_source_language, gaps
 from fun.inputs.identity import identity
-from fun.inputs.keys import inputs, source, test_sets
+from fun.inputs.keys import evaluation_keys, inputs, source, test_sets
 from fun.machine.device import peak_memory_bytes, pick_device
 from fun.machine.environment import TrainingCode, code_version, environment, training_code
-from fun.results import Attempt, Record, RunFolder, State, folder_of
+from fun.results import Attempt, Record, RunFolder, State, folder_of, predictions_file
 from fun.results.files import read_object
+from fun.results.record import Evaluation
 from fun.tasks.base import Feature, Row, Scored, Task
 from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
@@ -32,7 +33,7 @@ from fun.training.randomness import generator
 
 log = logging.getLogger("fun")
 
-Metrics = dict[str, dict[str, dict[str, float]]]
+Evaluations = dict[str, dict[str, Evaluation]]
 Languages = Mapping[str, Sequence[str]]
 
 CODE_FILE = "checkpoint/code.json"
@@ -69,13 +70,12 @@ def _complete(config: RunConfig, folder: RunFolder, wanted: Languages) -> None:
     """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
     record = folder.record()
     tracking = _tracking(config)
-    recorded = {name: value for name, value in record.tracking.items() if name != "languages"}
-    if tracking["fisher_every"] and recorded != tracking:
+    if tracking["fisher_every"] and record.tracking != tracking:
         log.info("%s is done without this tr(F): training it again for that", config.label)
         with folder.begin(force=True) as attempt:
             # A language that was evaluated once is not lost by training again.
-            Experiment(config).train(attempt, _union(record.metrics, wanted), tracking, must_equal=record)
-    elif lacking := _lacking(wanted, record.metrics):
+            Experiment(config).train(attempt, _union(record.evaluations, wanted), tracking, must_equal=record)
+    elif lacking := _lacking(config, wanted, record.evaluations):
         folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
         absent = "; ".join(f"{dataset} in {', '.join(names)}" for dataset, names in lacking.items())
         log.info("%s is done without %s: evaluating that", config.label, absent)
@@ -129,11 +129,11 @@ class Experiment:
                 training.restore(checkpoint)
             training.train()
             attempt.publish(self.model.artifact, self.model.save)
-            metrics: Metrics = {}
-            seconds = self.evaluate(attempt, tests, metrics)
+            evaluations: Evaluations = {}
+            seconds = self.evaluate(attempt, tests, evaluations)
             if view:
-                view.summarise(metrics)
-        body = self._record_body(progress, metrics, seconds, code)
+                view.summarise({d: {n: e["metrics"] for n, e in found.items()} for d, found in evaluations.items()})
+        body = self._record_body(progress, evaluations, seconds, code)
         if must_equal:
             _compare(must_equal, body)
         return attempt.finish(body)
@@ -184,48 +184,46 @@ class Experiment:
         found = outputs(self.model, features, slots=config.train.eval_slots, precision=config.precision)
         return self.task.score(rows, features, found, language, dataset)
 
-    def evaluate(self, attempt: Attempt, tests: Sequence[Test], metrics: Metrics) -> float:
-        """Zero-shot evaluation into `metrics`: swap the language adapter, keep the predictions. In seconds."""
+    def evaluate(self, attempt: Attempt, tests: Sequence[Test], evaluations: Evaluations) -> float:
+        """Zero-shot evaluation into `evaluations`: swap the language adapter, keep the predictions. In seconds."""
         started = time.perf_counter()
         for dataset, language, rows in tests:
             self.model.activate(language)
             features = self.task.encode(rows, self.model.tokenizer)
             scored = self.score(rows, features, language, dataset)
-            metrics.setdefault(dataset, {})[language] = scored.metrics
+            keys = evaluation_keys(self.config, dataset, language)
+            evaluations.setdefault(dataset, {})[language] = {"keys": keys, "metrics": scored.metrics}
             table = pd.DataFrame(scored.predictions)
-            attempt.publish(f"predictions/{dataset}.{language}.parquet", table.to_parquet)
+            attempt.publish(predictions_file(dataset, language), table.to_parquet)
         return time.perf_counter() - started
 
     def evaluate_further(self, attempt: Attempt, record: Record, languages: Languages) -> Record:
         """Evaluate a done run on further languages, with the weights it left, and replace its record."""
         self.model.load(attempt.run.path / self.model.artifact)
         body = record.body()
-        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, self._tests(languages), body["metrics"])
-        body["tracking"]["languages"] = {dataset: list(found) for dataset, found in body["metrics"].items()}
+        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, self._tests(languages), body["evaluations"])
         # These languages may come from other code or another machine than the training: say so.
         body["environment"]["further_evaluation"] = self._environment()
         return attempt.finish(body)
 
     def _record_body(
-        self, progress: Progress, metrics: Metrics, evaluate_seconds: float, code: list[TrainingCode]
+        self, progress: Progress, evaluations: Evaluations, evaluate_seconds: float, code: list[TrainingCode]
     ) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
         config = self.config
         seconds = progress.train_seconds
         return {
+            "kind": "training",
             "semantics": SEMANTICS,
             "label": config.label,
             "identity": identity(config),
             "config": config.active(),
             "inputs": inputs(config),
-            "metrics": metrics,
+            "evaluations": evaluations,
             "validation": progress.validation,
             "selected": progress.best,
-            **_openings(progress.stages),
-            "tracking": {
-                **progress.tracking,
-                "languages": {dataset: list(found) for dataset, found in metrics.items()},
-            },
+            "stages": progress.stages,
+            "tracking": progress.tracking,
             "timing": {
                 "train_seconds": seconds,
                 "fisher_seconds": progress.fisher_seconds,
@@ -261,18 +259,20 @@ def _without(missing: Mapping[str, str], wanted: Languages) -> dict[str, list[st
     return {dataset: [language for language in names if language not in missing] for dataset, names in wanted.items()}
 
 
-def _union(metrics: Metrics, wanted: Languages) -> dict[str, list[str]]:
-    """What has metrics, and what is wanted besides."""
-    return {dataset: list(dict.fromkeys([*metrics.get(dataset, {}), *names])) for dataset, names in wanted.items()}
+def _union(evaluations: Evaluations, wanted: Languages) -> dict[str, list[str]]:
+    """What is evaluated, and what is wanted besides."""
+    return {dataset: list(dict.fromkeys([*evaluations.get(dataset, {}), *names])) for dataset, names in wanted.items()}
 
 
-def _lacking(wanted: Languages, metrics: Metrics) -> dict[str, list[str]]:
-    """What of `wanted` has no metrics yet."""
-    found = {
-        dataset: [language for language in names if language not in metrics.get(dataset, {})]
-        for dataset, names in wanted.items()
-    }
-    return {dataset: names for dataset, names in found.items() if names}
+def _lacking(config: RunConfig, wanted: Languages, evaluations: Evaluations) -> dict[str, list[str]]:
+    """What of `wanted` is not evaluated yet, or was with other test rows or another language adapter."""
+
+    def lacks(dataset: str, language: str) -> bool:
+        evaluation = evaluations.get(dataset, {}).get(language)
+        return evaluation is None or evaluation["keys"] != evaluation_keys(config, dataset, language)
+
+    lacking = {dataset: [name for name in names if lacks(dataset, name)] for dataset, names in wanted.items()}
+    return {dataset: names for dataset, names in lacking.items() if names}
 
 
 def _tracking(config: RunConfig) -> dict[str, Any]:
@@ -314,23 +314,17 @@ def _description(config: RunConfig) -> bytes:
     return yaml.safe_dump(described, sort_keys=False).encode()
 
 
-def _openings(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The stages as schema 1 of the record has them: what newly opens, and how many parameters train."""
-    opened: set[int] = set()
-    openings = []
-    for stage in stages:
-        if new := sorted(set(stage["open"]) - opened, reverse=True):
-            openings.append({"update": stage["update"], "layers": new, "scores": stage["scores"]})
-            opened.update(new)
-    trainable = [{"update": stage["update"], "parameters": stage["trainable"]} for stage in stages]
-    return {"unfreezing": openings, "trainable": trainable}
-
-
 def _compare(old: Record, new: Mapping[str, Any]) -> None:
     """Raise RunError unless a repeated run ended as the first one did."""
-    common = {d: {n: v for n, v in new["metrics"][d].items() if n in old.metrics.get(d, {})} for d in new["metrics"]}
-    before = {d: {n: old.metrics[d][n] for n in names} for d, names in common.items()}
-    if common != before or new["unfreezing"] != old.unfreezing or new["validation"] != old.validation:
+    contradicted = [
+        (dataset, language)
+        for dataset, languages in new["evaluations"].items()
+        for language, evaluation in languages.items()
+        if (theirs := old.evaluations.get(dataset, {}).get(language)) is not None
+        and theirs["keys"] == evaluation["keys"]
+        and theirs["metrics"] != evaluation["metrics"]
+    ]
+    if contradicted or new["stages"] != old.stages or new["validation"] != old.validation:
         raise RunError(
             "the repeated training differs from the recorded one (another machine or version?); the old record "
             "stays. To replace it, type force=true"

@@ -90,6 +90,23 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "results")
 
 
+def metrics_of(record: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """{data set: {language: {metric: value}}} of a record's JSON."""
+    return {
+        dataset: {language: evaluation["metrics"] for language, evaluation in languages.items()}
+        for dataset, languages in record["evaluations"].items()
+    }
+
+
+def openings_of(record: Mapping[str, Any]) -> list[tuple[int, list[int]]]:
+    """(update, layers that newly open in it, from the top down) of a record's JSON."""
+    openings, before = [], set[int]()
+    for stage in record["stages"]:
+        openings += [(stage["update"], sorted(set(stage["open"]) - before, reverse=True))]
+        before = set(stage["open"])
+    return openings
+
+
 def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
     """What must be bit-identical between two executions of one run: not its times and places.
 
@@ -97,11 +114,10 @@ def outcome(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = (
         "run_id",
-        "metrics",
+        "evaluations",
         "validation",
         "selected",
-        "unfreezing",
-        "trainable",
+        "stages",
         "inputs",
         "config",
         "tracking",

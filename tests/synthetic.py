@@ -23,6 +23,7 @@ import pytest
 from fun.config import RunConfig
 from fun.config.choices import active_fields
 from fun.inputs.identity import SEMANTICS, identity
+from fun.inputs.keys import evaluation_keys
 from fun.results import Record, RunFolder, checksum
 from reproduce.declare import published
 from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Paper, Place, Target
@@ -90,22 +91,20 @@ def write_run(root: Path, config: RunConfig, metrics: Metrics, marks: Sequence[s
 def body(config: RunConfig, metrics: Metrics, marks: Sequence[str] = ("synthetic",)) -> dict[str, Any]:
     """The body of a record, as `Attempt.finish` takes it."""
     named = identity(config)
-    openings = [{"update": 1, "layers": list(range(config.model.layers)), "scores": {}}]
     return {
         "semantics": SEMANTICS,
         "label": config.label,
         "identity": named,
         "config": config.active(),
         "inputs": named["inputs"],
-        "metrics": metrics,
+        "kind": "training",
+        "evaluations": evaluations(config, metrics),
         "validation": [{"update": 1, "metrics": {"accuracy": 50.0}}],
         "selected": {"update": 1, "metric": "accuracy", "value": 50.0},
-        "unfreezing": openings,
-        "trainable": [{"update": 1, "parameters": 1}],
+        "stages": [{"update": 1, "open": list(range(config.model.layers)), "scores": {}, "trainable": 1}],
         "tracking": {
             "fisher_every": config.track.fisher_every,
             "fisher": active_fields(config.fisher),
-            "languages": {dataset: list(found) for dataset, found in metrics.items()},
         },
         "timing": {
             "train_seconds": 1.0,
@@ -116,6 +115,17 @@ def body(config: RunConfig, metrics: Metrics, marks: Sequence[str] = ("synthetic
         "peak_memory_bytes": 1,
         "environment": ENVIRONMENT,
         "marks": list(marks),
+    }
+
+
+def evaluations(config: RunConfig, metrics: Metrics) -> dict[str, Any]:
+    """These metrics, of what the configuration says now."""
+    return {
+        dataset: {
+            language: {"keys": evaluation_keys(config, dataset, language), "metrics": dict(values)}
+            for language, values in languages.items()
+        }
+        for dataset, languages in metrics.items()
     }
 
 
@@ -151,8 +161,8 @@ def remove(run: RunFolder) -> None:
 def remove_language(run: RunFolder, dataset: str, language: str) -> None:
     """Not evaluated on a language."""
     record = run.record()
-    kept = {name: value for name, value in record.metrics[dataset].items() if name != language}
-    _overwrite(run.path, resealed(record, metrics={**record.metrics, dataset: kept}).to_json())
+    kept = {name: value for name, value in record.evaluations[dataset].items() if name != language}
+    _overwrite(run.path, resealed(record, evaluations={**record.evaluations, dataset: kept}).to_json())
 
 
 def alter_a_byte(run: RunFolder) -> None:
@@ -164,20 +174,20 @@ def alter_a_byte(run: RunFolder) -> None:
 def copy_with_other_values(run: RunFolder) -> None:
     """The same run_id again, in a folder of another label, one point higher everywhere."""
     record = run.record()
-    higher = {
-        dataset: {lang: {name: value + 1 for name, value in found.items()} for lang, found in languages.items()}
-        for dataset, languages in record.metrics.items()
-    }
+    higher = record.model_copy(deep=True)
+    for languages in higher.evaluations.values():
+        for evaluation in languages.values():
+            evaluation["metrics"] = {name: value + 1 for name, value in evaluation["metrics"].items()}
     path = run.path.with_name(f"copy-{run.run_id}")
     path.mkdir()
-    _overwrite(path, resealed(record, metrics=higher).to_json())
+    _overwrite(path, resealed(higher).to_json())
 
 
 def write_nan(run: RunFolder) -> None:
     """A metric that is not a number, as an editor might write it: the store itself refuses one."""
     fields = run.record().to_json()
-    languages = next(iter(fields["metrics"].values()))
-    languages[next(iter(languages))] = {"accuracy": math.nan, "f1": math.nan, "em": math.nan}
+    languages = next(iter(fields["evaluations"].values()))
+    languages[next(iter(languages))]["metrics"] = {"accuracy": math.nan, "f1": math.nan, "em": math.nan}
     _overwrite(run.path, fields)
 
 
@@ -191,7 +201,7 @@ def make_older(run: RunFolder) -> None:
 def of_other_code(result: Found) -> Found:
     """A finished run as an earlier version of the code, with other semantics, would have left it."""
     environment = {**ENVIRONMENT, "git_sha": "f" * 40}
-    record = dataclasses.replace(result.record, semantics=SEMANTICS + 1, environment=environment)
+    record = result.record.model_copy(update={"semantics": SEMANTICS + 1, "environment": environment})
     return dataclasses.replace(result, record=record)
 
 

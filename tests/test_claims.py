@@ -267,10 +267,10 @@ def test_runs_that_differ_in_more_are_independent_groups() -> None:
     assert {comparison.test for comparison in tests.values()} == {"paired t"}
 
 
-@pytest.mark.parametrize("change", [{"inputs": {"train": "other"}}, {"semantics": 2}])
+@pytest.mark.parametrize("change", [{"inputs": {"train": "other"}}, {"semantics": 3}])
 def test_other_inputs_or_semantics_part_a_pair(change: dict[str, Any]) -> None:
     changed = {
-        key: replace(found, record=replace(found.record, **change)) if "schedule=gu" in key else found
+        key: replace(found, record=found.record.model_copy(update=change)) if "schedule=gu" in key else found
         for key, found in runs(seeds).items()
         if isinstance(found, Found)
     }
@@ -280,12 +280,12 @@ def test_other_inputs_or_semantics_part_a_pair(change: dict[str, Any]) -> None:
 def test_a_claim_says_what_its_runs_mix() -> None:
     """Runs of two semantics numbers, of which each mean has one: together they mix."""
     raised = {
-        key: replace(found, record=replace(found.record, semantics=2)) if "schedule=gu" in key else found
+        key: replace(found, record=found.record.model_copy(update={"semantics": 3})) if "schedule=gu" in key else found
         for key, found in runs(seeds).items()
         if isinstance(found, Found)
     }
     reason = in_miniature("gu-above-standard", raised).reason
-    assert reason == "mixes semantics numbers 1, 2"
+    assert reason == "mixes semantics numbers 2, 3"
 
 
 def test_what_only_a_schedule_reads_does_not_part_a_pair() -> None:
@@ -298,7 +298,7 @@ def strip(found: Found | Gap) -> Found | Gap:
     """A record's config without fields that are None, as real ones have it."""
     assert isinstance(found, Found)
     config = {name: part for name, part in found.record.config.items() if part is not None}
-    return replace(found, record=replace(found.record, config=config))
+    return replace(found, record=found.record.model_copy(update={"config": config}))
 
 
 def test_a_claim_of_significance_is_judged_by_p() -> None:
@@ -341,8 +341,8 @@ def test_a_run_without_a_language_is_missing() -> None:
     key = ("model=micro", "task=mnli", "adapter=madx", "data_size=full", "schedule=gu", "seed=1")
     found = results[key]
     assert isinstance(found, Found)
-    languages = {name: value for name, value in found.record.metrics["micronli"].items() if name != "l4"}
-    results[key] = replace(found, record=replace(found.record, metrics={"micronli": languages}))
+    languages = {name: value for name, value in found.record.evaluations["micronli"].items() if name != "l4"}
+    results[key] = replace(found, record=found.record.model_copy(update={"evaluations": {"micronli": languages}}))
     assert in_miniature("gu-above-standard", results).missing == (key,)
     assert in_miniature("fun-english-above-gu", results).result is not Result.incomplete
 

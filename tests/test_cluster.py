@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import SETTINGS, Cluster, ClusterCli, asked_to_end, fill, gone, running_cluster, small_disk, until
-from tests.conftest import ROOT, Cli, outcome
+from tests.conftest import ROOT, Cli, metrics_of, outcome
 
 RUN = ("model=micro", "task=copa", "train.updates=36", "train.eval_every=12", "train.batch_size=8", "fisher.batches=2",
        "checkpoint.every=5", "evaluate.languages=[en,l1]", "schedule=fun", "schedule.k=2", "seed=0")  # fmt: skip
@@ -297,7 +297,7 @@ def test_producers_run_before_those_that_read_them(cluster: Cluster, there: Clus
     maker, reader = sorted(there.records().values(), key=lambda record: record["label"])
     assert maker["identity"]["task"] == "mlm"
     assert reader["inputs"]["language_adapter.l1"] == f"run:{maker['run_id']}"
-    assert set(reader["metrics"]["microcopa"]) == {"en", "l1"}
+    assert set(metrics_of(reader)["microcopa"]) == {"en", "l1"}
     assert "submitted 0 runs, under way 0, done 1" in there.submit("trained")
 
 

@@ -110,7 +110,10 @@ def write_run(folder: Path, schedule: str, seed: int, **changes: Any) -> Path:
     lines += [{"kind": "fisher", "update": update, "mean_open": level} for update in UPDATES]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     content = {
-        "unfreezing": [{"update": 10 * m + 1, "layers": [layer], "scores": {}} for m, layer in enumerate(order)],
+        "stages": [
+            {"update": 10 * m + 1, "open": sorted(order[: m + 1]), "scores": {}, "trainable": 100 * (m + 1)}
+            for m in range(len(order))
+        ],
         "validation": [{"update": 50, "metrics": {"f1": l1}}, {"update": 100, "metrics": {"f1": l2}}],
         "files": {"metrics.jsonl": file_checksum(path / "metrics.jsonl")},
         **changes,
@@ -233,7 +236,12 @@ def test_a_run_without_a_language_has_a_bar_for_the_other_test_sets(folder: Path
     declared = FIGURES.replace("figures:\n", f"{other}figures:\n", 1).replace("[microqa]", "[microqa, other]", 1)
     (folder / "tiny.yaml").write_text(declared)
     for (schedule, seed), (l1, *_) in RUNS.items():
-        write_run(folder, schedule, seed, metrics={"microqa": {"l1": {"f1": l1}}, "other": {"l1": {"f1": l1}}})
+        write_run(
+            folder,
+            schedule,
+            seed,
+            evaluations=make.evaluations({"microqa": {"l1": {"f1": l1}}, "other": {"l1": {"f1": l1}}}),
+        )
     (axes,) = draw(folder, "bars").axes
     assert texts(axes) == ["Ada\n0/2", "0/2"]
     _, bar = (patch for patch in axes.patches if isinstance(patch, Rectangle))
@@ -281,7 +289,7 @@ def test_a_step_log_that_is_not_the_records_is_a_damaged_run(folder: Path, name:
 
 
 def test_a_run_without_tracking_serves_the_orders_but_not_the_traces(folder: Path) -> None:
-    write_run(folder, "gu", 1, tracking={"fisher_every": 0, "fisher": {}, "languages": {}})
+    write_run(folder, "gu", 1, tracking={"fisher_every": 0, "fisher": {}})
     assert texts(draw(folder, "orders").axes[0]) == []
     assert texts(draw(folder, "lines").axes[0]) == ["Ada+GU 1/2 runs: no mean"]
     assert "# done, but without tr(F) along training" in missing(
@@ -290,7 +298,7 @@ def test_a_run_without_tracking_serves_the_orders_but_not_the_traces(folder: Pat
 
 
 def test_estimates_that_do_not_compare_are_not_drawn_together(folder: Path) -> None:
-    tracking = {"fisher_every": 10, "fisher": {"name": "exact", "batches": 10}, "languages": {}}
+    tracking = {"fisher_every": 10, "fisher": {"name": "exact", "batches": 10}}
     path = write_run(folder, "gu", 1, tracking=tracking)
     with pytest.raises(FunError, match=rf'^micro: .* do not compare: .*"exact"}} in {path.name}\.$'):
         draw(folder, "lines")

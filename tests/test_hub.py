@@ -18,7 +18,7 @@ import pytest
 
 from fun import world
 from tests import hub_datasets, tiny_models
-from tests.conftest import ROOT, Cli, outcome
+from tests.conftest import ROOT, Cli, metrics_of, outcome
 from tests.hub_standin import HubStandin, revision_folder
 
 LANGUAGES = ("en", "vi", "tr")
@@ -175,7 +175,7 @@ def runs_online(hub: HubStandin, folder: Path, pairs: tuple[tuple[str, str], ...
 
 def check_record(hub: HubStandin, record: dict[str, Any], model: str, task: str) -> None:
     """All data sets and languages were evaluated, and the record says what was read."""
-    assert {dataset: sorted(found) for dataset, found in record["metrics"].items()} == {
+    assert {dataset: sorted(found) for dataset, found in metrics_of(record).items()} == {
         dataset: sorted(names) for dataset, names in TASKS[task].items()
     }
     repos = {tiny_models.MODELS[model][0]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHORT, Cli
+from tests.conftest import SHORT, Cli, metrics_of, openings_of
 from tests.test_unfreezing import parsed
 
 TOP_DOWN = "1:11 2:10 3:9 4:8 5:7 6:6 7:5 8:4 9:3 10:2 11:1 12:0"
@@ -47,10 +47,10 @@ def test_two_adapters_and_six_schedules_finish_on_every_task(cli: Cli, task: str
     records = cli.records().values()
     assert len(records) == 12
     for record in records:
-        ((_, languages),) = record["metrics"].items()
+        ((_, languages),) = metrics_of(record).items()
         assert list(languages) == ["en", "l1", "l7"]
         assert (
-            record["trainable"][-1]["parameters"] > record["trainable"][0]["parameters"]
+            record["stages"][-1]["trainable"] > record["stages"][0]["trainable"]
             or record["config"]["schedule"]["name"] == "std"
         )
 
@@ -68,7 +68,7 @@ def test_recorded_openings_are_those_written_by_hand(tmp_path: Path, paper: str)
     for record in records:
         schedule = record["config"]["schedule"]
         expected = parsed(OPENINGS[schedule["name"], paper, schedule.get("k", 1)])
-        found = [(opening["update"], opening["layers"]) for opening in record["unfreezing"]]
+        found = openings_of(record)
         assert [update for update, _ in found] == [update for update, _ in expected], schedule
         for (_, layers), (_, known) in zip(found, expected, strict=True):
             assert not known or set(known) <= set(layers), schedule

@@ -40,7 +40,7 @@ from fun.tasks.mlm import Block, MlmTask
 from fun.training.batches import Batch, Batches
 from fun.training.randomness import generator
 from tests import tiny_models
-from tests.conftest import ROOT, Cli, outcome, real_data
+from tests.conftest import ROOT, Cli, metrics_of, outcome, real_data
 from tests.hub_standin import HubStandin, revision_folder
 from tests.test_resume import steps
 from tests.test_run import only, wait_for_update
@@ -327,7 +327,7 @@ def transfer(cli: Cli, origin: str, seed: int) -> float:
     before = set(cli.records())
     cli("task=copa", "schedule=std", f"seed={seed}", "evaluate.languages=[l8]", f"language_adapters.l8={origin}")
     (new,) = set(cli.records()) - before
-    return float(cli.records()[new]["metrics"]["microcopa"]["l8"]["accuracy"])
+    return float(metrics_of(cli.records()[new])["microcopa"]["l8"]["accuracy"])
 
 
 def untrained(folder: Path, seed: int) -> str:
@@ -348,12 +348,12 @@ def test_a_language_adapter_is_a_run_whose_loss_falls(trained: tuple[Cli, dict[s
     untrained = json.loads((folder / "metrics.jsonl").read_text().splitlines()[1])
     assert untrained["update"] == 1
     assert losses[-1] < untrained["loss"] - 1
-    metrics = record["metrics"]["microtext"]["l8"]
+    metrics = metrics_of(record)["microtext"]["l8"]
     assert metrics["loss"] == pytest.approx(losses[-1], abs=0.3)
     table = pd.read_parquet(folder / "predictions/microtext.l8.parquet")
     assert table["loss"].mean() == pytest.approx(metrics["loss"])
     assert table["accuracy"].mean() == pytest.approx(metrics["accuracy"])
-    assert [stage["update"] for stage in record["trainable"]] == [1]
+    assert [stage["update"] for stage in record["stages"]] == [1]
     assert cli.preview(*MLM)["state"] == "done"
 
 
@@ -385,7 +385,7 @@ def test_a_missing_language_adapter_is_a_gap_that_the_same_command_fills(
     cli, first, before = trained
     mlm, _ = of_task(cli, "mlm")
     run_id = mlm.name.rpartition("-")[2]
-    assert list(first["metrics"]["microcopa"]) == ["en", "l3"]
+    assert list(metrics_of(first)["microcopa"]) == ["en", "l3"]
     assert "not evaluated" in before
     assert "python -m fun.run task=mlm lang=l8 model=micro" in before
     shown = cli(*COPA).stderr
@@ -394,8 +394,8 @@ def test_a_missing_language_adapter_is_a_gap_that_the_same_command_fills(
     _, second = of_task(cli, "copa")
     assert second["run_id"] == first["run_id"]
     assert second["inputs"]["language_adapter.l8"] == f"run:{run_id}"
-    assert list(second["metrics"]["microcopa"]) == ["en", "l3", "l8"]
-    assert {language: second["metrics"]["microcopa"][language] for language in ("en", "l3")} == first["metrics"][
+    assert list(metrics_of(second)["microcopa"]) == ["en", "l3", "l8"]
+    assert {language: metrics_of(second)["microcopa"][language] for language in ("en", "l3")} == metrics_of(first)[
         "microcopa"
     ]
     assert second["files"]["adapter/adapter.safetensors"] == first["files"]["adapter/adapter.safetensors"]
@@ -453,5 +453,5 @@ def test_on_real_text_the_loss_falls(tmp_path: Path) -> None:
     _, record = only(cli)
     losses = [entry["metrics"]["loss"] for entry in record["validation"]]
     assert losses[-1] < losses[0] - 0.3
-    assert list(record["metrics"]["text"]) == ["de"]
+    assert list(metrics_of(record)["text"]) == ["de"]
     assert str(tmp_path) not in json.dumps([record["identity"], record["inputs"]])

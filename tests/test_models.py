@@ -20,7 +20,7 @@ from fun.models.encoders import check_encoder, load_encoder, load_tokenizer
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
 from fun.models.task_model import TaskModel
 from tests import tiny_models
-from tests.conftest import Cli
+from tests.conftest import Cli, metrics_of
 
 TEXTS = [
     f"{who} {does} the {what} in the {where}."
@@ -364,10 +364,10 @@ def test_a_fully_fine_tuned_run_is_saved_whole_and_evaluated_further(cli: Cli) -
     ((run_id, before),) = cli.records().items()
     (folder,) = cli.results.glob(f"runs/mnli/micro/*-{run_id}")
     assert (folder / "model" / "model.safetensors").is_file()
-    assert before["trainable"][0]["parameters"] == sum(
+    assert before["stages"][0]["trainable"] == sum(
         parameter.numel() for parameter in AutoAdapterModel.from_pretrained(folder / "model").parameters()
     )
     cli(*run, "evaluate.languages=[en,l1]")
     (after,) = cli.records().values()
-    assert set(after["metrics"]["micronli"]) == {"en", "l1"}
-    assert after["metrics"]["micronli"]["en"] == before["metrics"]["micronli"]["en"]
+    assert set(metrics_of(after)["micronli"]) == {"en", "l1"}
+    assert metrics_of(after)["micronli"]["en"] == metrics_of(before)["micronli"]["en"]

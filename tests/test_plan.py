@@ -289,16 +289,16 @@ root, runs, own = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
 def body(name, identity):
     return {
-        "semantics": 1, "label": name, "identity": identity, "config": {}, "inputs": {},
-        "metrics": {"microcopa": {"l1": {"accuracy": 50.0}}}, "validation": [],
-        "selected": {"update": 1, "metric": "accuracy", "value": 50.0}, "unfreezing": [], "trainable": [],
-        "tracking": {"fisher_every": 0, "fisher": {}, "languages": {}},
+        "semantics": 2, "label": name, "identity": identity, "config": {}, "inputs": {}, "kind": "training",
+        "evaluations": {"microcopa": {"l1": {"keys": {}, "metrics": {"accuracy": 50.0}}}}, "validation": [],
+        "selected": {"update": 1, "metric": "accuracy", "value": 50.0}, "stages": [],
+        "tracking": {"fisher_every": 0, "fisher": {}},
         "timing": dict.fromkeys(["train_seconds", "fisher_seconds", "evaluate_seconds", "examples_per_second"], 0),
         "peak_memory_bytes": 1, "environment": {"pid": os.getpid()}, "marks": ["synthetic"],
     }
 
 def execute(name):
-    identity = {"semantics": 1, "inputs": {}, "run": name}
+    identity = {"semantics": 2, "inputs": {}, "run": name}
     run = RunFolder(root / "runs" / "copa" / "micro" / f"{name}-{run_id_of(identity)}", run_id_of(identity))
     try:
         with run.begin() as attempt:

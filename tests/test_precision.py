@@ -14,7 +14,7 @@ from fun.models.task_model import TaskModel
 from fun.training.checkpoint import Checkpoint
 from fun.training.loop import Training
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
-from tests.conftest import SHORT, Cli
+from tests.conftest import SHORT, Cli, metrics_of
 from tests.test_training import Journal, training
 
 DEFAULT_BUILD = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -153,5 +153,5 @@ def test_bf16_runs_end_to_end_on_the_cpu(cli: Cli) -> None:
     cli(*SHORT, "schedule=fun", "precision=bf16", "evaluate.languages=[en,l1]", "device=cpu")
     (record,) = cli.records().values()
     assert record["config"]["precision"] == "bf16"
-    assert set(record["metrics"]["micronli"]) == {"en", "l1"}
-    assert len(record["unfreezing"]) == 12
+    assert set(metrics_of(record)["micronli"]) == {"en", "l1"}
+    assert len(record["stages"]) == 12

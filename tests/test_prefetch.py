@@ -10,7 +10,7 @@ import pytest
 
 from fun import world
 from tests import hub_datasets, tiny_models
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, metrics_of
 from tests.hub_standin import HubStandin, revision_folder
 
 TARGETS = ROOT / "tests" / "data" / "prefetch"
@@ -67,7 +67,7 @@ def test_after_prefetch_a_run_needs_no_network(tree: Path, tmp_path: Path) -> No
     ran = subprocess.run(command, env=offline, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     (record,) = cli.records().values()
-    assert {language: list(found) for language, found in record["metrics"]["xnli"].items()} == {
+    assert {language: list(found) for language, found in metrics_of(record)["xnli"].items()} == {
         language: ["accuracy"] for language in ("en", "vi", "tr")
     }
     assert record["inputs"]["encoder"] == "hub:FacebookAI/xlm-roberta-base@main"

@@ -78,15 +78,15 @@ def body(accuracy: float = 50.0, name: str = "gu", **changes: object) -> dict[st
         "identity": {**IDENTITY, "schedule": name},
         "config": {"task": {"name": "copa"}, "schedule": {"name": name}, "seed": 0},
         "inputs": IDENTITY["inputs"],
-        "metrics": {"microcopa": {"l1": {"accuracy": accuracy}}},
+        "kind": "training",
+        "evaluations": {"microcopa": {"l1": {"keys": {"rows": "world"}, "metrics": {"accuracy": accuracy}}}},
         "validation": [{"update": 2, "metrics": {"accuracy": 61.0}}],
         "selected": {"update": 2, "metric": "accuracy", "value": 61.0},
-        "unfreezing": [
-            {"update": 1, "layers": [3], "scores": {}},
-            {"update": 2, "layers": [2], "scores": {"2": 0.1}},
+        "stages": [
+            {"update": 1, "open": [3], "scores": {}, "trainable": 10},
+            {"update": 2, "open": [2, 3], "scores": {"2": 0.1}, "trainable": 20},
         ],
-        "trainable": [{"update": 1, "parameters": 10}, {"update": 2, "parameters": 20}],
-        "tracking": {"fisher_every": 0, "fisher": {}, "languages": {"microcopa": ["l1"]}},
+        "tracking": {"fisher_every": 0, "fisher": {}},
         "timing": {
             "train_seconds": 1.5,
             "fisher_seconds": 0,
@@ -331,30 +331,43 @@ def test_a_write_that_fails_leaves_the_old_file(root: Path) -> None:
 # --- the schema ---
 
 
+def measured(accuracy: object) -> dict[str, Any]:
+    return {"evaluations": {"microcopa": {"l1": {"keys": {}, "metrics": {"accuracy": accuracy}}}}}
+
+
+def opened(**changes: object) -> dict[str, Any]:
+    return {"stages": [{"update": 1, "open": [1], "scores": {}, "trainable": 1, **changes}]}
+
+
+def test_an_artifacts_record_has_inputs_files_and_timing_and_no_training(root: Path) -> None:
+    training = {"evaluations": {}, "validation": [], "selected": None, "stages": []}
+    run = run_in(root)
+    with run.begin() as attempt:
+        attempt.write_bytes("fisher/fisher.safetensors", b"f")
+        attempt.finish(body(kind="artifact", **training))
+    assert run.status().state is State.DONE
+    assert (run.record().kind, run.record().metrics) == ("artifact", {})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (measured("n/a"), r"evaluations\.microcopa\.l1\.metrics\.accuracy: found 'n/a', expected a valid number"),
+        (measured(float("nan")), r"evaluations\.microcopa\.l1\.metrics\.accuracy: found nan, expected a finite number"),
+        ({"evaluations": {"microcopa": {"l1": {"metrics": {}}}}}, r"evaluations\.microcopa\.l1 lacks keys"),
+        ({"environment": {"x": [float("inf")]}}, r"environment\.x\[0\]: found inf, expected a finite number"),
+        ({"config": {"layers": (1, 2)}}, r"config\.layers: found \(1, 2\), expected a valid JSON value"),
+        (opened(update=0), r"stages\[0\]\.update: found 0, expected greater than or equal to 1"),
+        (opened(scores={1: 0.5}), r"stages\[0\]\.scores\.1: found 1, expected a valid string"),
+        (opened(open=[3, 1]), r"stages\[0\]\.open: found \[3, 1\], expected in ascending order, each once"),
+        ({"stages": 2 * opened()["stages"]}, r"stages: found .*, expected in ascending order"),
+        ({"selected": None}, r"the record: found .*, expected a record that says what was selected"),
         (
-            {"metrics": {"microcopa": {"l1": {"accuracy": "n/a"}}}},
-            r"metrics\.microcopa\.l1\.accuracy: found 'n/a', exp",
+            {"kind": "artifact"},
+            r"the record: found .*, expected a record without evaluations, validation, selected and",
         ),
-        (
-            {"metrics": {"microcopa": {"l1": {"accuracy": float("nan")}}}},
-            r"metrics\.microcopa\.l1\.accuracy: .*finite",
-        ),
-        ({"environment": {"x": float("inf")}}, r"environment\.x: found inf, expected a finite number"),
-        ({"config": {"layers": (1, 2)}}, r"config\.layers: found \(1, 2\), expected a JSON value"),
-        (
-            {"unfreezing": [{"update": 0, "layers": [1], "scores": {}}]},
-            r"unfreezing\[0\]\.update: found 0, .*at least 1",
-        ),
-        ({"unfreezing": [{"update": 1, "layers": [1]}]}, r"unfreezing\[0\] lacks scores"),
-        (
-            {"unfreezing": [{"update": 1, "layers": [1], "scores": {1: 0.5}}]},
-            r"scores\.1: found 1, .*string as key",
-        ),
-        ({"peak_memory_bytes": True}, r"peak_memory_bytes: found True, expected an integer"),
-        ({"marks": ["sinthetic"]}, r"marks\[0\]: found 'sinthetic', expected one of synthetic, nonstandard"),
+        ({"peak_memory_bytes": True}, r"peak_memory_bytes: found True, expected a valid integer"),
+        ({"marks": ["sinthetic"]}, r"marks\[0\]: found 'sinthetic', expected 'synthetic' or 'nonstandard'"),
         ({"notes": "x"}, r"the record has notes, which"),
         ({"semantics": 2}, r"identity\.semantics: found 1, expected 2"),
         ({"inputs": {"train": "other"}}, r"identity\.inputs"),
@@ -397,12 +410,12 @@ def rewrite(run: RunFolder, seal: bool = True, **changes: object) -> None:
         (lambda run: os.truncate(run.path / "record.json", 0), "cannot be read as JSON"),
         (lambda run: (run.path / "record.json").write_text("[]"), "holds a JSON list, expected an object"),
         (lambda run: rewrite(run, seal=False, peak_memory_bytes=124), "checksum: found"),
-        (lambda run: rewrite(run, schema=2), "schema: found 2, expected 1"),
+        (lambda run: rewrite(run, schema=1), "schema: found 1, expected 2"),
         (lambda run: rewrite(run, peak_memory_bytes="124"), "peak_memory_bytes: found '124'"),
         (lambda run: rewrite(run, identity={"semantics": 1}), "run_id: found"),
         (lambda run: (run.path / "record.json").unlink(), "record.json is gone"),
         (
-            lambda run: (run.path / "record.json").write_text('{"schema": 1, "x": NaN}'),
+            lambda run: (run.path / "record.json").write_text('{"schema": 2, "x": NaN}'),
             "NaN is not a finite number",
         ),
     ],
@@ -558,11 +571,11 @@ def test_extending_a_done_run_keeps_its_files(root: Path) -> None:
     old = run.record()
     with run.begin(extend=True) as attempt:
         attempt.write_bytes("predictions/microcopa.l2.parquet", b"l2")
-        both = {"microcopa": {"l1": {"accuracy": 50.0}, "l2": {"accuracy": 40.0}}}
+        both = {name: {"keys": {}, "metrics": {"accuracy": value}} for name, value in (("l1", 50.0), ("l2", 40.0))}
         assert run.record(verify_files=True) == old
-        attempt.finish(body(metrics=both))
+        attempt.finish(body(evaluations={"microcopa": both}))
     record = run.record(verify_files=True)
-    assert record.metrics == both
+    assert record.metrics == {"microcopa": {"l1": {"accuracy": 50.0}, "l2": {"accuracy": 40.0}}}
     assert set(record.files) == {"predictions/microcopa.l1.parquet", "predictions/microcopa.l2.parquet"}
 
 

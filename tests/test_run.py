@@ -16,7 +16,7 @@ from fun.errors import ConfigError
 from fun.machine.environment import CodeVersion, TrainingCode, training_code
 from fun.results import Record
 from tests.cluster import until
-from tests.conftest import ROOT, SHORT, Cli, outcome
+from tests.conftest import ROOT, SHORT, Cli, metrics_of, openings_of, outcome
 from tests.test_unfreezing import parsed
 
 FUN_COPA = ("task=copa", "schedule=fun", *SHORT)
@@ -54,11 +54,11 @@ def only(cli: Cli) -> tuple[Path, dict]:  # type: ignore[type-arg]
 def test_a_run_of_each_task_ends_done(cli: Cli, arguments: tuple[str, ...], openings: str) -> None:
     cli(*arguments, *SHORT)
     folder, record = only(cli)
-    for found, (update, known) in zip(record["unfreezing"], parsed(openings), strict=True):
-        assert found["update"] == update
-        assert set(known) <= set(found["layers"])
-    assert sorted(layer for opening in record["unfreezing"] for layer in opening["layers"]) == list(range(12))
-    ((dataset, languages),) = record["metrics"].items()
+    for (opened_in, opened), (update, known) in zip(openings_of(record), parsed(openings), strict=True):
+        assert opened_in == update
+        assert set(known) <= set(opened)
+    assert record["stages"][-1]["open"] == list(range(12))
+    ((dataset, languages),) = metrics_of(record).items()
     assert list(languages) == ["en", "l1", "l2", "l3", "l4", "l5", "l6", "l7"]
     for language in languages:
         assert len(pd.read_parquet(folder / f"predictions/{dataset}.{language}.parquet")) >= 300
@@ -71,18 +71,18 @@ def test_a_run_of_each_task_ends_done(cli: Cli, arguments: tuple[str, ...], open
 def test_fun_opens_the_layer_whose_recorded_score_is_largest(done: Cli) -> None:
     _, record = only(done)
     opened = {11}
-    for opening in record["unfreezing"][1:-1]:
-        closed = {int(layer): score for layer, score in opening["scores"].items() if int(layer) not in opened}
-        assert opening["layers"] == [max(closed, key=lambda layer: (closed[layer], layer))]
-        opened.update(opening["layers"])
-    parameters = [stage["parameters"] for stage in record["trainable"]]
+    for stage in record["stages"][1:-1]:
+        closed = {int(layer): score for layer, score in stage["scores"].items() if int(layer) not in opened}
+        opened.add(max(closed, key=lambda layer: (closed[layer], layer)))
+        assert set(stage["open"]) == opened
+    parameters = [stage["trainable"] for stage in record["stages"]]
     assert parameters == sorted(parameters)
     assert len(set(parameters)) == 12
 
 
 def test_metrics_can_be_recomputed_from_the_predictions_alone(done: Cli) -> None:
     folder, record = only(done)
-    for language, metrics in record["metrics"]["microcopa"].items():
+    for language, metrics in metrics_of(record)["microcopa"].items():
         table = pd.read_parquet(folder / f"predictions/microcopa.{language}.parquet")
         assert 100 * (table["prediction"] == table["label"]).mean() == pytest.approx(metrics["accuracy"])
 
@@ -130,7 +130,7 @@ def rows_for_plain_script() -> list[tuple[str, ...]]:
 def test_further_languages_are_evaluated_without_training(done: Cli, cli: Cli) -> None:
     cli(*FUN_COPA, "evaluate.languages=[en,l3]")
     folder, first = only(cli)
-    assert list(first["metrics"]["microcopa"]) == ["en", "l3"]
+    assert list(metrics_of(first)["microcopa"]) == ["en", "l3"]
     trained = (folder / "adapter/adapter.safetensors").stat().st_mtime_ns
     shown = cli(*FUN_COPA)
     folder, complete = only(cli)
@@ -139,12 +139,12 @@ def test_further_languages_are_evaluated_without_training(done: Cli, cli: Cli) -
     assert (folder / "adapter/adapter.safetensors").stat().st_mtime_ns == trained
     _, whole = only(done)
     assert complete["run_id"] == whole["run_id"]
-    assert complete["metrics"] == {
+    assert metrics_of(complete) == {
         "microcopa": {
-            language: whole["metrics"]["microcopa"][language] for language in complete["metrics"]["microcopa"]
+            language: metrics_of(whole)["microcopa"][language] for language in metrics_of(complete)["microcopa"]
         }
     }
-    assert set(complete["metrics"]["microcopa"]) == set(whole["metrics"]["microcopa"])
+    assert set(metrics_of(complete)["microcopa"]) == set(metrics_of(whole)["microcopa"])
 
 
 def test_tracking_is_added_to_a_done_run_by_an_identical_training(done: Cli, copy: Cli) -> None:
@@ -168,7 +168,7 @@ def test_tracking_is_added_to_a_done_run_by_an_identical_training(done: Cli, cop
 def test_a_repeated_training_that_differs_leaves_the_old_record(copy: Cli) -> None:
     folder, record = only(copy)
     content = {name: value for name, value in record.items() if name != "checksum"}
-    content["metrics"]["microcopa"]["l1"]["accuracy"] += 1.0
+    content["evaluations"]["microcopa"]["l1"]["metrics"]["accuracy"] += 1.0
     (folder / "record.json").write_text(json.dumps(Record.sealed(content).to_json()))
     before = (folder / "record.json").read_bytes()
     refused = copy(*FUN_COPA, "track.fisher_every=4", status=1)
@@ -191,7 +191,7 @@ def test_a_diverging_run_stops_before_the_step_and_is_not_retried_unasked(cli: C
 def test_a_flipped_byte_is_damage(copy: Cli) -> None:
     folder, record = only(copy)
     text = (folder / "record.json").read_text()
-    value = str(record["metrics"]["microcopa"]["l1"]["accuracy"])
+    value = str(metrics_of(record)["microcopa"]["l1"]["accuracy"])
     assert text.count(value) >= 1
     (folder / "record.json").write_text(text.replace(value, "9" + value[1:], 1))
     assert copy.preview(*FUN_COPA)["state"] == "damaged"
@@ -208,7 +208,7 @@ def test_changed_weights_are_found_before_further_languages_are_evaluated(cli: C
     refused = cli(*FUN_COPA, status=1)
     assert "adapter.safetensors" in refused.stderr
     assert "force=true" in refused.stderr
-    assert list(only(cli)[1]["metrics"]["microcopa"]) == ["en"]
+    assert list(metrics_of(only(cli)[1])["microcopa"]) == ["en"]
 
 
 def test_a_sweep_repeats_nothing_and_its_jobs_equal_runs_alone(done: Cli, tmp_path: Path) -> None:

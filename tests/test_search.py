@@ -19,7 +19,7 @@ from reproduce.declare.parts import Needed
 from reproduce.runs.store import configuration
 from reproduce.start.search import FAILED, best_mean_validation, searches
 from tests import synthetic
-from tests.conftest import SHORT, Cli, queue
+from tests.conftest import SHORT, Cli, metrics_of, queue
 
 # The first point that the miniature world refuses, of the paper's grid: 11 openings of 25 updates, and one update more.
 TOO_LATE = (
@@ -360,7 +360,7 @@ def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     _, runs = search((*typed, *own, "+sweep=lr_k"))
     records = cli.records()
     assert records.keys() == {run.run_id for run in runs}
-    assert [record["metrics"] for record in records.values()] == [{}, {}]  # no test set was looked at
+    assert [metrics_of(record) for record in records.values()] == [{}, {}]  # no test set was looked at
     told = cli("select", "sweep=lr_k", *typed, *own, module="reproduce").stdout
     scores = {records[run.run_id]["selected"]["value"]: run.train.lr for run in reversed(runs)}
     best = scores[max(scores)]  # of equal ones the smaller rate, which came last

@@ -15,7 +15,7 @@ import pytest
 from fun import smallmodel
 from fun.inputs.origins import folder_key
 from fun.models.encoders import check_encoder, load_encoder
-from tests.conftest import ROOT, Cli, real_data
+from tests.conftest import ROOT, Cli, metrics_of, real_data
 
 PAGE = (ROOT / "docs/real-text.md").read_text(encoding="utf-8")
 
@@ -144,12 +144,12 @@ def test_a_run_on_real_text(little: Path, encoder: Path, cli: Cli) -> None:
         "encoder": folder_key(f"folder:{encoder}"),
         **{f"language_adapter.{language}": f"run:{run_id}" for language, run_id in adapters.items()},
     }
-    assert list(record["metrics"]["xcopa"]) == ["en", "th"]
+    assert list(metrics_of(record)["xcopa"]) == ["en", "th"]
     for language, rows in (("en", 100), ("th", 500)):
         predictions = pd.read_parquet(folder / f"predictions/xcopa.{language}.parquet")
         assert len(predictions) == rows
-        assert 0 < record["metrics"]["xcopa"][language]["accuracy"] < 100
-    assert sorted(layer for opening in record["unfreezing"] for layer in opening["layers"]) == list(range(12))
+        assert 0 < metrics_of(record)["xcopa"][language]["accuracy"] < 100
+    assert record["stages"][-1]["open"] == list(range(12))
 
 
 @pytest.mark.long
@@ -166,5 +166,5 @@ def test_the_page_as_it_stands(tmp_path: Path) -> None:
     for task, (dataset, languages) in expected.items():
         _, record = record_of(tmp_path / "results", task)
         assert record["marks"] == ["nonstandard"]
-        assert sorted(record["metrics"][dataset]) == languages.split()
-        print(task, record["metrics"], f"{record['timing']['train_seconds']:.0f} s")
+        assert sorted(metrics_of(record)[dataset]) == languages.split()
+        print(task, metrics_of(record), f"{record['timing']['train_seconds']:.0f} s")

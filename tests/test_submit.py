@@ -22,7 +22,7 @@ from reproduce.start.jobs import Jobs, SchedulerError
 from reproduce.start.profiles import Profile
 from reproduce.start.starting import Start
 from tests.cluster import ClusterCli, until
-from tests.conftest import ROOT, Cli, everybody, nobody, queue, told
+from tests.conftest import ROOT, Cli, everybody, metrics_of, nobody, queue, told
 from tests.synthetic import fail, write_run
 
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
@@ -324,7 +324,7 @@ def test_a_failing_job_of_hydras_local_launcher_is_named(cli: Cli) -> None:
     swept = cli("-m", "hydra/launcher=local", *typed, "train.lr=1e-4,1e30", status=1)
     [record] = cli.records().values()
     folder = cli.results / "runs" / "copa" / "micro" / f"{record['label']}-{record['run_id']}"
-    score = record["metrics"]["microcopa"]["en"]["accuracy"]
+    score = metrics_of(record)["microcopa"]["en"]["accuracy"]
     why, done, failed = swept.stderr.splitlines()[-3:]
     assert "Traceback" not in swept.stderr
     assert why.startswith("error: update 2: the loss is nan")

@@ -266,7 +266,7 @@ def write_demo_records(root: Path, marks: list[str]) -> None:
     for index, needed in enumerate(needed_runs(TARGETS["demo"])):
         config = compose(needed.overrides)
         metrics = {"micronli": {lang: {"accuracy": 60.0 + index} for _, lang, _ in needed.values}}
-        tracking = {"fisher_every": needed.fisher_every, "fisher": {"name": "algorithm2"}, "languages": {}}
+        tracking = {"fisher_every": needed.fisher_every, "fisher": {"name": "algorithm2"}}
         fields = make.content(identity(config), metrics, marks=marks, tracking=tracking)
         make.write_record(config.folder(root), fields)
 

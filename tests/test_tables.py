@@ -1,7 +1,6 @@
 """Every table of the paper: its runs, its printed numbers from synthetic records, and each kind of gap for what it is."""
 
 import csv
-import dataclasses
 import math
 import random
 import re
@@ -459,7 +458,7 @@ def test_a_run_trained_by_several_versions_is_a_mix_of_itself(complete: Results)
     code = [{"update": update, "git_sha": sha * 40, "git_dirty": False} for update, sha in ((1, "a"), (5, "b"))]
     environment = {"git_sha": "b" * 40, "git_dirty": False, "code": code}
     assert "mixes code versions aaaaaaaaaa, bbbbbbbbbb" in cells.notes_on(
-        [dataclasses.replace(result.record, environment=environment)]
+        [result.record.model_copy(update={"environment": environment})]
     )
 
 

@@ -52,6 +52,14 @@ def inputs(config: RunConfig) -> dict[str, str]:
     return keys
 
 
+def evaluation_keys(config: RunConfig, dataset: str, language: str) -> dict[str, str]:
+    """The content keys of what an evaluation reads besides the run's weights: its rows and its language adapter."""
+    keys = {"rows": source(config).key(dataset, language, "test")}
+    if config.uses_language_adapters and (origin := config.language_adapters.get(language)) is not None:
+        keys["language_adapter"] = language_adapter_key(origin, language)
+    return keys
+
+
 def encoder_key(config: RunConfig) -> str:
     """The content key of the encoder and its tokenizer."""
     origin = config.model.source

@@ -30,7 +30,7 @@ from fun.results.errors import (
 from fun.results.files import file_checksum
 from fun.results.folder import RunFolder, folder_of, folders_of, in_order, load_records
 from fun.results.queue import JobKnown, Mark, Stage
-from fun.results.record import MARKS, SCHEMA, Record
+from fun.results.record import MARKS, SCHEMA, Record, predictions_file
 
 __all__ = [
     "MARKS",
@@ -64,5 +64,6 @@ __all__ = [
     "in_order",
     "load_records",
     "local_job",
+    "predictions_file",
     "run_id_of",
 ]

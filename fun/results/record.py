@@ -1,97 +1,171 @@
 """The record of a finished run: its schema, its checksum and its identity."""
 
-import dataclasses
-import math
-import re
 import reprlib
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Self, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+    with_config,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict
 
 from fun.results.canonical import checksum, run_id_of
 from fun.results.errors import InvalidRecord
 
-SCHEMA = 1
+SCHEMA = 2
 MARKS = ("synthetic", "nonstandard")
 PREDICTIONS = "predictions/"
 WEIGHTS = ".safetensors"
 
+CLOSED = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+Count = Annotated[int, Field(ge=0)]
+Update = Annotated[int, Field(ge=1)]
+Duration = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+if TYPE_CHECKING:
+    Object = dict[str, Any]
+else:  # free-form JSON: finite numbers, no tuples, keys that are strings
+    Object = dict[str, JsonValue]
+
+
+def _expected(what: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "Input should be {what}", {"what": what})
+
+
+def _ascending(values: list[int]) -> list[int]:
+    if values != sorted(set(values)):
+        raise _expected("in ascending order, each once")
+    return values
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise _expected("a path inside the run's folder")
+    return name
+
+
+@with_config(CLOSED)
 class Validation(TypedDict):
     """The validation metrics after update `update`."""
 
-    update: int
+    update: Update
     metrics: dict[str, float]
 
 
+@with_config(CLOSED)
 class Selected(TypedDict):
     """The checkpoint that was evaluated: the one after update `update`, chosen for `metric`."""
 
-    update: int
-    metric: str
+    update: Update
+    metric: Name
     value: float
 
 
-class Opening(TypedDict):
-    """Layers that newly open; they first train in update `update`. `scores`: tr(F) by layer, if asked for."""
+@with_config(CLOSED)
+class Stage(TypedDict):
+    """What trains from update `update` on: the `open` layers, ascending, and so many parameters in all.
 
-    update: int
-    layers: list[int]
+    `scores`: tr(F) by layer, where the choice was made from it.
+    """
+
+    update: Update
+    open: Annotated[list[Count], AfterValidator(_ascending)]
     scores: dict[str, float]
+    trainable: Count
 
 
-class Trainable(TypedDict):
-    """The number of trainable parameters from update `update` on."""
+@with_config(CLOSED)
+class Evaluation(TypedDict):
+    """A test set in one language: the content keys of what was read, and metrics in percent, unrounded."""
 
-    update: int
-    parameters: int
+    keys: dict[str, Name]
+    metrics: dict[str, float]
 
 
+@with_config(CLOSED)
 class Tracking(TypedDict):
-    """What is not identity: tr(F) every so many updates (0: never), its estimator, the languages of each dataset."""
+    """How tr(F) was followed along training: every so many updates (0: never), and its estimator."""
 
-    fisher_every: int
-    fisher: dict[str, Any]
-    languages: dict[str, list[str]]
+    fisher_every: Count
+    fisher: Object
 
 
+@with_config(CLOSED)
 class Timing(TypedDict):
     """Seconds spent, and training examples per second."""
 
-    train_seconds: float
-    fisher_seconds: float
-    evaluate_seconds: float
-    examples_per_second: float
+    train_seconds: Duration
+    fisher_seconds: Duration
+    evaluate_seconds: Duration
+    examples_per_second: Duration
 
 
-@dataclass(frozen=True)
-class Record:
-    """A finished run. `metrics` is {dataset: {language: {metric: value}}}, in percent, unrounded."""
+def _in_order(stages: list[Stage]) -> list[Stage]:
+    _ascending([stage["update"] for stage in stages])
+    return stages
 
-    schema: int
-    run_id: str
-    semantics: int
-    label: str
-    identity: dict[str, Any]
-    config: dict[str, Any]
-    inputs: dict[str, str]
-    metrics: dict[str, dict[str, dict[str, float]]]
+
+class Record(BaseModel):
+    """A finished run. Of an artifact `validation`, `stages` and `evaluations` are empty, and nothing is selected."""
+
+    model_config = CLOSED
+
+    version: Literal[2] = Field(alias="schema")
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    kind: Literal["training", "artifact"]
+    semantics: Update
+    label: Name
+    identity: Object
+    config: Object
+    inputs: dict[str, Name]
+    evaluations: dict[str, dict[str, Evaluation]]
     validation: list[Validation]
-    selected: Selected
-    unfreezing: list[Opening]
-    trainable: list[Trainable]
+    selected: Selected | None
+    stages: Annotated[list[Stage], AfterValidator(_in_order)]
     tracking: Tracking
     timing: Timing
-    peak_memory_bytes: int
-    environment: dict[str, Any]
-    marks: list[str]
-    attempt: int
-    files: dict[str, str]
-    checksum: str
+    peak_memory_bytes: Count
+    environment: Object
+    marks: list[Literal["synthetic", "nonstandard"]]
+    attempt: Update
+    files: dict[Annotated[str, AfterValidator(_inside)], Digest]
+    checksum: Digest
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{data set: {language: {metric: value}}}, in percent, unrounded."""
+        return {
+            dataset: {language: evaluation["metrics"] for language, evaluation in languages.items()}
+            for dataset, languages in self.evaluations.items()
+        }
+
+    @property
+    def metric(self) -> str:
+        """The metric by which the checkpoint was selected; empty for an artifact."""
+        return self.selected["metric"] if self.selected else ""
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.kind == "training" and self.selected is None:
+            raise _expected("a record that says what was selected, as its kind is training")
+        if self.kind == "artifact" and (self.evaluations or self.validation or self.selected or self.stages):
+            raise _expected("a record without evaluations, validation, selected and stages, as its kind is artifact")
+        return self
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self.model_dump(by_alias=True)
 
     def body(self) -> dict[str, Any]:
         """A copy of what `Attempt.finish` was given: all fields but the store's own."""
@@ -101,179 +175,84 @@ class Record:
     def differences(self, other: "Record") -> list[str]:
         """What of this run's outcome another record of it tells otherwise; that one has more languages is nothing.
 
-        Compared are configuration, validation, metrics, unfreezing and predictions; not time, place and weights.
+        Nor is it that they were evaluated on other test sets or with other language adapters, as their keys say.
+        Compared are configuration, validation, stages, evaluations and predictions; not time, place and weights.
         """
-        same = ("identity", "config", "validation", "unfreezing")
-        found = [name for name in same if getattr(self, name) != getattr(other, name)]
-        for dataset, languages in self.metrics.items():
-            for language, values in languages.items():
-                if values != other.metrics.get(dataset, {}).get(language, values):
-                    found.append(f"metrics of {dataset} in {language}")
-        predictions = (name for name in self.files if name.startswith(PREDICTIONS))
-        return found + [name for name in predictions if self.files[name] != other.files.get(name, self.files[name])]
+        same = ("kind", "identity", "config", "validation", "stages")
+        differing = [name for name in same if getattr(self, name) != getattr(other, name)]
+        for dataset, languages in self.evaluations.items():
+            for language, evaluation in languages.items():
+                theirs = other.evaluations.get(dataset, {}).get(language)
+                if theirs is None or theirs["keys"] != evaluation["keys"]:
+                    continue
+                if theirs["metrics"] != evaluation["metrics"]:
+                    differing.append(f"metrics of {dataset} in {language}")
+                name = predictions_file(dataset, language)
+                if name in self.files.keys() & other.files.keys() and self.files[name] != other.files[name]:
+                    differing.append(name)
+        return differing
 
     @classmethod
     def sealed(cls, content: Mapping[str, Any]) -> Self:
         """The record with this content, which has every field but the checksum. Raises InvalidRecord."""
-        _no_other_fields(content, _FIELDS.keys() - {"checksum"}, "the record")
-        content = dict(content)
-        _finite_json(content, "")
-        return cls.from_json({**content, "checksum": checksum(content)})
+        unsealed = cls._checked({**content, "checksum": checksum(None)}).to_json()
+        del unsealed["checksum"]
+        return cls._checked({**unsealed, "checksum": checksum(unsealed)})
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """The record in `fields`. Raises InvalidRecord: the field, what was found, what was expected."""
         # Another schema has other fields, and a wrong checksum explains any other oddity: in this order.
-        schema = fields.get("schema")
-        _require(schema == SCHEMA, "schema", schema, f"{SCHEMA}, which this code reads")
-        _no_other_fields(fields, _FIELDS.keys(), "the record")
+        if fields.get("schema") != SCHEMA:
+            raise InvalidRecord(f"schema: found {fields.get('schema')!r}, expected {SCHEMA}, which this code reads")
         content = {name: value for name, value in fields.items() if name != "checksum"}
-        _finite_json(content, "")
-        expected = checksum(content)
-        _require(fields["checksum"] == expected, "checksum", fields["checksum"], f"{expected} for this content")
-        for name, check in _FIELDS.items():
-            check(fields[name], name)
-        record = cls(**fields)
-        record._check_identity()
+        if fields.get("checksum") != checksum(content):
+            raise InvalidRecord(
+                f"checksum: found {fields.get('checksum')!r}, expected {checksum(content)} for this content"
+            )
+        return cls._checked(fields)
+
+    @classmethod
+    def _checked(cls, fields: Mapping[str, Any]) -> Self:
+        try:
+            record = cls.model_validate(dict(fields))
+        except ValidationError as error:
+            raise InvalidRecord("; ".join(_told(problem, fields) for problem in error.errors())) from error
+        own = {
+            "run_id": (record.run_id, run_id_of(record.identity), "for this identity"),
+            "identity.semantics": (record.identity.get("semantics"), record.semantics, "the record's own"),
+            "identity.inputs": (record.identity.get("inputs"), record.inputs, "the record's own"),
+        }
+        for field, (value, expected, why) in own.items():
+            if value != expected:
+                raise InvalidRecord(
+                    f"{field}: found {reprlib.repr(value)}, expected {reprlib.repr(expected).strip(chr(39))} {why}"
+                )
         return record
 
-    def _check_identity(self) -> None:
-        expected = run_id_of(self.identity)
-        _require(self.run_id == expected, "run_id", self.run_id, f"{expected} for this identity")
-        for name, value in (("semantics", self.semantics), ("inputs", self.inputs)):
-            found = self.identity.get(name)
-            _require(found == value, f"identity.{name}", found, f"{reprlib.repr(value)}, the record's own")
+
+def predictions_file(dataset: str, language: str) -> str:
+    """Where a run keeps what it predicted for a test set in one language."""
+    return f"{PREDICTIONS}{dataset}.{language}.parquet"
 
 
-# A check raises InvalidRecord for a value it does not allow; `where` is the field's dotted path.
-Check = Callable[[object, str], None]
+def _told(problem: ErrorDetails, fields: Mapping[str, Any]) -> str:
+    """One problem of pydantic's: the field, what was found, what was expected."""
+    *within, last = problem["loc"] or ("",)
+    if problem["type"] == "missing":
+        return f"{_dotted(within, fields) or 'the record'} lacks {last}"
+    if problem["type"] == "extra_forbidden":
+        return f"{_dotted(within, fields) or 'the record'} has {last}, which the schema does not know"
+    expected = problem["msg"].replace("Input should be", "expected").replace("input was not", "expected")
+    return f"{_dotted(problem['loc'], fields) or 'the record'}: found {reprlib.repr(problem['input'])}, {expected}"
 
 
-def _require(holds: bool, where: str, found: object, expected: str) -> None:
-    if not holds:
-        raise InvalidRecord(f"{where}: found {reprlib.repr(found)}, expected {expected}")
-
-
-def _no_other_fields(value: Mapping[str, Any], names: Set[str], where: str) -> None:
-    if missing := sorted(names - value.keys()):
-        raise InvalidRecord(f"{where} lacks {', '.join(missing)}")
-    if unknown := sorted(map(str, value.keys() - names)):
-        raise InvalidRecord(f"{where} has {', '.join(unknown)}, which the schema does not know")
-
-
-def _at_least(least: int) -> Check:
-    def check(value: object, where: str) -> None:
-        holds = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        _require(holds, where, value, f"an integer of at least {least}")
-
-    return check
-
-
-def _number(value: object, where: str) -> None:
-    _require(isinstance(value, int | float) and not isinstance(value, bool), where, value, "a number")
-
-
-def _duration(value: object, where: str) -> None:
-    _number(value, where)
-    _require(isinstance(value, int | float) and value >= 0, where, value, "a number of at least 0")
-
-
-def _text(pattern: str, expected: str) -> Check:
-    def check(value: object, where: str) -> None:
-        _require(isinstance(value, str) and re.fullmatch(pattern, value) is not None, where, value, expected)
-
-    return check
-
-
-def _list_of(item: Check) -> Check:
-    def check(value: object, where: str) -> None:
-        if not isinstance(value, list):
-            raise InvalidRecord(f"{where}: found {reprlib.repr(value)}, expected a list")
-        for index, element in enumerate(value):
-            item(element, f"{where}[{index}]")
-
-    return check
-
-
-def _map_of(item: Check) -> Check:
-    def check(value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise InvalidRecord(f"{where}: found {reprlib.repr(value)}, expected an object")
-        for key, element in value.items():
-            item(element, f"{where}.{key}")
-
-    return check
-
-
-def _object(**fields: Check) -> Check:
-    def check(value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise InvalidRecord(f"{where}: found {reprlib.repr(value)}, expected an object")
-        _no_other_fields(value, fields.keys(), where)
-        for name, item in fields.items():
-            item(value[name], f"{where}.{name}")
-
-    return check
-
-
-def _anything(value: object, where: str) -> None:
-    """Any JSON; `_finite_json` has seen it."""
-
-
-def _finite_json(value: object, where: str) -> None:
-    """Refuse what JSON cannot hold or would change: NaN, infinities, keys that are no strings, tuples."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            path = f"{where}.{key}" if where else str(key)
-            _require(isinstance(key, str), path, key, "a string as key")
-            _finite_json(item, path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _finite_json(item, f"{where}[{index}]")
-    elif isinstance(value, float):
-        _require(math.isfinite(value), where, value, "a finite number")
-    else:
-        _require(value is None or isinstance(value, str | int), where, value, "a JSON value")
-
-
-def _files(value: object, where: str) -> None:
-    _map_of(_DIGEST)(value, where)
-    for name in value if isinstance(value, dict) else ():
-        path = PurePosixPath(name)
-        inside = not path.is_absolute() and ".." not in path.parts
-        _require(inside, where, name, "a path inside the run's folder")
-
-
-_DIGEST = _text(r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits")
-_STRING = _text(r"(?s).*", "a string")
-_NAME = _text(r"(?s).+", "a string that is not empty")
-_COUNT = _at_least(0)
-_UPDATE = _at_least(1)
-
-_FIELDS: dict[str, Check] = {
-    "schema": _at_least(1),
-    "run_id": _text(r"[0-9a-f]{16}", "16 hexadecimal digits"),
-    "semantics": _at_least(1),
-    "label": _NAME,
-    "identity": _map_of(_anything),
-    "config": _map_of(_anything),
-    "inputs": _map_of(_NAME),
-    "metrics": _map_of(_map_of(_map_of(_number))),
-    "validation": _list_of(_object(update=_UPDATE, metrics=_map_of(_number))),
-    "selected": _object(update=_UPDATE, metric=_NAME, value=_number),
-    "unfreezing": _list_of(_object(update=_UPDATE, layers=_list_of(_COUNT), scores=_map_of(_number))),
-    "trainable": _list_of(_object(update=_UPDATE, parameters=_COUNT)),
-    "tracking": _object(fisher_every=_COUNT, fisher=_map_of(_anything), languages=_map_of(_list_of(_NAME))),
-    "timing": _object(
-        train_seconds=_duration,
-        fisher_seconds=_duration,
-        evaluate_seconds=_duration,
-        examples_per_second=_duration,
-    ),
-    "peak_memory_bytes": _COUNT,
-    "environment": _map_of(_anything),
-    "marks": _list_of(_text("|".join(MARKS), f"one of {', '.join(MARKS)}")),
-    "attempt": _at_least(1),
-    "files": _files,
-    "checksum": _DIGEST,
-}
+def _dotted(location: Sequence[int | str], fields: object) -> str:
+    """The path of a value as it is written; pydantic's names of types on the way are left out."""
+    path = ""
+    for part in location:
+        if isinstance(fields, list | tuple) and isinstance(part, int):
+            path, fields = f"{path}[{part}]", fields[part]
+        elif isinstance(fields, Mapping) and part in fields:
+            path, fields = f"{path}.{part}", fields[part]
+    return path.removeprefix(".")

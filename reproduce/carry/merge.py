@@ -1,7 +1,7 @@
 """Copies the done runs and the selections of another results folder that are not in this one; overwrites nothing.
 
 What is here already stays as it is, and is said to be the same or different. Two records of a run are the same where
-configuration, validation, unfreezing, metrics and predictions are.
+configuration, validation, stages, evaluations and predictions are.
 """
 
 import shutil
@@ -111,9 +111,9 @@ def _compared(name: str, record: Record, own: Record, ours: RunFolder) -> Merged
         return Merged(name, Outcome.DIFFERENT, f"{', '.join(differing)} differ. {remedy}")
     more = [
         f"{dataset} in {language}"
-        for dataset, languages in record.metrics.items()
+        for dataset, languages in record.evaluations.items()
         for language in languages
-        if language not in own.metrics.get(dataset, {})
+        if language not in own.evaluations.get(dataset, {})
     ]
     if record.tracking["fisher_every"] and not own.tracking["fisher_every"]:
         more.append("tr(F) along training")

@@ -50,8 +50,11 @@ def grouped(results: Mapping[K, float], points: float) -> list[list[K]]:
 
 
 def order(record: Record) -> list[int]:
-    """A run's layers in the order in which they opened; those of one update as the record lists them."""
-    return [layer for opening in record.unfreezing for layer in opening["layers"]]
+    """A run's layers in the order in which they first opened; those of one update from the top down."""
+    opened: list[int] = []
+    for stage in record.stages:
+        opened += sorted(set(stage["open"]) - set(opened), reverse=True)
+    return opened
 
 
 def mean_order(orders: Sequence[Sequence[int]]) -> list[float]:

@@ -76,7 +76,7 @@ def _budget(config: Mapping[str, Any]) -> int:
 
 def _tests(record: Record) -> int:
     """How many test sets and languages a run was tested in."""
-    return sum(map(len, record.tracking["languages"].values()))
+    return sum(map(len, record.evaluations.values()))
 
 
 def _training_seconds(record: Record) -> float:

@@ -47,7 +47,7 @@ class Configuration:
         dataset, languages = column
         return Statistic(
             tuple(
-                None if record is None else average(record, dataset, languages, record.selected["metric"])
+                None if record is None else average(record, dataset, languages, record.metric)
                 for record in self.records
             )
         )
@@ -87,6 +87,6 @@ def _heading(column: Column, rows: Iterable[Configuration]) -> Text:
     """The data set, its metric as soon as a record names that, and the languages."""
     dataset, languages = column
     records = (record for row in rows if column in row.columns for record in row.records)
-    metric = next((record.selected["metric"] for record in records if record is not None), "")
+    metric = next((record.metric for record in records if record is not None), "")
     over = languages[0] if len(languages) == 1 else f"average of {len(languages)}"
     return Text("\n".join(filter(None, (dataset, metric, over))))

@@ -181,5 +181,5 @@ def _score(result: Found | Gap) -> float:
     if failure(result):
         return FAILED
     assert isinstance(result, Found), "a search is complete before anything is selected from it"
-    score: float = result.record.selected["value"]
-    return score
+    assert result.record.selected is not None, "a search is over trainings"
+    return result.record.selected["value"]

@@ -57,7 +57,7 @@ class Records:
 
 def identity(overrides: Sequence[str]) -> dict[str, Any]:
     """What names a golden record."""
-    return {"semantics": 1, "overrides": list(overrides), "inputs": {"train": "golden"}}
+    return {"semantics": 2, "overrides": list(overrides), "inputs": {"train": "golden"}}
 
 
 def folder_name(overrides: Sequence[str]) -> str:
@@ -78,20 +78,19 @@ def content(named: Mapping[str, Any], measured: Mapping[str, Any], **changes: An
     return {
         "schema": SCHEMA,
         "run_id": run_id_of(named),
-        "semantics": 1,
+        "semantics": named["semantics"],
         "label": "golden",
         "identity": dict(named),
         "config": {},
         "inputs": named["inputs"],
-        "metrics": measured,
+        "kind": "training",
+        "evaluations": evaluations(measured),
         "validation": [{"update": 100, "metrics": {"f1": 80.0}}],
         "selected": {"update": 100, "metric": "f1", "value": 80.0},
-        "unfreezing": [{"update": 1, "layers": list(range(12)), "scores": {}}],
-        "trainable": [{"update": 1, "parameters": 1000}],
+        "stages": [{"update": 1, "open": list(range(12)), "scores": {}, "trainable": 1000}],
         "tracking": {
             "fisher": {"name": "algorithm2", "batches": 10},
             "fisher_every": 10,
-            "languages": {name: list(values) for name, values in measured.items()},
         },
         "timing": {
             "train_seconds": 1.0,
@@ -105,6 +104,14 @@ def content(named: Mapping[str, Any], measured: Mapping[str, Any], **changes: An
         "attempt": 1,
         "files": {},
         **changes,
+    }
+
+
+def evaluations(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics by data set and language, as a record holds them."""
+    return {
+        dataset: {language: {"keys": {"rows": "golden"}, "metrics": values} for language, values in languages.items()}
+        for dataset, languages in measured.items()
     }
 
 

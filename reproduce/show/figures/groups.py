@@ -96,5 +96,4 @@ def _label(transfers: Sequence[float]) -> str:
 
 def _validation(run: Found) -> dict[int, float]:
     """English validation by update, in percent of the metric that selects the checkpoint."""
-    metric = run.record.selected["metric"]
-    return {point["update"]: point["metrics"][metric] for point in run.record.validation}
+    return {point["update"]: point["metrics"][run.record.metric] for point in run.record.validation}
