@@ -25,11 +25,12 @@ from fun.config.choices import active_fields
 from fun.inputs.identity import SEMANTICS, identity
 from fun.inputs.keys import evaluation_keys
 from fun.results import Record, RunFolder, checksum
-from reproduce.declare import published
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Paper, Place, Target
+from reproduce.declare.over import LOWEST
+from reproduce.declare.papers import Paper
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.published import Number
-from reproduce.runs.store import Found, configuration, needed_runs
+from reproduce.declare.tables import Place, Table
+from reproduce.runs.store import Found, configuration
 
 Overrides = tuple[str, ...]
 Metrics = dict[str, dict[str, dict[str, float]]]
@@ -56,7 +57,7 @@ class Printed:
 
 def measured(paper: Paper) -> dict[Overrides, Metrics]:
     """The metrics of every run that the paper's tables of results need, by its overrides."""
-    tables = [Target(name, paper) for name, table in paper.tables.items() if table.published]
+    tables = [target for target in paper.targets.values() if isinstance(target, Table) and target.published]
     printed = _printed(tables)
     metrics: dict[Overrides, Metrics] = defaultdict(dict)
     for runs, wanted in _configurations(tables).items():
@@ -212,9 +213,9 @@ def _overwrite(folder: Path, fields: Mapping[str, Any]) -> None:
 # --- solving for what is printed ----------------------------------------------------------------------------
 
 
-def _configurations(tables: Sequence[Target]) -> dict[tuple[Overrides, ...], dict[tuple[str, str], list[str]]]:
+def _configurations(tables: Sequence[Table]) -> dict[tuple[Overrides, ...], dict[tuple[str, str], list[str]]]:
     """Runs of a configuration -> (dataset, metric) -> the languages needed of it, the source language first."""
-    values = {run.overrides: run.values for run in merged(run for table in tables for run in needed_runs(table))}
+    values = {run.overrides: run.values for run in merged(run for table in tables for run in table.needed())}
     found: dict[tuple[Overrides, ...], dict[tuple[str, str], list[str]]] = {}
     for target, place in _places(tables):
         runs = _runs(target, place)
@@ -225,34 +226,33 @@ def _configurations(tables: Sequence[Target]) -> dict[tuple[Overrides, ...], dic
     return found
 
 
-def _places(tables: Sequence[Target]) -> Iterator[tuple[Target, Place]]:
+def _places(tables: Sequence[Table]) -> Iterator[tuple[Table, Place]]:
     for target in tables:
         for place in target.places():
             yield target, place
 
 
-def _runs(target: Target, place: Place) -> tuple[Overrides, ...]:
-    return tuple(target.table.runs(place.panel, place.row, target.datasets[place.dataset], place.column))
+def _runs(target: Table, place: Place) -> tuple[Overrides, ...]:
+    return tuple(target.runs(place))
 
 
-def _printed(tables: Sequence[Target]) -> dict[tuple[tuple[Overrides, ...], str, str], Printed]:
+def _printed(tables: Sequence[Table]) -> dict[tuple[tuple[Overrides, ...], str, str], Printed]:
     """Everything that is printed, by runs, dataset and metric. What two tables print alike counts once."""
     found: dict[tuple[tuple[Overrides, ...], str, str], Printed] = defaultdict(Printed)
-    numbers = published.load(tables[0].paper)
     for target, place in _places(tables):
-        number = numbers.number(target, place)
+        number = target.number(place)
         if number is not None:
             _note(found[_runs(target, place), place.dataset, place.metric], target, place, number)
     return found
 
 
-def _note(printed: Printed, target: Target, place: Place, number: Number) -> None:
-    mean, over, dataset = float(number.mean), target.table.over(place.column), target.datasets[place.dataset]
-    if over == AVERAGE:
+def _note(printed: Printed, target: Table, place: Place, number: Number) -> None:
+    mean, over, dataset = float(number.mean), target.over(place.column), target.datasets[place.dataset]
+    if over.average:
         printed.average = mean
         printed.std = float(number.std) if number.std else printed.std
     elif over != LOWEST:
-        printed.languages[dataset.source if over == SOURCE else over] = mean
+        printed.languages[over.printed(dataset)] = mean
     elif mean not in printed.languages.values():
         # A second table may name another language for the same number, and one that the dataset does not have.
         printed.languages[number.language if number.language in dataset.targets else dataset.targets[0]] = mean

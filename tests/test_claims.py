@@ -1,5 +1,6 @@
 """Claims: what the paper's own numbers say of each, by hand; the rules; our runs, paired, gaps and all."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,28 @@ import yaml
 from fun.errors import ConfigError
 from fun.results import Record, RunFolder, State
 from reproduce.declare import papers
-from reproduce.declare.claims import CLAIMS, AnyClaim, Compared, Quantity, Scope, Statements, load
+from reproduce.declare.claims import AnyClaim, Compared, Scope, load
 from reproduce.declare.parts import Needed
-from reproduce.numbers.claims import Outcome, Result, average, check, compare, evaluate
-from reproduce.numbers.quantities import Lacking, Value, measured, needed, published
+from reproduce.declare.tables import Place
+from reproduce.numbers.claims import (
+    Lacking,
+    Outcome,
+    Result,
+    Value,
+    average,
+    check,
+    compare,
+    evaluate,
+    measured,
+    printed,
+)
 from reproduce.numbers.statistics import Summary
-from reproduce.numbers.verdicts import margins
-from reproduce.runs.store import Found, Gap, Results, needed_runs
+from reproduce.runs.store import Found, Gap, Results, configuration
 from tests.golden import make
 
-STATEMENTS = load(CLAIMS / "fun_claims.yaml")
+FUN = papers.load(papers.PAPERS / "fun")
+STATEMENTS = load(FUN)
 PAPER, MINIATURE = STATEMENTS.scopes["paper"], STATEMENTS.scopes["miniature"]
-MARGINS = margins()
 
 
 def claim(name: str) -> AnyClaim:
@@ -104,7 +115,7 @@ FAILING = {
 
 
 def on_paper(name: str) -> Outcome:
-    return evaluate(claim(name), STATEMENTS, PAPER, published(STATEMENTS), MARGINS)
+    return evaluate(claim(name), STATEMENTS, PAPER, printed(PAPER))
 
 
 def test_what_the_paper_s_own_numbers_say_of_every_claim() -> None:
@@ -140,10 +151,10 @@ def test_printed_numbers_are_tested_where_they_have_a_spread() -> None:
 def judged(name: str, numbers: Mapping[str, float], scope: Scope = MINIATURE) -> Outcome:
     """A claim by a single number per method, the same on every data set."""
 
-    def look_up(quantity: Quantity) -> Value | Lacking:
-        return Value(Summary(numbers[quantity.method], None, 4))
+    def look_up(place: Place) -> Value | Lacking:
+        return Value(Summary(numbers[place.row], None, 4))
 
-    return evaluate(claim(name), STATEMENTS, scope, look_up, MARGINS)
+    return evaluate(claim(name), STATEMENTS, scope, look_up)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +183,11 @@ def test_a_printed_gain_must_give_the_stated_digits(gain: float, result: Result)
 
 @pytest.mark.parametrize(("gain", "result"), [(2.9, Result.holds), (3.1, Result.does_not_hold)])
 def test_a_gain_of_ours_must_come_within_the_margin(gain: float, result: Result) -> None:
-    def look_up(quantity: Quantity) -> Value | Lacking:
-        values = (50.0 + gain * (quantity.method == "fun"),) * 4
+    def look_up(place: Place) -> Value | Lacking:
+        values = (50.0 + gain * (place.row == "fun"),) * 4
         return Value(Summary.of(values), values, ({},) * 4)
 
-    outcome = evaluate(claim("fun-gain-mbert"), STATEMENTS, PAPER, look_up, MARGINS)
+    outcome = evaluate(claim("fun-gain-mbert"), STATEMENTS, PAPER, look_up)
     assert outcome.result is result
 
 
@@ -185,10 +196,10 @@ def test_a_share_of_cases(better: int, result: Result) -> None:
     cases = STATEMENTS.cases(claim("fun-english-above-gu"), PAPER)
     winning = {case.row[0] for case in cases[:better]}
 
-    def look_up(quantity: Quantity) -> Value | Lacking:
-        return Value(Summary(51.0 if quantity in winning else 50.0 - (quantity.method == "fun"), None, 4))
+    def look_up(place: Place) -> Value | Lacking:
+        return Value(Summary(51.0 if place in winning else 50.0 - (place.row == "fun"), None, 4))
 
-    outcome = evaluate(claim("fun-english-above-gu"), STATEMENTS, PAPER, look_up, MARGINS)
+    outcome = evaluate(claim("fun-english-above-gu"), STATEMENTS, PAPER, look_up)
     assert (outcome.result, outcome.holding) == (result, better)
 
 
@@ -226,7 +237,7 @@ def runs(
         else Found(
             record(run, score, {name: part(run) for name, part in config.items()}), RunFolder(Path("nowhere"), "")
         )
-        for run in needed(STATEMENTS, MINIATURE)
+        for run in STATEMENTS.needed(MINIATURE)
     }
 
 
@@ -237,7 +248,7 @@ def seeds(adapter: str, schedule: str, seed: int, dataset: str, language: str) -
 
 
 def in_miniature(name: str, results: Results) -> Outcome:
-    return evaluate(claim(name), STATEMENTS, MINIATURE, measured(STATEMENTS, results), MARGINS)
+    return evaluate(claim(name), STATEMENTS, MINIATURE, measured(MINIATURE, results))
 
 
 def test_runs_that_share_all_but_the_schedule_are_paired() -> None:
@@ -319,14 +330,14 @@ def test_one_missing_run_leaves_a_claim_incomplete(seed: int) -> None:
     assert str(outcome) == "incomplete: needs 1 more run"
     assert outcome.findings == ()
     assert outcome.missing == (
-        ("model=micro", "task=mnli", "adapter=madx", "data_size=full", "schedule=gu", f"seed={seed}"),
+        ("model=micro", "task=mnli", "adapter=madx", "schedule=gu", "data_size=full", f"seed={seed}"),
     )
     # Claims that do not need the run are as they were.
     assert in_miniature("fun-above-baselines", results).result is not Result.incomplete
 
 
 def test_nothing_run_yet() -> None:
-    checked = check(STATEMENTS, MINIATURE, runs(seeds, absent=lambda run: True), MARGINS)
+    checked = check(STATEMENTS, MINIATURE, runs(seeds, absent=lambda run: True))
     assert all(found.ours.findings == () for found in checked)
     assert all(found.published is None for found in checked)
     outcomes = {found.claim.id: str(found.ours) for found in checked}
@@ -338,7 +349,7 @@ def test_nothing_run_yet() -> None:
 
 def test_a_run_without_a_language_is_missing() -> None:
     results = dict(runs(seeds))
-    key = ("model=micro", "task=mnli", "adapter=madx", "data_size=full", "schedule=gu", "seed=1")
+    key = ("model=micro", "task=mnli", "adapter=madx", "schedule=gu", "data_size=full", "seed=1")
     found = results[key]
     assert isinstance(found, Found)
     languages = {name: value for name, value in found.record.evaluations["micronli"].items() if name != "l4"}
@@ -359,8 +370,8 @@ def test_the_lowest_language_is_that_of_the_standard_row() -> None:
 
 def test_what_names_the_lowest_language_is_needed_too() -> None:
     beside_gu = claim("lowest-improves").model_copy(update={"rows": ("fun",), "over": ("gu",)})
-    statements = STATEMENTS.model_copy(update={"claims": (beside_gu,)})
-    schedules = {run.overrides[-2] for run in needed(statements, MINIATURE)}
+    statements = replace(STATEMENTS, claims=(beside_gu,))
+    schedules = {run.overrides[3] for run in statements.needed(MINIATURE)}
     assert schedules == {"schedule=fun", "schedule=gu", "schedule=std"}
 
 
@@ -385,8 +396,8 @@ def test_single_runs_are_compared_without_a_test() -> None:
 
 def test_claims_and_tables_share_their_runs() -> None:
     """So one look at the disk serves both."""
-    table = {run.overrides for run in needed_runs(papers.targets()["table1"])}
-    assert table <= {run.overrides for run in needed(STATEMENTS, PAPER)}
+    table = {configuration(run.overrides).run_id for run in papers.targets()["table1"].needed()}
+    assert table <= {configuration(run.overrides).run_id for run in STATEMENTS.needed(PAPER)}
 
 
 # --- the declaration ----------------------------------------------------------------------------------------
@@ -396,7 +407,7 @@ def test_claims_and_tables_share_their_runs() -> None:
     ("change", "message"),
     [
         ({"rows": ["gx"]}, "gu-above-standard: 'gx' is not declared; valid: std, rand, gu"),
-        ({"models": ["bert"]}, "'bert' is not declared"),
+        ({"panels": ["bert"]}, "'bert' is not declared"),
         ({"datasets": ["mlqa", "paws"]}, "'paws' is not declared"),
         ({"kind": "better"}, "claims.0: Input tag 'better'"),
         ({"surely": True}, "claims.0.above.surely: Extra inputs"),
@@ -405,12 +416,12 @@ def test_claims_and_tables_share_their_runs() -> None:
     ],
 )
 def test_a_wrong_claim_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    declared = yaml.safe_load((CLAIMS / "fun_claims.yaml").read_text(encoding="utf-8"))
+    folder = shutil.copytree(FUN.folder, tmp_path / "fun")
+    declared = yaml.safe_load((folder / "claims.yaml").read_text(encoding="utf-8"))
     declared["claims"][0] |= change
-    path = tmp_path / "claims.yaml"
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
+    (folder / "claims.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
     with pytest.raises(ConfigError) as error:
-        load(path)
+        load(papers.load(folder))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -424,6 +435,5 @@ def test_every_claim_says_where_the_paper_makes_it() -> None:
 def test_statements_can_be_made_about_another_paper() -> None:
     """Nothing but the declaration knows FUN: its claims can be turned round and fail."""
     turned = claim("reverse-below-gu").model_copy(update={"rows": ("rev",), "over": ("gu",)})
-    statements: Statements = STATEMENTS.model_copy(update={"claims": (turned,)})
-    outcome = evaluate(turned, statements, PAPER, published(statements), MARGINS)
+    outcome = evaluate(turned, replace(STATEMENTS, claims=(turned,)), PAPER, printed(PAPER))
     assert str(outcome) == "does not hold (0 of 6)"

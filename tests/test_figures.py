@@ -17,11 +17,12 @@ from fun.errors import ConfigError, FunError
 from fun.results import file_checksum
 from fun.unfreezing import FixedOrder
 from reproduce.__main__ import main
-from reproduce.declare import papers, published
-from reproduce.declare.papers import Target
+from reproduce.declare import papers
+from reproduce.declare.figures import Figure as Declared
 from reproduce.declare.parts import Needed, merged
+from reproduce.declare.tables import Table
 from reproduce.numbers.curves import grouped, mean_order, moving_average
-from reproduce.runs.store import Gap, Results, missing, needed_runs
+from reproduce.runs.store import Gap, Results, missing
 from reproduce.show.figures import drawing, style
 from reproduce.show.figures.rows import look_up
 from reproduce.show.figures.style import STYLES
@@ -36,12 +37,11 @@ TEN = """10 9 8 7 6 5 4 3 2 1 0 | 10 2 6 5 8 3 7 0 1 9 4 | 9 6 2 4 5 8 7 10 1 3 
 | 10 9 3 5 0 4 1 8 6 7 2 | 10 7 0 3 4 8 1 2 6 5 9"""
 
 FIGURES = """
-name: tiny
-published: published.csv
+title: A tiny paper
 datasets:
   microqa: {label: MicroQA, overrides: task=squad, targets: [l1, l2], metrics: {f1: F1, em: EM}}
   micronli: {label: MicroNLI, overrides: task=mnli, targets: [l1], metrics: {accuracy: Accuracy}}
-figures:
+targets:
   bars:
     kind: relative
     title: Bars
@@ -93,8 +93,8 @@ RUNS: dict[tuple[str, int], tuple[float, float, list[int], float]] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A paper and the four runs that each of its figures needs."""
-    (tmp_path / "tiny.yaml").write_text(FIGURES)
-    (tmp_path / "published.csv").write_text(PUBLISHED)
+    (tmp_path / "paper.yaml").write_text(FIGURES)
+    (tmp_path / "numbers.csv").write_text(PUBLISHED)
     for schedule, seed in RUNS:
         write_run(tmp_path, schedule, seed)
     return tmp_path
@@ -123,17 +123,19 @@ def write_run(folder: Path, schedule: str, seed: int, **changes: Any) -> Path:
     return path
 
 
-def target(folder: Path, name: str) -> Target:
-    return Target(name, papers.load(folder / "tiny.yaml"))
+def target(folder: Path, name: str) -> Declared:
+    declared = papers.load(folder).targets[name]
+    assert isinstance(declared, Declared)
+    return declared
 
 
 def results(folder: Path, name: str, *, allow_marked: bool = False) -> Results:
-    return look_up(needed_runs(target(folder, name)), make.Records(folder, allow_marked))
+    return look_up(target(folder, name).needed(), make.Records(folder, allow_marked))
 
 
 def draw(folder: Path, name: str) -> Figure:
     shown = target(folder, name)
-    return drawing.drawing(shown, results(folder, name), published.load(shown.paper, folder)).draw()
+    return drawing.drawing(shown, results(folder, name)).draw()
 
 
 def lose(folder: Path, schedule: str, seed: int) -> None:
@@ -211,10 +213,7 @@ def test_rows_differ_in_more_than_colour(folder: Path, name: str, looks: set[str
 @pytest.mark.parametrize("name", ["bars", "groups"])
 def test_files_are_the_same_each_time(folder: Path, name: str) -> None:
     shown = target(folder, name)
-    written = [
-        drawing.write(shown, results(folder, name), published.load(shown.paper, folder), folder / out)
-        for out in ("first", "second")
-    ]
+    written = [drawing.write(shown, results(folder, name), folder / out) for out in ("first", "second")]
     assert [path.name for path in written[0]] == [f"{name}.png", f"{name}.pdf"]
     assert [path.read_bytes()[:4] for path in written[0]] == [b"\x89PNG", b"%PDF"]
     assert [path.read_bytes() for path in written[0]] == [path.read_bytes() for path in written[1]]
@@ -233,8 +232,8 @@ def test_no_bar_for_a_row_that_lacks_a_run(folder: Path) -> None:
 
 def test_a_run_without_a_language_has_a_bar_for_the_other_test_sets(folder: Path) -> None:
     other = "  other: {label: Other, overrides: task=squad, targets: [l1], metrics: {f1: F1}}\n"
-    declared = FIGURES.replace("figures:\n", f"{other}figures:\n", 1).replace("[microqa]", "[microqa, other]", 1)
-    (folder / "tiny.yaml").write_text(declared)
+    declared = FIGURES.replace("targets:\n", f"{other}targets:\n", 1).replace("[microqa]", "[microqa, other]", 1)
+    (folder / "paper.yaml").write_text(declared)
     for (schedule, seed), (l1, *_) in RUNS.items():
         write_run(
             folder,
@@ -282,7 +281,7 @@ def test_a_step_log_that_is_not_the_records_is_a_damaged_run(folder: Path, name:
         log.unlink()
     found = results(folder, name)
     assert isinstance(found[run], Gap)
-    *_, reason, line = missing(needed_runs(target(folder, name)), found)
+    *_, reason, line = missing(target(folder, name).needed(), found)
     assert reason.startswith("# damaged: ")
     assert line == f"python -m fun.run {' '.join(run)} track.fisher_every=10 force=true"
     assert texts(draw(folder, name).axes[0]) in (["Ada+GU 1/2 runs: no mean"], ["3/4 runs: no groups"])
@@ -293,7 +292,7 @@ def test_a_run_without_tracking_serves_the_orders_but_not_the_traces(folder: Pat
     assert texts(draw(folder, "orders").axes[0]) == []
     assert texts(draw(folder, "lines").axes[0]) == ["Ada+GU 1/2 runs: no mean"]
     assert "# done, but without tr(F) along training" in missing(
-        needed_runs(target(folder, "lines")), results(folder, "lines")
+        target(folder, "lines").needed(), results(folder, "lines")
     )
 
 
@@ -309,7 +308,7 @@ def test_marked_records_are_named_on_the_figure(folder: Path) -> None:
     assert texts(draw(folder, "orders").axes[0]) == ["Ada+GU 1/2 runs: no mean"]
     allowed = results(folder, "orders", allow_marked=True)
     orders = target(folder, "orders")
-    shown = drawing.drawing(orders, allowed, published.load(orders.paper, folder)).draw()
+    shown = drawing.drawing(orders, allowed).draw()
     assert texts(shown.axes[0]) == []
     assert shown.get_suptitle() == "Orders\n(from records marked synthetic)"
 
@@ -325,7 +324,7 @@ def test_a_figure_without_any_run_is_refused_after_its_commands(
 
 
 def test_a_figure_from_real_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    *runs, lacking = needed_runs(papers.targets()["demo-orders"])
+    *runs, lacking = papers.targets()["demo-orders"].needed()
     synthetic.write(tmp_path, {run.overrides: {"micronli": {"en": {"accuracy": 50.0}}} for run in runs})
     assert main(["figure", "demo-orders", "--results", str(tmp_path), "--allow-marked"]) == 0
     printed = capsys.readouterr().out
@@ -336,7 +335,7 @@ def test_a_figure_from_real_folders(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_table_is_no_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["figure", "demo"]) == 2
-    assert capsys.readouterr().err.startswith("error: 'demo' is not a figure; those are demo-orders, demo-traces.")
+    assert capsys.readouterr().err.startswith("error: 'demo' is not a figure: type python -m reproduce table demo.")
 
 
 # --- the numbers --------------------------------------------------------------------------------------------
@@ -376,9 +375,15 @@ def test_the_ten_fixed_schedules_are_those_of_the_authors() -> None:
 
 
 def test_figures_add_what_the_plan_says_beyond_the_tables() -> None:
-    paper = papers.load(papers.PAPERS / "fun.yaml")
-    tables = configurations(run for table in paper.tables.values() for run in table.needed(paper))
-    beyond = {name: configurations(figure.needed(paper)) - tables for name, figure in paper.figures.items()}
+    paper = papers.load(papers.PAPERS / "fun")
+    tables = configurations(
+        run for table in paper.targets.values() if isinstance(table, Table) for run in table.needed()
+    )
+    beyond = {
+        name: configurations(figure.needed()) - tables
+        for name, figure in paper.targets.items()
+        if isinstance(figure, Declared)
+    }
     assert len(beyond["figure2"]) == 6
     assert {run[-1] for run in beyond["figure2"]} == {"schedule=lpft"}
     assert len(beyond["figure4"]) == 18
@@ -394,8 +399,8 @@ def configurations(needed: Iterator[Needed] | Sequence[Needed]) -> set[tuple[str
     [
         ({"bars": {"reference": "full"}}, "bars.reference: 'full' is not declared"),
         ({"lines": {"replicates": ["seed=0", "seed=0"]}}, "lines.replicates are .* expected none twice"),
-        ({"orders": {"window": 3}}, "orders.orders.window: Extra inputs are not permitted"),
-        ({"orders": {"kind": "map"}}, "Input tag 'map' found using 'kind' does not match"),
+        ({"orders": {"window": 3}}, "orders: window: Extra inputs are not permitted"),
+        ({"orders": {"kind": "map"}}, "orders: found kind: map; valid: "),
         ({"orders": {"parts": {"p": {"label": "p", "overrides": "", "datasets": ["qa"]}}}}, "'qa' is not declared"),
         (
             {"orders": {"parts": {"p": {"label": "p", "overrides": "", "datasets": ["microqa", "micronli"]}}}},
@@ -406,8 +411,7 @@ def configurations(needed: Iterator[Needed] | Sequence[Needed]) -> set[tuple[str
 def test_a_wrong_declaration_is_named(tmp_path: Path, change: Mapping[str, Mapping[str, Any]], message: str) -> None:
     declared = yaml.safe_load(FIGURES)
     for name, fields in change.items():
-        declared["figures"][name] |= fields
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(declared))
+        declared["targets"][name] |= fields
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(declared))
     with pytest.raises(ConfigError, match=message):
-        papers.load(path)
+        papers.load(tmp_path)

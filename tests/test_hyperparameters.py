@@ -14,7 +14,6 @@ from fun.inputs.identity import flat
 from fun.models import tuning as adapters
 from fun.training import loop
 from reproduce.declare.papers import PAPERS
-from reproduce.declare.published import PUBLISHED
 
 Row = Mapping[str, str]
 Run = tuple[str, str, str, str, str]
@@ -42,7 +41,7 @@ FIELDS = {
 
 
 def rows(file: str) -> list[Row]:
-    with (PUBLISHED / file).open(encoding="utf-8", newline="") as text:
+    with (PAPERS / "fun" / file).open(encoding="utf-8", newline="") as text:
         return list(csv.DictReader(text))
 
 
@@ -110,7 +109,7 @@ def searched(row: Row, field: str) -> bool:
 
 def declared(*path: str) -> Any:
     """A part of the paper's declaration."""
-    part = yaml.safe_load((PAPERS / "fun.yaml").read_text(encoding="utf-8"))
+    part = yaml.safe_load((PAPERS / "fun" / "paper.yaml").read_text(encoding="utf-8"))
     for key in path:
         part = part[key]
     return part
@@ -119,14 +118,14 @@ def declared(*path: str) -> Any:
 def tracked(row: Row) -> bool:
     intervals = {
         part["fisher_every"]
-        for name, part in declared("figures", "figure3", "parts").items()
+        for name, part in declared("targets", "figure3", "parts").items()
         if name.endswith("copa") == (row["train_task"] == "copa")
     }
     return intervals == {int(row["value"])}
 
 
 def replicates(row: Row) -> bool:
-    table = declared("tables", "table12", "rows", "rev") if row["method"] == "rev" else declared("tables", "table1")
+    table = declared("targets", "table12", "rows", "rev") if row["method"] == "rev" else declared("targets", "table1")
     return len(table["replicates"]) == int(row["value"])
 
 
@@ -154,7 +153,7 @@ STATEMENTS: dict[str, Callable[[Row], bool]] = {
 
 
 def test_every_printed_hyperparameter_is_what_its_runs_get() -> None:
-    printed = rows("hparams.csv")
+    printed = [row for row in rows("settings.csv") if row["table"] not in ("5", "6")]
     wrong = [line for row in printed if row["key"] in FIELDS for line in differences(row)]
     wrong += [
         f"{row['source_row']}: {row['key']}={row['value']} does not hold"
@@ -167,7 +166,7 @@ def test_every_printed_hyperparameter_is_what_its_runs_get() -> None:
 
 def test_every_configuration_of_the_result_tables_composes() -> None:
     columns = ("train_task", "model", "adapter", "method", "data_size")
-    configurations = {tuple(row[column] for column in columns) for row in rows("fun.csv")}
+    configurations = {tuple(row[column] for column in columns) for row in rows("numbers.csv")}
     full = {("none", "full"): ("full", "std")}  # as Table 7 is called there -> as it is typed
     runs = [
         (task, model, *full.get((adapter, method), (adapter, method)), size)

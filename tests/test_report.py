@@ -113,7 +113,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     demo = KNOWN["demo"]
     languages = demo.paper.datasets["micronli"].languages
     values = {language: {"accuracy": 50.0 + place} for place, language in enumerate(languages)}
-    write(roots["miniature"], {run.overrides: {"micronli": values} for run in demo.table.needed(demo.paper)}, ())
+    write(roots["miniature"], {run.overrides: {"micronli": values} for run in demo.needed()}, ())
     track(
         RunFolder(*next((folder, folder.name[-16:]) for folder in roots["miniature"].glob("runs/*/*/madx-gu-*-s0-*")))
     )

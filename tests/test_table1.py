@@ -15,11 +15,12 @@ from fun.errors import ConfigError
 from fun.inputs.identity import identity
 from fun.results import State
 from reproduce.__main__ import main
-from reproduce.declare import papers, published
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank
+from reproduce.declare import papers
+from reproduce.declare.published import Number
+from reproduce.declare.tables import Place, Rank, Table
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Statistic, ranking
-from reproduce.runs.store import Gap, found, missing, needed_runs, sweeps
+from reproduce.runs.store import Gap, found, missing, sweeps
 from reproduce.show import text
 from reproduce.show.latex import to_latex
 from reproduce.show.view import of_results, printed
@@ -27,6 +28,7 @@ from tests.golden import make
 from tests.latex import check_latex
 
 TARGETS = papers.targets()
+SOURCE, LOWEST, AVERAGE = "source", "lowest", "average"
 COMMAND = "python -m fun.run model=micro task=squad adapter=madx data_size=full"
 
 
@@ -48,9 +50,9 @@ def rewrite(root: Path, schedule: str, values: make.Values, **changes: object) -
 
 
 def filled(root: Path, allow_marked: bool = False) -> tuple[cells.Grid, list[str]]:
-    needed = needed_runs(make.TARGET)
+    needed = make.TARGET.needed()
     results = found(needed, make.Records(root, allow_marked))
-    grid = cells.fill(make.TARGET, results, published.load(make.TARGET.paper, make.HERE))
+    grid = cells.fill(make.TARGET, results)
     return grid, missing(needed, results)
 
 
@@ -105,7 +107,7 @@ def test_deleted_records_leave_gaps(records: Path) -> None:
 def test_no_lowest_language_while_the_standard_row_is_incomplete(records: Path) -> None:
     shutil.rmtree(folder(records, "std", 0))
     grid, _ = filled(records)
-    assert all(cell(grid, row, LOWEST).statistic is None for row in make.TARGET.table.rows)
+    assert all(cell(grid, row, LOWEST).statistic is None for row in make.TARGET.rows)
     assert "Lowest (published: L2)" in text.plain(of_results(grid))
 
 
@@ -196,22 +198,23 @@ def test_of_equally_low_languages_the_first_declared(records: Path) -> None:
 
 def test_a_published_number_stands_in_its_own_cell() -> None:
     target = TARGETS["table1"]
-    number = published.load(target.paper).number(target, Place("mbert", "gu", "xquad", LOWEST, "f1"))
-    assert number == published.Number("44.08", "", "th", 4)
+    assert isinstance(target, Table)
+    assert target.number(Place("mbert", "gu", "xquad", LOWEST, "f1")) == Number("44.08", "", "th", 4)
 
 
 def test_needed_runs_are_shared_between_datasets() -> None:
-    needed = needed_runs(TARGETS["table1"])
+    needed = TARGETS["table1"].needed()
     assert len(needed) == len({run.overrides for run in needed}) == 2 * 3 * 4 * 4
     squad = next(run for run in needed if "task=squad" in run.overrides)
     assert {dataset for dataset, _, _ in squad.values} == {"mlqa", "xquad"}
 
 
-@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if name in target.paper.tables])
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if isinstance(target, Table)])
 def test_tables_fit_and_compile(name: str) -> None:
     target = TARGETS[name]
-    results = {run.overrides: Gap(State.MISSING) for run in needed_runs(target)}
-    _check_rendering(cells.fill(target, results, published.load(target.paper)))
+    assert isinstance(target, Table)
+    results = {run.overrides: Gap(State.MISSING) for run in target.needed()}
+    _check_rendering(cells.fill(target, results))
 
 
 def test_golden_fits_and_compiles() -> None:
@@ -233,20 +236,22 @@ def _check_rendering(grid: cells.Grid) -> None:
         ({"lowest": "sdt"}, "'sdt' is not declared; valid: std, rand, gu, fun"),
         ({"blocks": [["squad"]]}, "'squad' is not declared"),
         ({"replicates": ["seed=0", "seed=0"]}, "none twice"),
-        ({"columns": {"average": {"of": "median"}}}, "'median' is not declared; valid: source, lowest, average, l1"),
+        (
+            {"columns": {"average": {"of": "median"}}},
+            "'median' is not declared; valid: source, lowest, average, average with source, en, l1",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     declared = yaml.safe_load((make.HERE / "paper.yaml").read_text())
-    declared["tables"]["golden"] |= change
-    path = tmp_path / "paper.yaml"
-    path.write_text(yaml.safe_dump(declared, sort_keys=False))
+    declared["targets"]["golden"] |= change
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
     with pytest.raises(ConfigError, match=re.escape(message)):
-        papers.load(path)
+        papers.load(tmp_path)
 
 
 def test_sweeps_are_the_same_runs() -> None:
-    needed = [run.overrides for run in needed_runs(TARGETS["table1-micro"])]
+    needed = [run.overrides for run in TARGETS["table1-micro"].needed()]
     assert sweeps(needed) == [
         "python -m fun.run -m model=micro task=squad,copa,mnli adapter=madx data_size=full "
         "schedule=std,rand,gu,fun seed=0,1,2,3"
@@ -263,7 +268,7 @@ def test_sweeps_are_the_same_runs() -> None:
 
 
 def write_demo_records(root: Path, marks: list[str]) -> None:
-    for index, needed in enumerate(needed_runs(TARGETS["demo"])):
+    for index, needed in enumerate(TARGETS["demo"].needed()):
         config = compose(needed.overrides)
         metrics = {"micronli": {lang: {"accuracy": 60.0 + index} for _, lang, _ in needed.values}}
         tracking = {"fisher_every": needed.fisher_every, "fisher": {"name": "algorithm2"}}

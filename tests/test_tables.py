@@ -17,12 +17,14 @@ from fun.config import compose
 from fun.errors import ConfigError
 from fun.results import InvalidRecord, RunFolder
 from reproduce.__main__ import main
-from reproduce.declare import papers, published
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Target
+from reproduce.declare import papers
+from reproduce.declare.over import LOWEST
 from reproduce.declare.parts import Needed, merged
+from reproduce.declare.settings import Settings
+from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers import settings as filling
-from reproduce.runs.store import Found, Results, Store, configuration, found, missing, needed_runs
+from reproduce.runs.store import Found, Results, Store, configuration, found, missing
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import plain
@@ -32,8 +34,8 @@ from tests.latex import check_latex
 
 KNOWN = papers.targets()
 PAPER = KNOWN["table1"].paper
-TABLES = [Target(name, PAPER) for name, declared in PAPER.tables.items() if declared.published]
-NUMBERS = published.load(PAPER)
+TABLES = [target for target in PAPER.targets.values() if isinstance(target, Table) and target.published]
+BY_NAME = {target.name: target for target in TABLES}
 
 # Counted by hand: models x tasks x methods x seeds (x data sizes). Tables share runs.
 RUNS = {
@@ -61,7 +63,7 @@ CONTRADICTIONS = {
 
 
 def all_needed() -> list[Needed]:
-    return merged(run for target in TABLES for run in needed_runs(target))
+    return merged(run for target in TABLES for run in target.needed())
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +80,13 @@ def complete(full: Path) -> Results:
 
 
 def fill(results: Results) -> dict[str, cells.Grid]:
-    return {target.name: cells.fill(target, results, NUMBERS) for target in TABLES}
+    return {target.name: cells.fill(target, results) for target in TABLES}
 
 
 @cache
 def sheets() -> dict[str, filling.Sheet]:
     """The tables of settings."""
-    return {name: filling.fill(Target(name, PAPER), NUMBERS) for name in PAPER.settings}
+    return {name: filling.fill(target) for name, target in PAPER.targets.items() if isinstance(target, Settings)}
 
 
 def written(folder: Path) -> list[dict[str, str]]:
@@ -100,51 +102,55 @@ def written(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_tables_need_94_configurations_and_368_runs() -> None:
-    assert {target.name: len(needed_runs(target)) for target in TABLES} == RUNS
+    assert {target.name: len(target.needed()) for target in TABLES} == RUNS
     runs = [run.overrides for run in all_needed()]
     assert len(runs) == len({configuration(run).run_id for run in runs}) == 368
     assert len({tuple(part for part in run if not part.startswith("seed=")) for run in runs}) == 94
 
 
 def test_every_published_number_stands_in_one_cell() -> None:
-    with (published.PUBLISHED / "fun.csv").open(encoding="utf-8") as file:
+    with (PAPER.folder / "numbers.csv").open(encoding="utf-8") as file:
         printed = Counter((f"table{row['table']}", row["mean"], row["std"]) for row in csv.DictReader(file))
-    placed = [(target.name, NUMBERS.number(target, place)) for target in TABLES for place in target.places()]
+    placed = [(target.name, target.number(place)) for target in TABLES for place in target.places()]
     numbers = Counter((name, number.mean, number.std) for name, number in placed if number)
     assert numbers == printed
     assert (numbers.total(), sum(count for (_, _, std), count in numbers.items() if std)) == (912, 228)
 
 
 def test_every_erratum_is_shown() -> None:
-    shown = {text for target in TABLES for place in target.places() for text in NUMBERS.errata(target, place)}
-    shown |= {text for target in TABLES for name in target.datasets for text in NUMBERS.dataset_errata(target, name)}
+    shown = {text for target in TABLES for place in target.places() for text in target.errata(place)}
+    shown |= {text for target in TABLES for name in target.datasets for text in target.dataset_errata(name)}
     shown |= {text for sheet in sheets().values() for _, _, row in sheet.rows for cell in row for text in cell.errata}
-    with (published.PUBLISHED / "fun_errata.csv").open(encoding="utf-8") as file:
+    with (PAPER.folder / "errata.csv").open(encoding="utf-8") as file:
         assert shown == {row["text"] for row in csv.DictReader(file)}
 
 
 @pytest.mark.parametrize(
     ("where", "change", "message"),
     [
-        ("tables.table2.published", {"table": "2"}, "table2: `published` selects no adapter, data_size for row LoRA"),
-        ("tables.table9.lowest", "std", "table9: a column over the lowest language and `lowest: <row>` go together"),
-        ("tables.table14.own_lowest", ["copa"], "table14.own_lowest: 'copa' is not declared; valid: mlqa, xquad"),
-        ("settings.table1", {"kind": "languages", "title": "x", "names": {}}, "'table1' is declared as two kinds"),
-        ("settings.table3.columns.lr.runs", ["gu", "rand"], "table3.columns.lr.runs: 'rand' is not declared"),
-        ("settings.table5.rows", ["imdb"], "table5.rows: 'imdb' is not declared; valid: mlqa, xquad"),
-        ("settings.table6.names", {"fr": "French"}, "table6.names: 'fr' is the target language of no dataset"),
+        ("targets.table2.published", {"table": "2"}, "table2.`published` selects no adapter, data_size for row LoRA"),
+        (
+            "targets.table9.lowest",
+            "std",
+            "table9.lowest: a column over the lowest language and `lowest: <row>` go together",
+        ),
+        ("targets.table14.own_lowest", ["copa"], "table14.own_lowest: 'copa' is not declared; valid: mlqa, xquad"),
+        ("targets.table1.kind", "curve", "table1: found kind: curve; valid: table, relative"),
+        ("targets.table3.columns.lr.runs", ["gu", "rand"], "table3.columns.lr.runs: 'rand' is not declared"),
+        ("targets.table5.rows", ["imdb"], "table5.rows: 'imdb' is not declared; valid: mlqa, xquad"),
+        ("targets.table6.names", {"fr": "French"}, "table6.names: 'fr' is the target language of no dataset"),
     ],
 )
 def test_a_wrong_declaration_is_refused(tmp_path: Path, where: str, change: object, message: str) -> None:
-    declared = yaml.safe_load((papers.PAPERS / "fun.yaml").read_text())
+    declared = yaml.safe_load((PAPER.folder / "paper.yaml").read_text())
     *path, last = where.split(".")
     part = declared
     for name in path:
         part = part[name]
     part[last] = change
-    (tmp_path / "fun.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
     with pytest.raises(ConfigError, match=re.escape(message)):
-        papers.load(tmp_path / "fun.yaml")
+        papers.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +224,7 @@ def test_every_printed_mean_and_std_is_reproduced(full: Path, tmp_path: Path) ->
     }
     assert differing == CONTRADICTIONS
     for name, *place in CONTRADICTIONS:
-        assert NUMBERS.errata(Target(name, PAPER), Place(*place))
+        assert BY_NAME[name].errata(Place(*place))
 
 
 def _prints(ours: str, theirs: str) -> bool:
@@ -232,7 +238,7 @@ def test_the_lowest_language_is_the_printed_one_but_for_wrong_labels(complete: R
         (name, place.panel, place.dataset, cell.published.language)
         for name, grid in fill(complete).items()
         for place, cell in grid.cells.items()
-        if place.column == LOWEST and cell.published and cell.published.language != cell.language
+        if place.column == "lowest" and cell.published and cell.published.language != cell.language
     }
     assert differing == {
         ("table14", "mbert", "mlqa", "th"),
@@ -243,7 +249,7 @@ def test_the_lowest_language_is_the_printed_one_but_for_wrong_labels(complete: R
 
 
 def test_bold_and_underline_are_the_printed_ones_but_for_errata(complete: Results) -> None:
-    with (published.PUBLISHED / "fun.csv").open(encoding="utf-8") as file:
+    with (PAPER.folder / "numbers.csv").open(encoding="utf-8") as file:
         rows = [
             row for row in csv.DictReader(file) if row["language"] == "avg" and row["table"] in ("1", "2", "11", "14")
         ]
@@ -258,7 +264,7 @@ def test_bold_and_underline_are_the_printed_ones_but_for_errata(complete: Result
     for name in ("table1", "table2", "table11", "table14"):
         for place, cell in fill(complete)[name].cells.items():
             size = place.column if name == "table11" else "full"
-            if Target(name, PAPER).table.over(place.column) == AVERAGE:
+            if BY_NAME[name].over(place.column).average:
                 note = printed[name, place.panel, place.row, place.dataset, size, place.metric]
                 if note != names[cell.rank]:
                     differing.add((name, place.panel, place.dataset, place.metric, place.row, note))
@@ -307,7 +313,7 @@ def test_a_spoilt_run_is_a_gap_in_every_cell_that_needs_it(
     full: Path, complete: Results, tmp_path: Path, spoil: Callable[[RunFolder], None], reason: str | None
 ) -> None:
     root = shutil.copytree(full, tmp_path / "results")
-    spoilt = {random.Random(target.name).choice(needed_runs(target)).overrides for target in TABLES}
+    spoilt = {random.Random(target.name).choice(target.needed()).overrides for target in TABLES}
     for overrides in spoilt:
         config = configuration(overrides)
         spoil(RunFolder(config.folder(root), config.run_id))
@@ -324,7 +330,7 @@ def test_a_missing_language_is_a_gap_in_every_cell_over_it(full: Path, complete:
     spoilt: dict[tuple[str, ...], tuple[str, str] | None] = {}
     for target in TABLES:
         chosen = random.Random(target.name)
-        run = chosen.choice(needed_runs(target))
+        run = chosen.choice(target.needed())
         dataset = chosen.choice(sorted({name for name, _, _ in run.values}))
         language = chosen.choice(PAPER.datasets[dataset].targets)
         if run.overrides in spoilt:
@@ -346,7 +352,7 @@ def _check_gaps(complete: Results, results: Results, spoilt: Mapping[tuple[str, 
         assert grid.cells.keys() == before[name].cells.keys()
         for place, cell in grid.cells.items():
             intact = before[name].cells[place]
-            affected = _affected(Target(name, PAPER), place, intact, spoilt)
+            affected = _affected(BY_NAME[name], place, intact, spoilt)
             if affected == 0:
                 assert cell.statistic == intact.statistic
                 continue
@@ -365,22 +371,20 @@ def _check_gaps(complete: Results, results: Results, spoilt: Mapping[tuple[str, 
 
 
 def _affected(
-    target: Target, place: Place, intact: cells.Cell, spoilt: Mapping[tuple[str, ...], tuple[str, str] | None]
+    target: Table, place: Place, intact: cells.Cell, spoilt: Mapping[tuple[str, ...], tuple[str, str] | None]
 ) -> int | None:
     """How many of a cell's values are gone; None where it is not known any more which language is lowest."""
-    declared, dataset = target.table, target.datasets[place.dataset]
+    dataset = target.datasets[place.dataset]
 
     def gone(row: str, languages: tuple[str, ...]) -> int:
-        runs = declared.runs(place.panel, row, dataset, place.column)
-        lost = [spoilt[run] for run in runs if run in spoilt]
+        lost = [spoilt[run] for run in target.runs(dataclasses.replace(place, row=row)) if run in spoilt]
         return sum(what is None or (what[0] == place.dataset and what[1] in languages) for what in lost)
 
-    if declared.over(place.column) == LOWEST:
-        deciding = place.row if place.dataset in declared.own_lowest else str(declared.lowest)
-        if gone(deciding, dataset.targets):
-            return None
-    over = {SOURCE: (dataset.source,), AVERAGE: dataset.targets}
-    return gone(place.row, over.get(declared.over(place.column), (str(intact.language),)))
+    over = target.over(place.column)
+    if over != LOWEST:
+        return gone(place.row, over.languages(dataset))
+    deciding = place.row if place.dataset in target.own_lowest else str(target.lowest)
+    return None if gone(deciding, dataset.targets) else gone(place.row, (str(intact.language),))
 
 
 @pytest.mark.parametrize(
@@ -403,11 +407,12 @@ def test_a_mistyped_command_is_told_in_one_line(
 
 
 ANOTHER_PAPER = """
-name: another
+title: Another paper
 datasets:
   micronli: {label: MicroNLI, overrides: task=mnli, targets: [l1, l2], metrics: {accuracy: Accuracy}}
-tables:
+targets:
   table1:
+    kind: table
     title: "Table 1: learning rates as replicates"
     overrides: model=micro adapter=madx data_size=full
     replicates: [train.lr=1e-4, train.lr=2e-4]
@@ -418,19 +423,18 @@ tables:
 """
 
 
-def test_a_paper_needs_one_file_only(tmp_path: Path) -> None:
-    (tmp_path / "another.yaml").write_text(ANOTHER_PAPER)
-    assert main(["tables", "--results", str(tmp_path)], tmp_path) == 0
+def test_a_second_paper_is_a_folder_and_disturbs_nothing(tmp_path: Path) -> None:
+    shutil.copytree(PAPER.folder, tmp_path / "papers" / "fun")
+    (tmp_path / "papers" / "another").mkdir()
+    (tmp_path / "papers" / "another" / "paper.yaml").write_text(ANOTHER_PAPER)
+    known = papers.targets(tmp_path / "papers")
+    assert set(known) == {*KNOWN, "another/table1"}
+    assert papers.find("fun/table1", None, known).needed() == KNOWN["table1"].needed()
+    assert main(["tables", "another", "--results", str(tmp_path)], tmp_path / "papers") == 0
     written = tmp_path / "tables" / "another"
     assert "0/2" in (written / "table1.tex").read_text()
     assert r"\input{table1}" in (written / "tables.tex").read_text()
     assert len((written / "missing.txt").read_text().splitlines()) == 2
-
-
-def test_a_missing_file_of_published_numbers_is_named(tmp_path: Path) -> None:
-    (tmp_path / "another.yaml").write_text(ANOTHER_PAPER.replace("name: another", "name: another\npublished: none.csv"))
-    with pytest.raises(ConfigError, match=r"names the file none\.csv, which is not in published/"):
-        published.load(papers.load(tmp_path / "another.yaml"))
 
 
 def test_the_store_refuses_a_record_with_nan(tmp_path: Path) -> None:
@@ -442,7 +446,7 @@ def test_the_store_refuses_a_record_with_nan(tmp_path: Path) -> None:
 
 
 def test_copies_with_the_same_values_count_once(full: Path, tmp_path: Path) -> None:
-    needed = needed_runs(TABLES[0])[0]
+    needed = TABLES[0].needed()[0]
     config = configuration(needed.overrides)
     for label in ("one", "two"):
         source = config.folder(full)

@@ -12,8 +12,9 @@ from scipy import stats
 
 from fun.errors import ConfigError
 from fun.results import State
-from reproduce.declare import papers, published
-from reproduce.declare.papers import Place
+from reproduce.declare import papers
+from reproduce.declare.published import Number
+from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Grid, Statistic
 from reproduce.numbers.statistics import (
@@ -28,8 +29,8 @@ from reproduce.numbers.statistics import (
     smallest_sign_flip,
     welch,
 )
-from reproduce.numbers.verdicts import Conclusion, Margin, margin_of, margins, verdict, verdicts
-from reproduce.runs.store import Gap, needed_runs
+from reproduce.numbers.verdicts import Conclusion, verdict, verdicts
+from reproduce.runs.store import Gap
 
 GU_57 = Summary(57.37, 0.32, 4)  # Table 1, MLQA, mBERT, GU
 OURS = (57.1, 57.4, 57.2, 57.9)  # mean 57.4
@@ -230,14 +231,15 @@ def test_without_a_published_spread_our_interval_and_the_difference_are_shown() 
 # --- a table ------------------------------------------------------------------------------------------------
 
 TABLE1 = papers.targets()["table1"]
+assert isinstance(TABLE1, Table)
 XQUAD_GU = Place("mbert", "gu", "xquad", "average", "f1")  # 63.48 ± 0.22
 LOWEST_GU = Place("mbert", "gu", "xquad", "lowest", "f1")  # Thai
 
 
 def grid(values: dict[Place, tuple[float | None, ...]], language: str = "th") -> Grid:
     """Table 1 with these numbers and no others."""
-    nothing = {run.overrides: Gap(State.MISSING) for run in needed_runs(TABLE1)}
-    empty = cells.fill(TABLE1, nothing, published.load(TABLE1.paper))
+    nothing = {run.overrides: Gap(State.MISSING) for run in TABLE1.needed()}
+    empty = cells.fill(TABLE1, nothing)
     found = {
         place: replace(
             empty.cells[place],
@@ -250,7 +252,7 @@ def grid(values: dict[Place, tuple[float | None, ...]], language: str = "th") ->
 
 
 def test_a_table_without_runs_is_incomplete_everywhere() -> None:
-    found = verdicts(grid({}), margins())
+    found = verdicts(grid({}))
     assert len(found) == 144
     assert {str(v) for v in found.values()} == {"incomplete (0/4)"}
 
@@ -258,7 +260,7 @@ def test_a_table_without_runs_is_incomplete_everywhere() -> None:
 def test_the_family_is_the_complete_table_s_averages_on_their_main_metric() -> None:
     """8 rows × 4 datasets: a p among 32, of which 31 are not there yet."""
     ours = (64.9, 65.1, 64.8, 65.2)
-    number = verdicts(grid({XQUAD_GU: ours}), margins())[XQUAD_GU]
+    number = verdicts(grid({XQUAD_GU: ours}))[XQUAD_GU]
     raw = welch(Summary.of(ours), Summary(63.48, 0.22, 4))
     assert raw is not None
     assert number.adjusted_p == pytest.approx(32 * raw.p)
@@ -267,12 +269,12 @@ def test_the_family_is_the_complete_table_s_averages_on_their_main_metric() -> N
 
 def test_further_numbers_never_make_an_adjusted_p_larger() -> None:
     ours = (64.0, 64.4, 64.1, 64.6)
-    alone = verdicts(grid({XQUAD_GU: ours}), margins())[XQUAD_GU]
+    alone = verdicts(grid({XQUAD_GU: ours}))[XQUAD_GU]
     others = {
         Place(panel, row, dataset, "average", TABLE1.datasets[dataset].main_metric): (1.0, 1.1, 1.2, 1.3)
         for panel, row, dataset in itertools.product(("mbert", "xlmr"), ("std", "rand"), ("mlqa", "xnli"))
     }
-    beside = verdicts(grid({XQUAD_GU: ours, **others}), margins())[XQUAD_GU]
+    beside = verdicts(grid({XQUAD_GU: ours, **others}))[XQUAD_GU]
     assert alone.adjusted_p is not None
     assert beside.adjusted_p is not None
     # Eight smaller p come first: 24 of 32 are left.
@@ -281,7 +283,7 @@ def test_further_numbers_never_make_an_adjusted_p_larger() -> None:
 
 def test_a_secondary_metric_is_never_different() -> None:
     place = replace(XQUAD_GU, metric="em")  # 46.76 ± 0.44
-    found = verdicts(grid({place: (60.0, 60.1, 60.2, 60.3)}), margins())[place]
+    found = verdicts(grid({place: (60.0, 60.1, 60.2, 60.3)}))[place]
     assert (found.conclusion, found.adjusted_p) == (Conclusion.undecided, None)
 
 
@@ -289,21 +291,22 @@ def test_only_averages_are_in_the_family() -> None:
     """A std beside an English number would let it be tested, but not call it different."""
     place = replace(XQUAD_GU, column="source")
     table = grid({place: (70.0, 70.1, 70.2, 70.3)})
-    with_std = replace(table.cells[place], published=published.Number("83.21", "0.50", "en", 4))
-    found = verdicts(replace(table, cells={**table.cells, place: with_std}), margins())[place]
+    with_std = replace(table.cells[place], published=Number("83.21", "0.50", "en", 4))
+    found = verdicts(replace(table, cells={**table.cells, place: with_std}))[place]
     assert (found.conclusion, found.adjusted_p) == (Conclusion.undecided, None)
 
 
 def test_lowest_languages_are_compared_only_where_they_are_the_same() -> None:
     values: dict[Place, tuple[float | None, ...]] = {LOWEST_GU: (44.0, 44.1, 44.2, 44.3)}
-    assert verdicts(grid(values), margins())[LOWEST_GU].conclusion is Conclusion.no_published_spread
-    assert verdicts(grid(values, language="ar"), margins())[LOWEST_GU].conclusion is Conclusion.another_language
+    assert verdicts(grid(values))[LOWEST_GU].conclusion is Conclusion.no_published_spread
+    assert verdicts(grid(values, language="ar"))[LOWEST_GU].conclusion is Conclusion.another_language
 
 
 def test_nothing_published_means_no_verdict() -> None:
     micro = papers.targets()["table1-micro"]
-    nothing = {run.overrides: Gap(State.MISSING) for run in needed_runs(micro)}
-    assert verdicts(cells.fill(micro, nothing, published.load(micro.paper)), margins()) == {}
+    assert isinstance(micro, Table)
+    nothing = {run.overrides: Gap(State.MISSING) for run in micro.needed()}
+    assert verdicts(cells.fill(micro, nothing)) == {}
 
 
 # --- margins ------------------------------------------------------------------------------------------------
@@ -312,28 +315,25 @@ def test_nothing_published_means_no_verdict() -> None:
 def test_every_published_metric_of_the_paper_has_a_margin_and_a_reason() -> None:
     paper = TABLE1.paper
     metrics = {metric for dataset in paper.datasets.values() for metric in dataset.metrics}
-    assert metrics <= margins().keys()
-    assert all(declared.reason for declared in margins().values())
+    assert metrics <= paper.margins.keys()
+    assert all(margin.reason for margin in paper.margins.values())
 
 
 def test_a_metric_without_a_margin_says_where_to_declare_it() -> None:
-    with pytest.raises(ConfigError, match=r"'ndcg': add it to margins\.yaml"):
-        margin_of("ndcg", {"f1": Margin(points=1, reason="r")})
+    with pytest.raises(ConfigError, match=r"'ndcg': add it to `margins` of fun/paper\.yaml"):
+        TABLE1.paper.margin("ndcg")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("margins", "message"),
     [
-        ("f1: {points: 0, reason: r}", "margins.yaml: f1.points: Input should be greater than 0"),
-        ("f1: {points: 1}", "margins.yaml: f1.reason: Field required"),
-        ("f1: {points: 1, reason: r, x: 1}", "margins.yaml: f1.x: Extra inputs are not permitted"),
-        ("f1: [", "margins.yaml is not YAML: while parsing"),
+        ("{f1: {points: 0, reason: r}}", "f1.points: Input should be greater than 0"),
+        ("{f1: {points: 1}}", "f1.reason: Field required"),
+        ("{f1: {points: 1, reason: r, x: 1}}", "f1.x: Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_margin_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "margins.yaml"
-    path.write_text(text)
+def test_a_wrong_margin_is_refused(tmp_path: Path, margins: str, message: str) -> None:
+    (tmp_path / "paper.yaml").write_text(f"{{title: x, datasets: {{}}, margins: {margins}}}")
     with pytest.raises(ConfigError) as error:
-        margins(path)
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
+        papers.load(tmp_path)
+    assert str(error.value) == f"{tmp_path.name}/paper.yaml: margins.{message}"

@@ -17,6 +17,7 @@ from typing import IO, TypedDict
 from fun.errors import RunError
 from fun.results import Damaged, Record, file_checksum
 from fun.results.record import WEIGHTS
+from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
 from reproduce.runs.store import Found, Gap, Results, command, needed_runs
 
@@ -77,7 +78,7 @@ def _complete(result: Found | Gap) -> bool:
 
 
 def _rebuild(target: Target, name: str) -> list[str]:
-    kind = "figure" if target.name in target.paper.figures else "table"
+    kind = "figure" if isinstance(target, Figure) else "table"
     return [
         f"mkdir unpacked && tar -xzf {shlex.quote(name)} -C unpacked",
         f"python -m reproduce collect {target.name} --results unpacked",

@@ -22,7 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     target, root = options.target(typed, known), options.root(typed)
-    out = typed.out or root / "archives" / f"{target.name}.tar.gz"
+    out = typed.out or root / "archives" / f"{target.stem}.tar.gz"
     manifest = archive.pack(target, found(needed_runs(target), options.store(typed)), root, out, weights=typed.weights)
     if missing := manifest["missing"]:
         print(f"{len(missing)} of {len(needed_runs(target))} runs are missing; the manifest lists them")

@@ -5,9 +5,10 @@ import sys
 
 from rich.console import Console
 
+from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.declare import published
+from reproduce.declare.tables import Table
 from reproduce.numbers import cells
 from reproduce.runs.store import found, needed_runs
 from reproduce.show.text import WIDTH
@@ -31,14 +32,16 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     from reproduce.numbers import explain
-    from reproduce.numbers.verdicts import margins, verdicts
+    from reproduce.numbers.verdicts import verdicts
 
     target = options.target(typed, known)
+    if not isinstance(target, Table):
+        raise ConfigError(f"'{target.name}' is not a table of results.")
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
     places = explain.places(target, names)
     results = found(needed_runs(target), options.store(typed))
-    grid = cells.fill(target, results, published.load(target.paper))
-    judged = verdicts(grid, margins())
+    grid = cells.fill(target, results)
+    judged = verdicts(grid)
     # Lines to paste must not be wrapped.
     console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, highlight=False)
     for place in places:

@@ -2,10 +2,11 @@
 
 import argparse
 
+from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import print_missing
-from reproduce.declare import published
+from reproduce.declare.figures import Figure
 
 
 def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
@@ -19,10 +20,12 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     from reproduce.show.figures.rows import look_up
 
     target = options.target(typed, known)
-    results = look_up(target.figure.needed(target.paper), options.store(typed))
+    if not isinstance(target, Figure):
+        raise ConfigError(f"'{target.name}' is not a figure: type python -m reproduce table {target.name}.")
+    results = look_up(target.needed(), options.store(typed))
     print_missing(target, results)
     folder = options.out(typed) / "figures" / target.paper.name
-    for path in drawing.write(target, results, published.load(target.paper), folder):
+    for path in drawing.write(target, results, folder):
         print(f"wrote {path}")
     return 0
 

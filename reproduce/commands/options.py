@@ -114,7 +114,7 @@ def numbered(name: str, model: str | None, known: Targets) -> list[Target]:
     return [
         found
         for found in known.values()
-        if found.paper.name == name and re.fullmatch(rf"[a-z]+\d+{re.escape(suffix)}", found.name)
+        if found.paper.name == name and re.fullmatch(rf"[a-z]+\d+{re.escape(suffix)}", found.stem)
     ]
 
 

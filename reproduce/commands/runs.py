@@ -14,7 +14,7 @@ from fun.results import Damaged, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import write
-from reproduce.declare import published
+from reproduce.declare.figures import Figure
 from reproduce.runs.plan import Entry, counts, hours, plan, results
 from reproduce.runs.store import needed_runs
 from reproduce.show.sweep import Configuration, configurations, notes, sweep_table
@@ -120,9 +120,9 @@ def _collect(typed: argparse.Namespace, known: Targets) -> int:
     for name, needed in groups.items():
         if name not in known and any(run.values for run in needed):  # a search is tested in no language
             _show_sweep(configurations(needed, results(entries, needed)))
-    tables = [known[name] for name in groups if name in known and name not in known[name].paper.figures]
+    tables = [known[name] for name in groups if name in known and not isinstance(known[name], Figure)]
     for table in tables:
-        filled = view(table, results(entries, needed_runs(table)), published.load(table.paper))
+        filled = view(table, results(entries, needed_runs(table)))
         for path in write(filled, table, options.out(typed)):
             print(f"wrote {path} ({filled.summary})")
     return 1 if damage else 0

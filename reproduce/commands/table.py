@@ -9,7 +9,7 @@ from rich.console import Console
 from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.declare import published
+from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
 from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
 from reproduce.show.latex import to_latex
@@ -25,10 +25,10 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 def _run(typed: argparse.Namespace, known: Targets) -> int:
     target = options.target(typed, known)
-    if target.name in target.paper.figures:
+    if isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is a figure: type python -m reproduce figure {target.name}.")
     results = found(needed_runs(target), options.store(typed))
-    table = view(target, results, published.load(target.paper))
+    table = view(target, results)
     Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(table))
     print_missing(target, results)
     for path in write(table, target, options.out(typed)):
@@ -42,7 +42,7 @@ def write(table: View, target: Target, out: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for suffix, text in (("csv", to_csv(table)), ("tex", to_latex(table))):
-        paths.append(folder / f"{target.name}.{suffix}")
+        paths.append(folder / f"{target.stem}.{suffix}")
         paths[-1].write_text(text, encoding="utf-8")
     return paths
 

@@ -8,7 +8,7 @@ from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.table import write
-from reproduce.declare import published
+from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
@@ -30,11 +30,11 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     results = found(needed, options.store(typed))
     folder = options.out(typed) / "tables" / typed.paper
     for target in targets:
-        table = view(target, results, published.load(target.paper))
+        table = view(target, results)
         files = ", ".join(path.name for path in write(table, target, options.out(typed)))
         print(f"{target.name}: {table.summary}; {files}")
     document = folder / (f"tables-{typed.model}.tex" if typed.model else "tables.tex")
-    document.write_text(latex.document([target.name for target in targets]), encoding="utf-8")
+    document.write_text(latex.document([target.stem for target in targets]), encoding="utf-8")
     _tell_missing(needed, results, folder / "missing.txt")
     print(f"all of them in one LaTeX document: {document}")
     return 0
@@ -45,7 +45,7 @@ def _chosen(known: Targets, paper: str, model: str | None) -> Sequence[Target]:
 
     Raises ConfigError where there is none.
     """
-    tables = [t for t in options.numbered(paper, model, known) if t.name not in t.paper.figures]
+    tables = [t for t in options.numbered(paper, model, known) if not isinstance(t, Figure)]
     if not tables:
         variant = f" has a variant for model '{model}'" if model else " has a number in its name, such as table1"
         raise ConfigError(f"no table of '{paper}'{variant}.")
@@ -54,8 +54,8 @@ def _chosen(known: Targets, paper: str, model: str | None) -> Sequence[Target]:
 
 def _number(target: Target) -> tuple[int, str]:
     """Table 2 before Table 10."""
-    digits = "".join(filter(str.isdigit, target.name))
-    return int(digits or 0), target.name
+    digits = "".join(filter(str.isdigit, target.stem))
+    return int(digits or 0), target.stem
 
 
 def _tell_missing(needed: Sequence[Needed], results: Results, file: Path) -> None:

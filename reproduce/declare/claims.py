@@ -1,19 +1,17 @@
-"""What a paper claims, as declared in `<paper>.yaml`: a closed set of kinds; checked when read."""
+"""What a paper claims, as its claims.yaml declares it: comparisons of cells of tables, in a closed set of kinds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from fun.errors import ConfigError
-from reproduce.declare import papers
-from reproduce.declare.papers import AVERAGE, Paper
-from reproduce.declare.parts import Dataset, Declaration, among, read
-
-CLAIMS = Path(__file__).parents[1] / "published"
+from reproduce.declare.over import LOWEST
+from reproduce.declare.papers import Paper
+from reproduce.declare.parts import Declaration, Needed, checked, read, undeclared
+from reproduce.declare.published import SELECTED
+from reproduce.declare.tables import Place, Table
 
 
 class Share(Declaration):
@@ -33,21 +31,24 @@ class Claim(Declaration):
 
 
 class Compared(Claim):
-    """A statement about methods `rows` beside each of the methods `over`.
+    """A statement about `rows` of a scope's table beside each of the rows `over`.
 
-    One case per model, dataset, data size, metric and pair of methods. `models`: those named, or the main models of
-    whatever is looked at. `datasets` are the paper's; a miniature has its own in their place. `where` is
-    `source`, `lowest` (the target language that is lowest in the standard row), `average` (over all target
-    languages) or a language. `metrics`: all of a dataset's, or the main one.
+    One case per panel, dataset, metric, column and pair of rows. `panels`: those named, or the main ones of whatever
+    is looked at. `datasets` are the paper's; a miniature has its own in their place. `metrics`: all of a dataset's, or
+    the main one.
     """
 
     rows: tuple[str, ...] = Field(min_length=1)
     over: tuple[str, ...] = Field(min_length=1)
-    models: tuple[str, ...] = ()
+    panels: tuple[str, ...] = ()
     datasets: tuple[str, ...] = Field(min_length=1)
-    data_sizes: tuple[str, ...] = ("full",)
-    where: str = AVERAGE
+    columns: tuple[str, ...] = ("average",)
     metrics: Literal["all", "main"] = "main"
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every row that it names."""
+        return (*self.rows, *self.over)
 
 
 class Above(Compared):
@@ -75,9 +76,14 @@ class GapClosed(Compared):
     kind: Literal["gap closed"]
     standard: str
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every row that it names."""
+        return (*super().named, self.standard)
+
 
 class Gain(Compared):
-    """The difference of means, averaged over the datasets: one case per model, data size and pair of methods.
+    """The difference of means, averaged over the datasets: one case per panel, column and pair of rows.
 
     `equals`: it is the stated number; printed numbers must give its last decimal, runs must come within the margin.
     `at_least`: it is no less than the stated number.
@@ -98,43 +104,22 @@ class Pictured(Claim):
 AnyClaim = Annotated[Above | Comparable | GapClosed | Gain | Pictured, Field(discriminator="kind")]
 
 
-class Method(Declaration):
-    """A way of training: its label, its choice of two groups, and its published rows where they are named otherwise."""
+class Scope(Table):
+    """What claims are checked on: a table with a row for every way of training that they compare.
 
-    label: str
-    adapter: str
-    schedule: str
-    published: Mapping[str, str] = {}
-
-    @property
-    def selected(self) -> dict[str, str]:
-        """The columns of the published numbers that select it."""
-        return {"adapter": self.adapter, "method": self.schedule, **self.published}
-
-
-class Scope(Declaration):
-    """What claims are checked on: its main models, and its data sets in the place of the paper's.
-
-    `published`: whether it is what the paper is about. Claims about one model or a stated number have no
-    meaning anywhere else.
+    `main` are the panels that a claim is about unless it names its own. `instead` are its data sets in the place of the
+    paper's. Its printed numbers are those of the first table that prints them. Without any it is not what the paper
+    is about: claims about one panel or a stated number have no meaning there.
     """
 
-    title: str
-    models: tuple[str, ...]
-    datasets: Mapping[str, str]
-    published: bool = False
+    selectors: ClassVar[tuple[str, ...]] = SELECTED[1:]
 
+    main: tuple[str, ...]
+    instead: Mapping[str, str] = {}
 
-@dataclass(frozen=True)
-class Quantity:
-    """A number that a claim reads: where it is measured, by the names of the declaration."""
-
-    model: str
-    method: str
-    dataset: str
-    data_size: str
-    where: str
-    metric: str
+    def dataset(self, name: str) -> str:
+        """Its data set in the place of one of the paper's."""
+        return self.instead.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -142,38 +127,22 @@ class Case:
     """One comparison: the average of `row` beside the average of `over` (and of `standard`, for a gap)."""
 
     label: str
-    row: tuple[Quantity, ...]
-    over: tuple[Quantity, ...]
-    standard: tuple[Quantity, ...] = ()
+    row: tuple[Place, ...]
+    over: tuple[Place, ...]
+    standard: tuple[Place, ...] = ()
 
     @property
-    def quantities(self) -> tuple[Quantity, ...]:
+    def places(self) -> tuple[Place, ...]:
+        """All of its numbers."""
         return (*self.row, *self.over, *self.standard)
 
 
-class Statements(Declaration):
-    """One file: the claims of the paper declared in `papers/<paper>`, and the names that they use.
+@dataclass(frozen=True)
+class Statements:
+    """What one paper claims, and what its claims are checked on. A paper without a claims.yaml claims nothing."""
 
-    `replicates` are the overrides that means and stds are taken over. `lowest` is the method whose lowest target
-    language is the `lowest` one of a model and a dataset.
-    """
-
-    paper: str
-    models: Mapping[str, str]
-    methods: Mapping[str, Method]
-    lowest: str
-    replicates: tuple[str, ...]
     scopes: Mapping[str, Scope]
     claims: tuple[AnyClaim, ...]
-
-    @cached_property
-    def declared(self) -> Paper:
-        """The paper's tables and data sets."""
-        return papers.load(papers.PAPERS / self.paper)
-
-    @property
-    def datasets(self) -> Mapping[str, Dataset]:
-        return self.declared.datasets
 
     def foreign(self, claim: Compared, scope: Scope) -> str:
         """Why a claim has no meaning in a scope; empty where it has one."""
@@ -181,73 +150,99 @@ class Statements(Declaration):
             return ""
         if isinstance(claim, Gain):
             return "it states a number that was measured on the paper's data"
-        return f"it is about {', '.join(self.models[model] for model in claim.models)} alone" if claim.models else ""
+        labels = {name: panel.label for other in self.scopes.values() for name, panel in other.panels.items()}
+        return f"it is about {', '.join(labels[name] for name in claim.panels)} alone" if claim.panels else ""
 
     def cases(self, claim: Compared, scope: Scope) -> list[Case]:
         """The comparisons that a claim makes in a scope."""
         return [
             Case(
-                label=self._label(model, numbers, size, (row, over)),
-                row=_quantities(claim, model, row, size, numbers),
-                over=_quantities(claim, model, over, size, numbers),
-                standard=_quantities(claim, model, claim.standard, size, numbers)
-                if isinstance(claim, GapClosed)
-                else (),
+                label=_label(scope, panel, numbers, column, (row, over)),
+                row=_places(panel, row, numbers, column),
+                over=_places(panel, over, numbers, column),
+                standard=_places(panel, claim.standard, numbers, column) if isinstance(claim, GapClosed) else (),
             )
-            for model in claim.models or scope.models
-            for numbers in _numbers(claim, scope, self.datasets)
-            for size in claim.data_sizes
+            for panel in claim.panels or scope.main
+            for numbers in _numbers(claim, scope)
+            for column in claim.columns
             for row in claim.rows
             for over in claim.over
         ]
 
-    def _label(self, model: str, numbers: Sequence[tuple[str, str]], size: str, pair: tuple[str, str]) -> str:
-        names = (f"{self.datasets[name].label} {self.datasets[name].metrics[metric]}" for name, metric in numbers)
-        shown = [self.models[model], *names, *([] if size == "full" else [size])]
-        return f"{', '.join(shown)}: {' − '.join(self.methods[method].label for method in pair)}"
+    def needed(self, scope: Scope) -> list[Needed]:
+        """Every run that the claims with a meaning in a scope need, once, in their order."""
+        places = [
+            place
+            for claim in self.claims
+            if isinstance(claim, Compared) and not self.foreign(claim, scope)
+            for case in self.cases(claim, scope)
+            for place in case.places
+        ]
+        deciding = (scope.deciding(place) for place in places if scope.over(place.column) == LOWEST)
+        return scope.needed_for((*places, *deciding))
 
 
-def load(path: Path) -> Statements:
-    """Read and check one file of claims. Raises ConfigError that names the file and the key."""
-    statements = read(path, TypeAdapter(Statements))
-    _check(statements, path.name)
+class _File(Declaration):
+    scopes: Mapping[str, dict[str, Any]]
+    claims: tuple[AnyClaim, ...]
+
+
+def load(paper: Paper) -> Statements:
+    """Read and check a paper's claims. Raises ConfigError that names the file and the key."""
+    path, where = paper.folder / "claims.yaml", f"{paper.name}/claims.yaml"
+    if not path.exists():
+        return Statements({}, ())
+    file = checked(read(path, where), _File, where)
+    scopes = {
+        name: checked({**fields, "paper": paper, "stem": name}, Scope, f"{where}: {name}")
+        for name, fields in file.scopes.items()
+    }
+    statements = Statements(scopes, file.claims)
+    for problem in _problems(statements):
+        raise ConfigError(f"{where}: {problem}.")
     return statements
 
 
-def _numbers(claim: Compared, scope: Scope, datasets: Mapping[str, Dataset]) -> list[tuple[tuple[str, str], ...]]:
+def _problems(statements: Statements) -> Iterator[str]:
+    scopes = statements.scopes
+    for name, scope in scopes.items():
+        yield from (f"scopes.{name}.{problem}" for problem in scope.problems())
+        yield from (f"scopes.{name}.main: {line}" for line in undeclared(scope.main, scope.panels))
+        yield from (f"scopes.{name}.instead: {line}" for line in undeclared(scope.instead.values(), scope.datasets))
+    ids = [claim.id for claim in statements.claims]
+    yield from (f"two claims are called '{name}'; rename one" for name in ids if ids.count(name) > 1)
+    panels = [name for scope in scopes.values() for name in scope.panels]
+    for claim in statements.claims:
+        if not isinstance(claim, Compared):
+            continue
+        yield from (f"{claim.id}.panels: {line}" for line in undeclared(claim.panels, panels))
+        for scope in (scope for scope in scopes.values() if not statements.foreign(claim, scope)):
+            yield from (f"{claim.id}: {line}" for line in undeclared(claim.named, scope.rows))
+            yield from (f"{claim.id}.columns: {line}" for line in undeclared(claim.columns, scope.columns))
+            valid = (*scope.instead, *scope.datasets)
+            yield from (f"{claim.id}.datasets: {line}" for line in undeclared(claim.datasets, valid))
+        if isinstance(claim, Gain) and (claim.equals is None) == (claim.at_least is None):
+            yield f"{claim.id} needs one of equals and at_least"
+
+
+def _numbers(claim: Compared, scope: Scope) -> list[tuple[tuple[str, str], ...]]:
     """The (dataset, metric) of each comparison; all in one for a gain, which averages over them."""
-    names = dict.fromkeys(scope.datasets[name] for name in claim.datasets)
+    names = dict.fromkeys(map(scope.dataset, claim.datasets))
+    datasets = {name: scope.datasets[name] for name in names}
     numbers = [
         (name, metric)
-        for name in names
-        for metric in (datasets[name].metrics if claim.metrics == "all" else (datasets[name].main_metric,))
+        for name, dataset in datasets.items()
+        for metric in (dataset.metrics if claim.metrics == "all" else (dataset.main_metric,))
     ]
     return [tuple(numbers)] if isinstance(claim, Gain) else [(number,) for number in numbers]
 
 
-def _quantities(
-    claim: Compared, model: str, method: str, size: str, numbers: Sequence[tuple[str, str]]
-) -> tuple[Quantity, ...]:
-    return tuple(Quantity(model, method, name, size, claim.where, metric) for name, metric in numbers)
+def _places(panel: str, row: str, numbers: Sequence[tuple[str, str]], column: str) -> tuple[Place, ...]:
+    return tuple(Place(panel, row, dataset, column, metric) for dataset, metric in numbers)
 
 
-def _check(statements: Statements, where: str) -> None:
-    known = statements.datasets
-    among([statements.lowest], statements.methods, f"{where}: lowest")
-    for name, scope in statements.scopes.items():
-        among(scope.models, statements.models, f"{where}: scopes.{name}.models")
-        among(scope.datasets.values(), known, f"{where}: scopes.{name}.datasets")
-    ids = [claim.id for claim in statements.claims]
-    if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise ConfigError(f"{where}: two claims are called '{twice}'; rename one.")
-    for claim in statements.claims:
-        if not isinstance(claim, Compared):
-            continue
-        methods = [*claim.rows, *claim.over, *([claim.standard] if isinstance(claim, GapClosed) else [])]
-        among(methods, statements.methods, f"{where}: {claim.id}")
-        among(claim.models, statements.models, f"{where}: {claim.id}.models")
-        for scope in statements.scopes.values():
-            among(claim.datasets, scope.datasets, f"{where}: {claim.id}.datasets")
-        if isinstance(claim, Gain) and (claim.equals is None) == (claim.at_least is None):
-            raise ConfigError(f"{where}: {claim.id} needs one of equals and at_least.")
+def _label(scope: Scope, panel: str, numbers: Sequence[tuple[str, str]], column: str, rows: tuple[str, str]) -> str:
+    datasets = scope.datasets
+    names = (f"{datasets[dataset].label} {datasets[dataset].metrics[metric]}" for dataset, metric in numbers)
+    where = filter(None, (scope.panels[panel].label, *names, scope.columns[column].label))
+    return f"{', '.join(where)}: {' − '.join(scope.rows[row].label for row in rows)}"

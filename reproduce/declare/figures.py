@@ -1,18 +1,16 @@
-"""What a figure is made of, as declared under `figures:` in `papers/*.yaml`. One class per kind of figure.
+"""What a figure is made of: one class per kind of figure.
 
 A figure has *parts*, side by side: each is a model with the test sets that it shows. The same *rows* (ways of
 training) are drawn in every part, and the same *replicates* stand behind each row.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from reproduce.declare.parts import Dataset, Declaration, Group, Needed, merged, words
-
-if TYPE_CHECKING:
-    from reproduce.declare.papers import Paper
+from reproduce.declare.papers import KINDS, Target
+from reproduce.declare.parts import Dataset, Declaration, Group, Needed, Run, merged, undeclared, words
 
 
 class Part(Declaration):
@@ -30,16 +28,20 @@ class TrackedPart(Part):
     fisher_every: int = Field(ge=1)
 
 
-class Drawn(Declaration):
+class Figure(Target):
     """What every figure has. `replicates` are the overrides that a row's mean is taken over, unless it has its own."""
 
-    title: str
+    transfer: ClassVar[bool] = True
+    """Whether its runs must be evaluated in every target language."""
+    one_run_per_part: ClassVar[bool] = True
+    """Whether a row has one run per replicate in each part, whatever the part's test sets."""
+
     overrides: str
     replicates: tuple[str, ...] = Field(min_length=1)
     rows: dict[str, Group] = Field(min_length=1)
     parts: Mapping[str, Part] = Field(min_length=1)
 
-    def runs(self, part: Part, row: str, dataset: Dataset) -> list[tuple[str, ...]]:
+    def runs(self, part: Part, row: str, dataset: Dataset) -> list[Run]:
         """The overrides of a row's runs in a part, one for each declared replicate."""
         parts = (part.overrides, dataset.overrides, self.overrides, self.rows[row].overrides)
         return [words(*parts, replicate) for replicate in self.replicates_of(row)]
@@ -54,94 +56,82 @@ class Drawn(Declaration):
         counts = sorted({len(self.replicates_of(row)) for row in self.rows})
         return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs"
 
-    def _needed(self, paper: "Paper", parts: Mapping[str, Part], *, transfer: bool) -> list[Needed]:
+    def problems(self) -> Iterator[str]:
+        """What is wrong with its declaration beyond its types, one line each."""
+        for row in self.rows:
+            listed = self.replicates_of(row)
+            if len(set(listed)) < len(listed):
+                yield f"replicates are {list(listed)}; expected none twice"
+        for name, part in self.parts.items():
+            unknown = list(undeclared(part.datasets, self.paper.datasets))
+            yield from (f"parts.{name}.datasets: {line}" for line in unknown)
+            trained = {self.paper.datasets[dataset].overrides for dataset in part.datasets} if not unknown else ()
+            if self.one_run_per_part and len(trained) > 1:
+                names = ", ".join(part.datasets)
+                yield f"parts.{name}.datasets: {names} are tested by different runs; give each its part"
+
+    def needed(self) -> list[Needed]:
+        """Every run of the figure once, with what is needed of it in each part."""
         return merged(
-            Needed(run, tuple(_targets(name, paper.datasets[name])) if transfer else (), _fisher_every(part))
-            for part in parts.values()
-            for name in part.datasets
+            Needed(run, tuple(_targets(dataset)) if self.transfer else (), _fisher_every(part))
+            for part in self.parts.values()
+            for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows
-            for run in self.runs(part, row, paper.datasets[name])
+            for run in self.runs(part, row, dataset)
         )
 
 
-class Relative(Drawn):
+@KINDS.register("relative")
+class Relative(Figure):
     """Transfer relative to the row `reference` (FUN, Figure 2): a bar for each other row and test set.
 
     `published` of the figure, the part and the row select the published averages.
     """
 
-    kind: Literal["relative"]
+    one_run_per_part = False
+
     reference: str
     published: Mapping[str, str] = {}
 
-    def needed(self, paper: "Paper") -> list[Needed]:
-        """Every run of the figure once, with the target languages that it must have been evaluated on."""
-        return self._needed(paper, self.parts, transfer=True)
+    def problems(self) -> Iterator[str]:
+        """What is wrong with its declaration beyond its types, one line each."""
+        yield from super().problems()
+        yield from (f"reference: {line}" for line in undeclared([self.reference], self.rows))
 
 
-class Traces(Drawn):
+@KINDS.register("traces")
+class Traces(Figure):
     """tr(F) over training (FUN, Figure 3), smoothed over `window` neighbouring points."""
 
-    kind: Literal["traces"]
-    parts: dict[str, TrackedPart] = Field(min_length=1)
+    transfer = False
+
+    parts: Mapping[str, TrackedPart] = Field(min_length=1)
     window: int = Field(ge=1)
 
-    def needed(self, paper: "Paper") -> list[Needed]:
-        """Every run of the figure once, with tr(F) tracked."""
-        return self._needed(paper, self.parts, transfer=False)
 
-
-class Groups(Drawn):
+@KINDS.register("groups")
+class Groups(Figure):
     """tr(F) and validation of runs grouped by transfer (FUN, Figure 4 and footnote 10).
 
     A run's transfer is the average over its part's test sets of its averages over their target languages. Runs within
     `points` of the best that has no group yet form a group. tr(F) is smoothed over `window` points.
     """
 
-    kind: Literal["groups"]
-    parts: dict[str, TrackedPart] = Field(min_length=1)
+    parts: Mapping[str, TrackedPart] = Field(min_length=1)
     points: float = Field(gt=0)
     window: int = Field(ge=1)
 
-    def needed(self, paper: "Paper") -> list[Needed]:
-        """Every run of the figure once, with tr(F) tracked and evaluated on every target language."""
-        return self._needed(paper, self.parts, transfer=True)
 
-
-class Orders(Drawn):
+@KINDS.register("orders")
+class Orders(Figure):
     """The layer that opens at each opening (FUN, Figure 5)."""
 
-    kind: Literal["orders"]
-
-    def needed(self, paper: "Paper") -> list[Needed]:
-        """Every run of the figure once; what it was evaluated on does not matter."""
-        return self._needed(paper, self.parts, transfer=False)
+    transfer = False
 
 
-Figure = Annotated[Relative | Traces | Groups | Orders, Field(discriminator="kind")]
-"""A figure's declaration; its `kind` says which."""
-
-
-def problems(figure: Relative | Traces | Groups | Orders, datasets: Mapping[str, Dataset]) -> Iterator[str]:
-    """What is wrong with a declaration beyond its types, one line each; none where it is fine."""
-    for row in figure.rows:
-        listed = figure.replicates_of(row)
-        if len(set(listed)) < len(listed):
-            yield f"replicates are {list(listed)}; expected none twice"
-    if isinstance(figure, Relative) and figure.reference not in figure.rows:
-        yield f"reference: '{figure.reference}' is not declared; valid: {', '.join(figure.rows)}"
-    for name, part in figure.parts.items():
-        unknown = [dataset for dataset in part.datasets if dataset not in datasets]
-        for dataset in unknown:
-            yield f"parts.{name}.datasets: '{dataset}' is not declared; valid: {', '.join(datasets)}"
-        trained = {datasets[dataset].overrides for dataset in part.datasets if dataset not in unknown}
-        if not isinstance(figure, Relative) and len(trained) > 1:
-            yield f"parts.{name}.datasets: {', '.join(part.datasets)} are tested by different runs; give each its part"
-
-
-def _targets(name: str, dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+def _targets(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
     for language in dataset.targets:
-        yield name, language, dataset.main_metric
+        yield dataset.reads, language, dataset.main_metric
 
 
 def _fisher_every(part: Part) -> int:

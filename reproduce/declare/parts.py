@@ -1,10 +1,11 @@
-"""The parts that declarations of tables and figures are made of, and what either needs: runs."""
+"""The parts that declarations are made of, and what a target needs: runs."""
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -12,6 +13,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from fun.errors import ConfigError
 
 Declared = TypeVar("Declared")
+
+Run = tuple[str, ...]
+"""The overrides of a run: what one would type after `python -m fun.run`."""
+
+LANGUAGE = "{language}"
+"""Stands in a row's overrides for the language that a run is read for: each target language has its own run then."""
 
 
 class Declaration(BaseModel):
@@ -21,13 +28,18 @@ class Declaration(BaseModel):
 
 
 class Dataset(Declaration):
-    """A test set: the overrides that train for it, its languages, its metrics (main one first)."""
+    """A test set: the overrides that train for it, its languages, its metrics (main one first).
+
+    `reads` is its name in records and in the published numbers: its own, or that of a data set of which this
+    declares other languages.
+    """
 
     label: str
     overrides: str
     targets: tuple[str, ...]
     metrics: dict[str, str]
     source: str = "en"
+    reads: str
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -38,16 +50,33 @@ class Dataset(Declaration):
         return next(iter(self.metrics))
 
 
-class Group(Declaration):
+class Replicated(Declaration):
+    """What has replicates of its own: overrides that a mean and std are taken over, a seed or a setting.
+
+    `replicates_on` are those on a data set, where they are others than `replicates`.
+    """
+
+    replicates: tuple[str, ...] = ()
+    replicates_on: Mapping[str, tuple[str, ...]] = {}
+
+    def own_replicates(self, dataset: str) -> tuple[str, ...]:
+        """Its own on a data set; none where it says nothing of it."""
+        return self.replicates_on.get(dataset, self.replicates)
+
+
+class Group(Replicated):
     """A panel or a row: what it adds to its runs' overrides, and to the selection of published numbers.
 
-    A row may have replicates of its own instead of its table's.
+    A row may have replicates of its own instead of its table's. Where its overrides hold `{language}` each target
+    language has its own run, and that of the target language `source_from` gives the source language's number. A
+    `quoted` row is another paper's: it has published numbers and no runs.
     """
 
     label: str
-    overrides: str
+    overrides: str = ""
     published: Mapping[str, str] = {}
-    replicates: tuple[str, ...] | None = None
+    source_from: str | None = None
+    quoted: bool = False
 
 
 ANY = ""
@@ -63,12 +92,12 @@ class Needed:
     not at all. Neither is part of the run's identity.
     """
 
-    overrides: tuple[str, ...]
+    overrides: Run
     values: tuple[tuple[str, str, str], ...] = ()
     fisher_every: int = 0
 
     @property
-    def arguments(self) -> tuple[str, ...]:
+    def arguments(self) -> Run:
         """What to type after `python -m fun.run`."""
         tracking = (f"track.fisher_every={self.fisher_every}",) if self.fisher_every else ()
         return (*self.overrides, *tracking)
@@ -76,33 +105,38 @@ class Needed:
 
 def merged(needed: Iterable[Needed]) -> list[Needed]:
     """Every run once, in the order of its first mention, with all that is needed of it."""
-    runs: dict[tuple[str, ...], Needed] = {}
+    runs: dict[Run, tuple[dict[tuple[str, str, str], None], int]] = {}
     for run in needed:
-        known = runs.setdefault(run.overrides, run)
-        values = tuple(dict.fromkeys((*known.values, *run.values)))
-        runs[run.overrides] = replace(known, values=values, fisher_every=known.fisher_every or run.fisher_every)
-    return list(runs.values())
+        values, fisher_every = runs.setdefault(run.overrides, ({}, 0))
+        values.update(dict.fromkeys(run.values))
+        runs[run.overrides] = (values, fisher_every or run.fisher_every)
+    return [Needed(run, tuple(values), fisher_every) for run, (values, fisher_every) in runs.items()]
 
 
-def words(*overrides: str) -> tuple[str, ...]:
+@cache
+def words(*overrides: str) -> Run:
     """Overrides as they are declared, one string per part, as the arguments of a command line."""
     return tuple(shlex.split(" ".join(overrides)))
 
 
-def read(path: Path, expected: TypeAdapter[Declared]) -> Declared:
-    """A declaration from a YAML file. Raises ConfigError that names the file and every wrong key, in one line."""
+def read(path: Path, where: str) -> Any:
+    """What a YAML file holds. Raises ConfigError, which says `where`."""
     try:
-        return expected.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def checked(fields: Any, expected: type[Declared], where: str) -> Declared:
+    """`fields` as a declaration. Raises ConfigError that says `where` and names every wrong key, in one line."""
+    try:
+        return TypeAdapter(expected).validate_python(fields)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(f"{path.name}: {'; '.join(problems)}") from None
+        raise ConfigError(f"{where}: {'; '.join(problems)}") from None
 
 
-def among(names: Iterable[str], valid: Iterable[str], where: str) -> None:
-    """Raises ConfigError, which says `where`, for a name that is not declared."""
+def undeclared(names: Iterable[str], valid: Iterable[str]) -> Iterable[str]:
+    """A line for each name that is not declared."""
     allowed = list(valid)
-    for name in names:
-        if name not in allowed:
-            raise ConfigError(f"{where}: '{name}' is not declared; valid: {', '.join(allowed)}.")
+    return (f"'{name}' is not declared; valid: {', '.join(allowed)}" for name in names if name not in allowed)

@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fun.results import Record
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank, Target
-from reproduce.declare.published import Number, Published
+from reproduce.declare.over import LOWEST
+from reproduce.declare.parts import Run
+from reproduce.declare.published import Number
+from reproduce.declare.tables import Place, Rank, Table
 from reproduce.runs.store import Found, Results, value
 
 DECIMALS = 2
+
+Sources = Mapping[str, Record | None]
+"""What one replicate of a number is read from: language -> the record, None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Cell:
     """A number of a table beside the published one.
 
     `language`: the one measured, empty for an average, None where the lowest language is not known yet; then
-    there is no statistic. `notes` are about our number, `errata` about the published one.
+    there is no statistic, nor is there in a quoted row. `notes` are about our number, `errata` about the published one.
     """
 
     language: str | None
@@ -60,13 +65,14 @@ class Cell:
     published: Number | None
     notes: tuple[str, ...]
     errata: tuple[str, ...]
+    quoted: bool = False
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A target's table, filled: every number by its place."""
+    """A table of results, filled: every number by its place."""
 
-    target: Target
+    target: Table
     cells: Mapping[Place, Cell]
     headings: Mapping[str, tuple[str, ...]]  # dataset -> errata of all that is printed for it
 
@@ -81,62 +87,107 @@ class Grid:
         """How many numbers have all their replicates."""
         return sum(cell.statistic is not None and cell.statistic.complete for cell in self.cells.values())
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers are ours to make: all but the quoted ones."""
+        return sum(not cell.quoted for cell in self.cells.values())
 
-def fill(target: Target, results: Results, published: Published) -> Grid:
-    """Compute every number of a target's table from what was found on disk."""
-    runs = {place: records(target, results, place) for place in target.places()}
-    languages = {place: _languages(target, results, place) for place in target.places()}
-    measured = {place: statistic(runs[place], place, found) for place, found in languages.items() if found}
-    ranks = _ranks(target, measured)
+
+def fill(table: Table, results: Results) -> Grid:
+    """Compute every number of a table from what was found on disk."""
+    sources = {place: read(table, results, place) for place in table.places()}
+    languages = {place: languages_at(table, results, place) for place in sources}
+    measured = {
+        place: statistic(sources[place], place.metric, over, table.datasets[place.dataset].reads)
+        for place, over in languages.items()
+        if over and sources[place]
+    }
+    ranks = _ranks(table, measured)
     cells = {}
-    for place in target.places():
-        over_targets = target.table.over(place.column) == AVERAGE
+    for place, over in languages.items():
         cells[place] = Cell(
-            language="" if over_targets else next(iter(languages[place]), None),
+            language="" if table.over(place.column).average else next(iter(over), None),
             statistic=measured.get(place),
             rank=ranks.get(place),
-            published=published.number(target, place),
-            notes=notes_on(runs[place]) if place in measured else (),
-            errata=published.errata(target, place),
+            published=table.number(place),
+            notes=notes_on(r for replicate in sources[place] for r in replicate.values()) if place in measured else (),
+            errata=table.errata(place),
+            quoted=table.rows[place.row].quoted,
         )
-    headings = {dataset: published.dataset_errata(target, dataset) for dataset in target.datasets}
-    return Grid(target, cells, headings)
+    headings = {dataset: table.dataset_errata(dataset) for dataset in table.datasets}
+    return Grid(table, cells, headings)
 
 
-def records(target: Target, results: Results, place: Place) -> list[Record | None]:
-    """The records behind a cell, one per declared replicate, None where there is none."""
-    runs = target.table.runs(place.panel, place.row, target.datasets[place.dataset], place.column)
-    found = (results[run] for run in runs)
-    return [result.record if isinstance(result, Found) else None for result in found]
+def read(table: Table, results: Results, place: Place) -> list[Sources]:
+    """The records behind a number, replicate by replicate; none for a quoted row."""
+    return [
+        {language: _record(results, run) for language, run in replicate.items()} for replicate in table.sources(place)
+    ]
 
 
-def statistic(runs: Sequence[Record | None], place: Place, languages: Sequence[str]) -> Statistic:
-    """The average over languages within each replicate; a replicate with a language absent has no value."""
-    return Statistic(
-        tuple(None if run is None else average(run, place.dataset, languages, place.metric) for run in runs)
-    )
+def statistic(sources: Sequence[Sources], metric: str, languages: Sequence[str], dataset: str) -> Statistic:
+    """The average over languages within each replicate; a replicate with a language absent has no value.
+
+    `dataset` is the data set's name in records.
+    """
+    return Statistic(tuple(_average(replicate, dataset, languages, metric) for replicate in sources))
 
 
-def average(run: Record, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+def average(record: Record, dataset: str, languages: Sequence[str], metric: str) -> float | None:
     """A run's average over languages, in percent; None where one of them is absent."""
-    values = [value(run, dataset, language, metric) for language in languages]
-    present = [v for v in values if v is not None]
+    return _average(dict.fromkeys(languages, record), dataset, languages, metric)
+
+
+def _average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+    values = [_value(sources.get(language), dataset, language, metric) for language in languages]
+    present = [number for number in values if number is not None]
     return statistics.fmean(present) if len(present) == len(values) else None
 
 
-def lowest_language(target: Target, results: Results, place: Place) -> str | None:
+def lacking(table: Table, results: Results, place: Place, languages: Sequence[str]) -> list[Run]:
+    """The runs that do not hold what a number over `languages` needs of them, each once."""
+    dataset = table.datasets[place.dataset].reads
+    return list(
+        dict.fromkeys(
+            replicate[language]
+            for replicate in table.sources(place)
+            for language in languages
+            if _value(_record(results, replicate[language]), dataset, language, place.metric) is None
+        )
+    )
+
+
+def languages_at(table: Table, results: Results, place: Place) -> tuple[str, ...]:
+    """What a number is over; nothing where the lowest language is not known yet."""
+    if table.over(place.column) != LOWEST:
+        return table.over(place.column).languages(table.datasets[place.dataset])
+    language = lowest_language(table, results, place)
+    return () if language is None else (language,)
+
+
+def lowest_language(table: Table, results: Results, place: Place) -> str | None:
     """The target language with the lowest mean, by the main metric, that a `lowest` column shows at a place.
 
     Lowest in the table's `lowest` row or, where the dataset is declared so, in the place's own row. None unless
     that row is complete in every target language. Of equal languages the first declared.
     """
-    table, declared = target.table, target.datasets[place.dataset]
-    row = place.row if place.dataset in table.own_lowest or table.lowest is None else table.lowest
-    deciding = replace(place, row=row, metric=declared.main_metric)
-    runs = records(target, results, deciding)
-    means = {language: statistic(runs, deciding, [language]).mean for language in declared.targets}
-    known = {language: mean for language, mean in means.items() if mean is not None}
-    return min(known, key=known.__getitem__) if len(known) == len(means) else None
+    dataset, deciding = table.datasets[place.dataset], table.deciding(place)
+    sources = read(table, results, deciding)
+    means = {
+        language: statistic(sources, deciding.metric, [language], dataset.reads).mean if sources else None
+        for language in dataset.targets
+    }
+    complete = {language: mean for language, mean in means.items() if mean is not None}
+    return min(complete, key=complete.__getitem__) if len(complete) == len(means) else None
+
+
+def _record(results: Results, run: Run) -> Record | None:
+    result = results[run]
+    return result.record if isinstance(result, Found) else None
+
+
+def _value(record: Record | None, dataset: str, language: str, metric: str) -> float | None:
+    return None if record is None else value(record, dataset, language, metric)
 
 
 def ranking(means: Mapping[str, float | None]) -> dict[str, Rank]:
@@ -152,48 +203,39 @@ def ranking(means: Mapping[str, float | None]) -> dict[str, Rank]:
     return {row: ranks[mean] for row, mean in printed.items() if mean in ranks}
 
 
-def _languages(target: Target, results: Results, place: Place) -> tuple[str, ...]:
-    """What a number is over; nothing where the lowest language is not known yet."""
-    dataset = target.datasets[place.dataset]
-    over = target.table.over(place.column)
-    if over == LOWEST:
-        language = lowest_language(target, results, place)
-        return () if language is None else (language,)
-    return {SOURCE: (dataset.source,), AVERAGE: dataset.targets}.get(over, (over,))
-
-
-def _ranks(target: Target, measured: Mapping[Place, Statistic]) -> dict[Place, Rank]:
+def _ranks(table: Table, measured: Mapping[Place, Statistic]) -> dict[Place, Rank]:
     columns: dict[Place, dict[str, Place]] = {}
     for place in measured:
-        if place.column in target.table.ranked:
+        if place.column in table.ranked:
             columns.setdefault(replace(place, row=""), {})[place.row] = place
     ranks: dict[Place, Rank] = {}
     for places in columns.values():
         ranked = ranking({row: measured[place].mean for row, place in places.items()})
-        ranks |= {places[row]: rank for row, rank in ranked.items() if rank in target.table.ranks}
+        ranks |= {places[row]: rank for row, rank in ranked.items() if rank in table.ranks}
     return ranks
 
 
-def notes_on(runs: Iterable[Record | None]) -> tuple[str, ...]:
-    present = [run for run in runs if run is not None]
+def notes_on(records: Iterable[Record | None]) -> tuple[str, ...]:
+    """What a reader must know of the records behind a number, those that are there: what they mix, and their marks."""
+    behind = [record for record in records if record is not None]
     notes = []
-    versions = sorted({version for run in present for version in _code_versions(run)})
+    versions = sorted({version for record in behind for version in _code_versions(record)})
     if len(versions) > 1:
         notes.append(f"mixes code versions {', '.join(versions)}")
-    semantics = sorted({run.semantics for run in present})
+    semantics = sorted({record.semantics for record in behind})
     if len(semantics) > 1:
         notes.append(f"mixes semantics numbers {', '.join(map(str, semantics))}")
-    marks = sorted({mark for run in present for mark in run.marks})
+    marks = sorted({mark for record in behind for mark in record.marks})
     if marks:
         notes.append(f"from records marked {', '.join(marks)}")
     return tuple(notes)
 
 
-def _code_versions(run: Record) -> set[str]:
+def _code_versions(record: Record) -> set[str]:
     """The code that trained the run, by all its attempts, and that which evaluated it on further languages later."""
-    own = run.environment
+    own = record.environment
     environments = [*own.get("code", [own]), own.get("further_evaluation", own)]
     return {
-        f"{found['git_sha'][:10] if found['git_sha'] else 'unknown'}{' with changes' if found['git_dirty'] else ''}"
-        for found in environments
+        f"{code['git_sha'][:10] if code['git_sha'] else 'unknown'}{' with changes' if code['git_dirty'] else ''}"
+        for code in environments
     }

@@ -1,10 +1,12 @@
 """Whether a claim holds: on printed numbers or on runs, by the same rules. Never on a partial set of runs."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
+from fun.results import Record
 from reproduce.declare.claims import (
     Above,
     Case,
@@ -14,13 +16,12 @@ from reproduce.declare.claims import (
     Gain,
     GapClosed,
     Pictured,
-    Quantity,
     Scope,
     Statements,
 )
-from reproduce.numbers import quantities as values
-from reproduce.numbers.cells import notes_on
-from reproduce.numbers.quantities import Lacking, Lookup, Run, Value
+from reproduce.declare.parts import Run
+from reproduce.declare.tables import Place
+from reproduce.numbers import cells
 from reproduce.numbers.statistics import (
     SIGNIFICANCE,
     Estimate,
@@ -33,7 +34,7 @@ from reproduce.numbers.statistics import (
     smallest_sign_flip,
     welch,
 )
-from reproduce.numbers.verdicts import FEWEST, Margin, margin_of
+from reproduce.numbers.verdicts import FEWEST, summary_of, testable
 from reproduce.runs.store import Results
 
 RULES = (
@@ -58,6 +59,32 @@ class Result(StrEnum):
     does_not_hold = "does not hold"
     incomplete = "incomplete"
     unjudged = "cannot be judged"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number of the paper, or of a complete set of our runs, in percent.
+
+    `values` and `settings`, one per replicate of ours, are empty for a printed number. `settings` is everything that
+    its runs read but their schedule: replicates that share it differ by nothing else. `records` are all behind it.
+    """
+
+    summary: Summary
+    values: tuple[float, ...] = ()
+    settings: tuple[Any, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Why there is no number: the runs that it needs, or a reason that no run can change."""
+
+    runs: tuple[Run, ...] = ()
+    reason: str = ""
+
+
+Lookup = Callable[[Place], Value | Lacking]
+"""Finds the number at a place of a scope."""
 
 
 @dataclass(frozen=True)
@@ -134,22 +161,55 @@ class Checked:
     published: Outcome | None
 
 
-def check(statements: Statements, scope: Scope, results: Results, margins: Mapping[str, Margin]) -> list[Checked]:
-    """Every claim on both sides; `results` holds what was found for every run that `values.needed` names."""
-    measured, published = values.measured(statements, results), values.published(statements)
+def check(statements: Statements, scope: Scope, results: Results) -> list[Checked]:
+    """Every claim on both sides; `results` holds what was found for every run that the statements need."""
     return [
         Checked(
             claim,
-            evaluate(claim, statements, scope, measured, margins),
-            evaluate(claim, statements, scope, published, margins) if scope.published else None,
+            evaluate(claim, statements, scope, measured(scope, results)),
+            evaluate(claim, statements, scope, printed(scope)) if scope.published else None,
         )
         for claim in statements.claims
     ]
 
 
-def evaluate(
-    claim: Claim, statements: Statements, scope: Scope, lookup: Lookup, margins: Mapping[str, Margin]
-) -> Outcome:
+def printed(scope: Scope) -> Lookup:
+    """The printed numbers of the paper."""
+
+    def look_up(place: Place) -> Value | Lacking:
+        number = scope.number(place)
+        if number is None:
+            names = (scope.rows[place.row], scope.panels[place.panel], scope.datasets[place.dataset])
+            row, panel, dataset = (part.label for part in names)
+            return Lacking(reason=f"the paper prints no number for {row} with {panel} on {dataset}")
+        return Value(summary_of(number))
+
+    return look_up
+
+
+def measured(scope: Scope, results: Results) -> Lookup:
+    """The numbers of our runs; `results` holds what was found for every run that they need."""
+
+    def look_up(place: Place) -> Value | Lacking:
+        dataset = scope.datasets[place.dataset]
+        languages = cells.languages_at(scope, results, place)
+        if not languages:
+            deciding = cells.lacking(scope, results, scope.deciding(place), dataset.targets)
+            return Lacking((*deciding, *cells.lacking(scope, results, place, dataset.targets)))
+        if runs := cells.lacking(scope, results, place, languages):
+            return Lacking(tuple(runs))
+        sources = cells.read(scope, results, place)
+        number = cells.statistic(sources, place.metric, languages, dataset.reads)
+        read = [[replicate[language] for language in languages] for replicate in sources]
+        records = [list({id(r): r for r in replicate if r is not None}.values()) for replicate in read]
+        settings = tuple([_settings(record) for record in replicate] for replicate in records)
+        behind = tuple(record for replicate in records for record in replicate)
+        return Value(Summary.of(number.present), number.present, settings, behind)
+
+    return look_up
+
+
+def evaluate(claim: Claim, statements: Statements, scope: Scope, lookup: Lookup) -> Outcome:
     """Whether a claim holds in a scope by the numbers that `lookup` finds: the printed ones, or those of our runs."""
     if isinstance(claim, Pictured):
         return Outcome(Result.unjudged, reason=f"a statement about curves; see figure {claim.figure}")
@@ -157,14 +217,15 @@ def evaluate(
     if reason := statements.foreign(claim, scope):
         return Outcome(Result.unjudged, reason=reason)
     cases = statements.cases(claim, scope)
-    looked_up = {quantity: lookup(quantity) for case in cases for quantity in case.quantities}
-    lacking = [found for found in looked_up.values() if isinstance(found, Lacking)]
-    if reasons := [found.reason for found in lacking if found.reason]:
+    numbers = {place: lookup(place) for case in cases for place in case.places}
+    gaps = [number for number in numbers.values() if isinstance(number, Lacking)]
+    if reasons := [gap.reason for gap in gaps if gap.reason]:
         return Outcome(Result.unjudged, reason=reasons[0])
-    if lacking:
-        return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for found in lacking for run in found.runs)))
-    known = {quantity: found for quantity, found in looked_up.items() if isinstance(found, Value)}
-    return _judge(claim, cases, known, margins)
+    if gaps:
+        return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.runs)))
+    return _judge(
+        claim, scope, cases, {place: number for place, number in numbers.items() if isinstance(number, Value)}
+    )
 
 
 def compare(row: Value, over: Value) -> Comparison:
@@ -189,70 +250,80 @@ def average(numbers: Sequence[Value]) -> Value:
         return numbers[0]
     if not all(number.values for number in numbers):
         return Value(
-            Summary(statistics.fmean(n.summary.mean for n in numbers), None, min(n.summary.n for n in numbers))
+            Summary(statistics.fmean(n.summary.mean for n in numbers), None, _fewest(n.summary.n for n in numbers))
         )
     means = tuple(statistics.fmean(replicate) for replicate in zip(*(n.values for n in numbers), strict=True))
     settings = tuple({"of": replicate} for replicate in zip(*(n.settings for n in numbers), strict=True))
     return Value(Summary.of(means), means, settings)
 
 
-def _judge(
-    claim: Compared, cases: Sequence[Case], numbers: Mapping[Quantity, Value], margins: Mapping[str, Margin]
-) -> Outcome:
+def _fewest(runs: Iterable[int | None]) -> int | None:
+    """The smallest number of runs; None where one is unstated."""
+    stated = list(runs)
+    return None if None in stated else min(n for n in stated if n is not None)
+
+
+def _judge(claim: Compared, scope: Scope, cases: Sequence[Case], numbers: Mapping[Place, Value]) -> Outcome:
     with_gap = [case for case in cases if _has_gap(case, numbers)]
-    findings = list(_findings(claim, with_gap, numbers, margins))
+    findings = list(_findings(claim, scope, with_gap, numbers))
     if not findings:
         return Outcome(Result.unjudged, reason="there is no gap to close")
     if isinstance(claim, Above) and claim.significant and not all(_testable(finding) for finding in findings):
         return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
     without = len(cases) - len(with_gap)
     reasons = [f"no gap to begin with in {without} of {len(cases)} cases"] if without else []
-    reasons += notes_on(record for number in numbers.values() for record in number.records)
+    reasons += cells.notes_on(record for number in numbers.values() for record in number.records)
     return Outcome(_result(claim, findings), tuple(findings), reason="; ".join(reasons))
 
 
-def _has_gap(case: Case, numbers: Mapping[Quantity, Value]) -> bool:
-    return not case.standard or _mean(case.standard, numbers) < _mean(case.over, numbers)
+def _has_gap(case: Case, numbers: Mapping[Place, Value]) -> bool:
+    return (
+        not case.standard or _average(case.standard, numbers).summary.mean < _average(case.over, numbers).summary.mean
+    )
 
 
-def _mean(quantities: Sequence[Quantity], numbers: Mapping[Quantity, Value]) -> float:
-    return average([numbers[quantity] for quantity in quantities]).summary.mean
+def _average(places: Sequence[Place], numbers: Mapping[Place, Value]) -> Value:
+    return average([numbers[place] for place in places])
 
 
 def _findings(
-    claim: Compared, cases: Sequence[Case], numbers: Mapping[Quantity, Value], margins: Mapping[str, Margin]
+    claim: Compared, scope: Scope, cases: Sequence[Case], numbers: Mapping[Place, Value]
 ) -> Iterator[Finding]:
-    compared = [
-        compare(average([numbers[q] for q in case.row]), average([numbers[q] for q in case.over])) for case in cases
-    ]
+    compared = [compare(_average(case.row, numbers), _average(case.over, numbers)) for case in cases]
     tested = [comparison.estimate.p for comparison in compared if comparison.estimate]
     adjusted = holm(tested) if len(tested) == len(compared) else [None] * len(compared)
     for case, comparison, adjusted_p in zip(cases, compared, adjusted, strict=True):
-        margin = statistics.fmean(margin_of(quantity.metric, margins) for quantity in case.row)
-        printed = not all(numbers[quantity].values for quantity in case.quantities)
+        margin = statistics.fmean(scope.paper.margin(place.metric) for place in case.row)
         finding = Finding(case.label, comparison, margin, adjusted_p)
-        yield replace(finding, holds=_holds(claim, finding, printed))
+        on_paper = not all(numbers[place].values for place in case.places)
+        yield replace(finding, holds=_holds(claim, finding, on_paper))
 
 
-def _holds(claim: Compared, finding: Finding, printed: bool) -> bool:
-    found, margin = finding.comparison.difference, finding.margin
+def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:
+    gain, margin = finding.comparison.difference, finding.margin
     match claim:
         case Above():
-            return found > (margin if claim.clearly else 0) and (finding.significant or not claim.significant)
+            return gain > (margin if claim.clearly else 0) and (finding.significant or not claim.significant)
         case Comparable():
-            return abs(found) <= margin
+            return abs(gain) <= margin
         case GapClosed():
-            return found >= -margin
+            return gain >= -margin
         case Gain(equals=float() as stated):
-            return abs(found - stated) <= (LAST_DIGIT if printed else margin)
+            return abs(gain - stated) <= (LAST_DIGIT if on_paper else margin)
         case Gain(at_least=float() as stated):
-            return found >= stated
+            return gain >= stated
     raise TypeError(f"no rule for a claim of kind {type(claim).__name__}")
 
 
 def _testable(finding: Finding) -> bool:
     comparison = finding.comparison
-    return comparison.estimate is not None and min(comparison.row.n, comparison.over.n) >= FEWEST
+    return comparison.estimate is not None and testable(comparison.row.n) and testable(comparison.over.n)
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    # tr(F) is scored only where the schedule asks for it, so its fields are the schedule's.
+    config = {name: part for name, part in record.config.items() if name not in ("schedule", "fisher")}
+    return {"config": config, "inputs": record.inputs, "semantics": record.semantics}
 
 
 def _result(claim: Compared, findings: Sequence[Finding]) -> Result:

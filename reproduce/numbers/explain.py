@@ -1,6 +1,6 @@
 """From a number of a table to its runs: what was found of each, its values, and what became of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,25 +11,24 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fun.errors import ConfigError
-from fun.results import Record, State
+from fun.results import State
 from fun.results.record import Selected
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Target
+from reproduce.declare.over import Over
+from reproduce.declare.parts import Run
+from reproduce.declare.tables import Place, Table
 from reproduce.numbers.cells import Cell, Grid
 from reproduce.numbers.statistics import Interval, Summary, mean
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Found, Gap, Results, command, configuration, value
 
-ALIASES = {"avg": AVERAGE}
-"""What the published numbers call a column, by its name in the declarations."""
-
 
 @dataclass(frozen=True)
 class Behind:
-    """A run behind a number: one of its declared replicates.
+    """A run behind a number: of one of its declared replicates, in all its languages or in some.
 
     `folder` is relative to the results root. `values` are in percent by language, those that are there; `average` is
-    what enters the number, None where a language is missing. `reason` says what is wrong with the run, in one line, and
-    `to_type` the command that fills the gap; both are empty where nothing is missing.
+    what its replicate enters the number with, None where a language is missing. `reason` says what is wrong with the
+    run, in one line, and `to_type` the command that fills the gap; both are empty where nothing is missing.
     """
 
     replicate: str
@@ -70,49 +69,48 @@ def interval(cell: Cell) -> Interval | None:
     return estimate.interval() if estimate else None
 
 
-def places(target: Target, names: Sequence[str]) -> list[Place]:
+def places(table: Table, names: Sequence[str]) -> list[Place]:
     """The numbers that `panel row dataset column [metric]` name; all metrics of the cell without the last.
 
     A column may also be called as in the published numbers: `avg`, or the source language's code. Raises ConfigError
     that names the valid ones.
     """
-    table = target.table
     panel, row, dataset, column, *metric = names
-    _among(panel, table.panels, "panel", target)
-    _among(row, table.rows, "row", target)
-    _among(dataset, table.datasets, "dataset", target)
-    declared = target.datasets[dataset]
-    shown = [name for name in table.columns if table.metrics(name, declared)]
-    aliases = {**ALIASES, declared.source: SOURCE}
-    if column not in shown:
-        column = next((name for name in shown if table.over(name) == aliases.get(column)), column)
-    _among(column, shown, "column", target)
+    _among(panel, table.panels, "panel", table)
+    _among(row, table.rows, "row", table)
+    _among(dataset, table.datasets, "dataset", table)
+    declared = table.datasets[dataset]
+    columns = [name for name in table.columns if table.metrics(name, declared)]
+    if column not in columns:
+        column = next((name for name in columns if table.over(name).printed(declared) == column), column)
+    _among(column, columns, "column", table)
     metrics = table.metrics(column, declared)
     for name in metric:
-        _among(name, metrics, "metric", target)
+        _among(name, metrics, "metric", table)
     return [Place(panel, row, dataset, column, name) for name in metric or metrics]
 
 
 def explain(grid: Grid, results: Results, verdicts: Mapping[Place, Verdict], place: Place, root: Path) -> Explanation:
     """What is behind a number of a filled table; `results` are those that it was filled from, below `root`."""
-    table, dataset = grid.target.table, grid.target.datasets[place.dataset]
-    cell = grid.cells[place]
-    over = table.over(place.column)
-    own = (cell.language,) if cell.language else ()
-    languages = {AVERAGE: dataset.targets, LOWEST: own}.get(over, own)
-    runs = table.runs(place.panel, place.row, dataset, place.column)
-    averages = cell.statistic.values if cell.statistic else (None,) * len(runs)
-    behind = tuple(
-        _behind(replicate, run, results[run], place, languages, average, root)
-        for replicate, run, average in zip(table.replicates_of(place.row), runs, averages, strict=True)
-    )
-    return Explanation(place, cell, verdicts.get(place), languages, behind)
+    table, cell = grid.target, grid.cells[place]
+    over = Over(cell.language) if cell.language else table.over(place.column)
+    languages = () if cell.language is None else over.languages(table.datasets[place.dataset])
+    sources = table.sources(place)
+    averages = cell.statistic.values if cell.statistic else (None,) * len(sources)
+    behind = []
+    replicates = table.replicates_of(place.row, place.dataset)
+    for replicate, source, average in zip(replicates, sources, averages, strict=True):
+        for run in dict.fromkeys(source[language] for language in languages or source):
+            read = [language for language in languages if source[language] == run]
+            values = _values(results[run], table.datasets[place.dataset].reads, read, place.metric)
+            behind.append(_behind(replicate, run, results[run], values, average, root))
+    return Explanation(place, cell, verdicts.get(place), languages, tuple(behind))
 
 
-def to_text(target: Target, explanation: Explanation) -> Group:
+def to_text(table: Table, explanation: Explanation) -> Group:
     """For a terminal: the number, a table of its runs, their folders, what to type for those that are missing."""
-    place, table = explanation.place, target.table
-    dataset = target.datasets[place.dataset]
+    place = explanation.place
+    dataset = table.datasets[place.dataset]
     names = (
         table.panels[place.panel].label,
         table.rows[place.row].label,
@@ -121,7 +119,7 @@ def to_text(target: Target, explanation: Explanation) -> Group:
         dataset.metrics[place.metric],
     )
     parts: list[Text | RichTable] = [
-        Text(f"{target.name}: {', '.join(name for name in names if name)}", style="bold"),
+        Text(f"{table.name}: {', '.join(name for name in names if name)}", style="bold"),
         *(Text(f"  {line}") for line in (*ours(explanation), *beside(explanation))),
         Text(),
         _runs(explanation),
@@ -137,13 +135,15 @@ def to_text(target: Target, explanation: Explanation) -> Group:
 
 def ours(explanation: Explanation) -> list[str]:
     """What is known of our number, a line each."""
-    statistic, found = explanation.cell.statistic, explanation.interval
+    statistic, interval = explanation.cell.statistic, explanation.interval
+    if explanation.cell.quoted:
+        return ["ours: none, the row is quoted from elsewhere"]
     if statistic is None:
         return ["ours: the lowest language is not known before the runs that name it are there"]
     if statistic.mean is None:
         return [f"ours: no mean yet, {statistic.n} of {statistic.declared} runs have the value"]
     spread = f" ± {statistic.std:.2f}" if statistic.std is not None else ""
-    bounds = f", 95 % interval [{found.low:.2f}, {found.high:.2f}]" if found else ""
+    bounds = f", 95 % interval [{interval.low:.2f}, {interval.high:.2f}]" if interval else ""
     language = f" in {explanation.cell.language}" if explanation.cell.language else ""
     return [f"ours{language}: {statistic.mean:.2f}{spread} (n = {statistic.n}{bounds})", *explanation.cell.notes]
 
@@ -151,10 +151,13 @@ def ours(explanation: Explanation) -> list[str]:
 def beside(explanation: Explanation) -> list[str]:
     """The published number with its errata, and the verdict; nothing where none is published."""
     number, verdict = explanation.cell.published, explanation.verdict
-    if number is None or verdict is None:
+    if number is None:
         return []
-    printed = f"{number.mean} ± {number.std}" if number.std else number.mean
-    lines = [f"published: {printed} (n = {number.runs})", *(f"erratum: {text}" for text in explanation.cell.errata)]
+    mean = f"{number.mean} ± {number.std}" if number.std else number.mean
+    runs = "runs unstated" if number.runs is None else f"n = {number.runs}"
+    lines = [f"published: {mean} ({runs})", *(f"erratum: {text}" for text in explanation.cell.errata)]
+    if verdict is None:  # of a quoted row
+        return lines
     if verdict.difference is not None:
         lines.append(f"difference: {signed(verdict.difference)} (margin ±{verdict.margin:g})")
     adjusted = "" if verdict.adjusted_p is None else f" (p = {verdict.adjusted_p:.3f} after Holm)"
@@ -162,26 +165,20 @@ def beside(explanation: Explanation) -> list[str]:
 
 
 def _behind(
-    replicate: str,
-    run: tuple[str, ...],
-    result: Found | Gap,
-    place: Place,
-    languages: Sequence[str],
-    average: float | None,
-    root: Path,
+    replicate: str, run: Run, result: Found | Gap, values: Mapping[str, float], average: float | None, root: Path
 ) -> Behind:
     if isinstance(result, Gap):
         run_id, folder = _planned(run)
         reason = below(root, " ".join(result.reason.split()))
         to_type = command((*run, result.option) if result.option else run)
-        return Behind(replicate, run_id, folder, result.state, None, {}, None, reason, to_type)
+        return Behind(replicate, run_id, folder, result.state, None, values, average, reason, to_type)
     return Behind(
         replicate=replicate,
         run_id=result.record.run_id,
         folder=str(result.run.path.relative_to(root)),
         state=State.DONE,
         selected=result.record.selected,
-        values=_values(result.record, place, languages),
+        values=values,
         average=average,
         reason=f"done, but {result.lacks}" if result.lacks else "",
         to_type=command(run) if result.lacks else "",
@@ -189,15 +186,17 @@ def _behind(
 
 
 @cache
-def _planned(run: tuple[str, ...]) -> tuple[str, str]:
+def _planned(run: Run) -> tuple[str, str]:
     """The run_id that a run would have, and its folder below the results root."""
     config = configuration(run)
     return config.run_id, str(config.folder(Path()))
 
 
-def _values(record: Record, place: Place, languages: Sequence[str]) -> dict[str, float]:
-    found = {language: value(record, place.dataset, language, place.metric) for language in languages}
-    return {language: number for language, number in found.items() if number is not None}
+def _values(result: Found | Gap, dataset: str, languages: Sequence[str], metric: str) -> dict[str, float]:
+    if isinstance(result, Gap):
+        return {}
+    measured = {language: value(result.record, dataset, language, metric) for language in languages}
+    return {language: number for language, number in measured.items() if number is not None}
 
 
 def _runs(explanation: Explanation) -> RichTable:
@@ -236,6 +235,6 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _among(name: str, valid: Sequence[str] | Mapping[str, object], what: str, target: Target) -> None:
+def _among(name: str, valid: Collection[str], what: str, table: Table) -> None:
     if name not in valid:
-        raise ConfigError(f"{target.name} has no {what} '{name}'; valid: {', '.join(valid)}.")
+        raise ConfigError(f"{table.name} has no {what} '{name}'; valid: {', '.join(valid)}.")

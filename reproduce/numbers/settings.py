@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import singledispatch
 from itertools import groupby
 
 from fun.data.facts import facts, training_set
 from fun.errors import ConfigError
 from fun.inputs.identity import flat
-from reproduce.declare.papers import Paper, Target
+from reproduce.declare.papers import Target
 from reproduce.declare.parts import words
-from reproduce.declare.published import Published
 from reproduce.declare.settings import Hyperparameters, Languages, Statistics
 from reproduce.runs.store import configuration
 
@@ -39,45 +39,45 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
 
-
-def fill(target: Target, published: Published) -> Sheet:
-    """Compare every value of a table of settings with what is printed."""
-    match target.settings:
-        case Hyperparameters() as declared:
-            return Sheet(target, *_hyperparameters(declared, published))
-        case Statistics() as declared:
-            return Sheet(target, *_statistics(declared, target.paper, published))
-        case Languages() as declared:
-            return Sheet(target, *_languages(declared, target.paper, published))
+    @property
+    def compared(self) -> tuple[int, int]:
+        """How many values are as printed, and how many are printed."""
+        printed = [cell for _, _, cells in self.rows for cell in cells if cell.printed]
+        return sum(not cell.differs for cell in printed), len(printed)
 
 
-Rows = tuple[tuple[str, str, tuple[Cell, ...]], ...]
+@singledispatch
+def fill(target: Target) -> Sheet:
+    """Compare every value of a table of settings with what is printed; for each kind of table a function of its own."""
+    raise TypeError(f"{target.name} is no table of settings")
 
 
-def _hyperparameters(declared: Hyperparameters, published: Published) -> tuple[tuple[str, ...], Rows]:
-    rows = []
-    for panel_name, panel in declared.panels.items():
-        for row_name, row in declared.rows.items():
+@fill.register
+def _(target: Hyperparameters) -> Sheet:
+    published, rows = target.paper.published, []
+    for panel_name, panel in target.panels.items():
+        for row_name, row in target.rows.items():
             cells = []
-            for column_name, column in declared.columns.items():
-                runs = [declared.runs[name] for name in column.runs]
-                shared_overrides = (row.overrides, panel.overrides, declared.overrides)
-                values = [_value(words(*shared_overrides, run.overrides), column.field) for run in runs]
-                shared = {**declared.published, **panel.published, **row.published, **column.published}
-                printed = [published.setting({**shared, **run.published}) for run in runs]
-                where = {**declared.published, "dataset": panel_name, "model": row_name, "column": column_name}
-                cells.append(Cell(_joined(map(_text, values)), _joined(map(_text, printed)), published.touching(where)))
+            for column_name, column in target.columns.items():
+                runs = [target.runs[name] for name in column.runs]
+                overrides = (row.overrides, panel.overrides, target.overrides)
+                values = [_value(words(*overrides, run.overrides), column.field) for run in runs]
+                selected = {**target.published, **panel.published, **row.published, **column.published}
+                printed = [published.setting({**selected, **run.published}) for run in runs]
+                where = {**target.published, "dataset": panel_name, "model": row_name, "column": column_name}
+                cells.append(Cell(_joined(map(_text, values)), _joined(map(_text, printed)), published.errata(where)))
             rows.append((panel.label, row.label, tuple(cells)))
-    return tuple(column.label for column in declared.columns.values()), tuple(rows)
+    return Sheet(target, tuple(column.label for column in target.columns.values()), tuple(rows))
 
 
-def _statistics(declared: Statistics, paper: Paper, published: Published) -> tuple[tuple[str, ...], Rows]:
+@fill.register
+def _(target: Statistics) -> Sheet:
     columns = {"n_train_en": "n. train (En)", "n_val_en": "n. val (En)", "n_test": "n. test", "n_lang": "n. lang"}
-    rows = []
-    for name in declared.rows:
-        dataset = paper.datasets[name]
+    published, rows = target.paper.published, []
+    for name in target.rows:
+        dataset = target.paper.datasets[name]
         trained = facts(training_set(dataset.overrides.removeprefix("task=")))
-        tests = sorted({facts(name).expected_rows(language, "test") for language in dataset.targets})
+        tests = sorted({facts(dataset.reads).expected_rows(language, "test") for language in dataset.targets})
         values = (
             _text(trained.expected_rows("en", "train")),
             _text(trained.expected_rows("en", "validation")),
@@ -86,21 +86,22 @@ def _statistics(declared: Statistics, paper: Paper, published: Published) -> tup
         )
         cells = []
         for key, value in zip(columns, values, strict=True):
-            selected = {**declared.published, "dataset": name}
+            selected = {**target.published, "dataset": name}
             ends = [published.setting({**selected, "key": f"{key}{end}"}) for end in ("", "_min", "_max")]
             printed = _range([int(end) for end in ends if end])
-            cells.append(Cell(value, printed, published.touching({**selected, "column": key})))
+            cells.append(Cell(value, printed, published.errata({**selected, "column": key})))
         rows.append(("", f"{trained.name} / {name}", tuple(cells)))
-    return tuple(columns.values()), tuple(rows)
+    return Sheet(target, tuple(columns.values()), tuple(rows))
 
 
-def _languages(declared: Languages, paper: Paper, published: Published) -> tuple[tuple[str, ...], Rows]:
+@fill.register
+def _(target: Languages) -> Sheet:
     rows = []
-    for code, name in declared.names.items():
-        printed = published.setting({**declared.published, "key": f"language_code:{name}"})
-        tests = [dataset.label for dataset in paper.datasets.values() if code in dataset.targets]
+    for code, name in target.names.items():
+        printed = target.paper.published.setting({**target.published, "key": f"language_code:{name}"})
+        tests = [dataset.label for dataset in target.paper.datasets.values() if code in dataset.targets]
         rows.append(("", name, (Cell(code, printed or ""), Cell(", ".join(tests), ""))))
-    return ("Code", "Target language of"), tuple(rows)
+    return Sheet(target, ("Code", "Target language of"), tuple(rows))
 
 
 def _value(overrides: Sequence[str], field: str) -> object:

@@ -25,11 +25,11 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of `n` runs: their mean, and their sample std (n−1), None where it is unknown."""
+    """What is known of `n` runs: their mean, and their sample std (n−1). None stands for what is not stated."""
 
     mean: float
     std: float | None
-    n: int
+    n: int | None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
@@ -76,8 +76,8 @@ class Estimate:
 
 
 def mean(summary: Summary) -> Estimate | None:
-    """The mean of a group of runs; None where its spread is unknown."""
-    if summary.std is None or summary.n < 2:
+    """The mean of a group of runs; None where its spread, or how many there are, is unknown."""
+    if summary.std is None or summary.n is None or summary.n < 2:
         return None
     return Estimate(summary.mean, summary.std / math.sqrt(summary.n), summary.n - 1)
 
@@ -90,16 +90,16 @@ def difference(first: float, second: float) -> float:
 def welch(first: Summary, second: Summary) -> Estimate | None:
     """The difference first − second of independent groups, degrees of freedom after Welch and Satterthwaite.
 
-    None where a spread is unknown.
+    None where a spread or a number of runs is unknown.
     """
-    groups = (mean(first), mean(second))
-    if groups[0] is None or groups[1] is None:
+    groups = [group for group in (mean(first), mean(second)) if group is not None]
+    if len(groups) < 2:
         return None
-    variances = [group.error**2 for group in groups if group is not None]
+    variances = [group.error**2 for group in groups]
     error = math.sqrt(sum(variances))
     if error == 0:
         return Estimate(difference(first.mean, second.mean), 0.0, math.inf)
-    parts = (variance**2 / (group.n - 1) for variance, group in zip(variances, (first, second), strict=True))
+    parts = (variance**2 / group.degrees for variance, group in zip(variances, groups, strict=True))
     return Estimate(difference(first.mean, second.mean), error, sum(variances) ** 2 / sum(parts))
 
 

@@ -61,7 +61,7 @@ Results = Mapping[tuple[str, ...], Found | Gap]
 
 def needed_runs(target: Target) -> list[Needed]:
     """Every run of the target once, in the order of its table or figure."""
-    return target.declared.needed(target.paper)
+    return target.needed()
 
 
 def found(needed: Iterable[Needed], lookup: Lookup) -> Results:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from reproduce.declare.papers import Rank
+from reproduce.declare.tables import Rank
 from reproduce.show.view import Heading, Part, Slot, View
 
 HEAD = r"""% Needs \usepackage{adjustbox}, \usepackage{booktabs} and \usepackage{xcolor}.

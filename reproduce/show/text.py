@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reproduce.declare.papers import Rank
+from reproduce.declare.tables import Rank
 from reproduce.show.view import Part, Slot, View
 
 WIDTH = 120

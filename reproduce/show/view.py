@@ -5,11 +5,13 @@ Writers (`text`, `latex`, `spreadsheet`, `page`) set a `View` and know nothing o
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import singledispatch
 from itertools import groupby
 
-from reproduce.declare.papers import AVERAGE, LOWEST, SOURCE, Place, Rank, Target
-from reproduce.declare.published import Published
-from reproduce.declare.settings import Languages
+from reproduce.declare.over import LOWEST
+from reproduce.declare.papers import Target
+from reproduce.declare.settings import Languages, Settings
+from reproduce.declare.tables import Place, Rank, Table
 from reproduce.numbers import cells, settings
 from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
 from reproduce.numbers.verdicts import Verdict
@@ -178,22 +180,31 @@ def in_brackets(languages: Iterable[str]) -> str:
     return f" ({names})" if names else ""
 
 
-def view(target: Target, results: Results, published: Published) -> View:
-    """A target's table from what was found of its runs."""
-    if target.name in target.paper.settings:
-        return of_settings(settings.fill(target, published))
-    return of_results(cells.fill(target, results, published))
+@singledispatch
+def view(target: Target, results: Results) -> View:
+    """A target's table from what was found of its runs; for each kind of target that is one a function of its own."""
+    raise TypeError(f"{target.name} is no table")
+
+
+@view.register
+def _(target: Table, results: Results) -> View:
+    return of_results(cells.fill(target, results))
+
+
+@view.register
+def _(target: Settings, results: Results) -> View:
+    return of_settings(settings.fill(target))
 
 
 def of_results(grid: Grid, verdicts: Mapping[Place, Verdict] | None = None) -> View:
     """A table of results, with the verdicts on its numbers where they are shown."""
     notes = Footnotes()
-    table, layout = grid.target.table, _Layout(grid, verdicts or {}, notes)
+    table, layout = grid.target, _Layout(grid, verdicts or {}, notes)
     parts = [layout.part(panel, block, name) for panel in table.panels for block, name in _in_blocks(table.blocks)]
-    complete, count = grid.complete, len(grid.cells)
+    complete, count = grid.complete, grid.numbers
     summary = f"{complete} of {count} numbers complete"
     return View(
-        grid.target.name, table.title, tuple(_caption(grid)), tuple(parts), notes.texts, complete, count, summary
+        grid.target.stem, table.title, tuple(_caption(grid)), tuple(parts), notes.texts, complete, count, summary
     )
 
 
@@ -210,7 +221,7 @@ class _Layout:
     notes: Footnotes
 
     def part(self, panel: str, block: int, name: str) -> Part:
-        table, dataset = self.grid.target.table, self.grid.target.datasets[name]
+        table, dataset = self.grid.target, self.grid.target.datasets[name]
         columns = [column for column in table.columns if table.metrics(column, dataset)]
         lists = [table.metrics(column, dataset) for column in columns]
         metrics = tuple(dataset.metrics[m] for m in dataset.metrics if any(m in shown for shown in lists))
@@ -228,11 +239,11 @@ class _Layout:
         return Part(table.panels[panel].label, headings, lines, block, dataset.label, label, metrics, errata)
 
     def _slot(self, panel: str, row: str, dataset: str, column: str) -> Slot:
-        metrics = self.grid.target.table.metrics(column, self.grid.target.datasets[dataset])
+        metrics = self.grid.target.metrics(column, self.grid.target.datasets[dataset])
         return Slot(tuple(self._item(Place(panel, row, dataset, column, metric)) for metric in metrics))
 
     def _item(self, place: Place) -> Item:
-        cell, table = self.grid.cells[place], self.grid.target.table
+        cell, table = self.grid.cells[place], self.grid.target
         named = table.over(place.column) == LOWEST and place.dataset in table.own_lowest
         number = cell.published
         return Item(
@@ -253,22 +264,20 @@ class _Layout:
 
     def _heading(self, panel: str, name: str, column: str, common: int) -> Heading:
         """With its metrics, where it shows more than every column does: `En (F1 / EM)`."""
-        table, dataset = self.grid.target.table, self.grid.target.datasets[name]
+        table, dataset = self.grid.target, self.grid.target.datasets[name]
         metrics = [dataset.metrics[metric] for metric in table.metrics(column, dataset)]
         more = f" ({' / '.join(metrics)})" if len(metrics) > common else ""
         over, label = table.over(column), table.columns[column].label
-        if label is not None or over in (AVERAGE, LOWEST):
-            lowest = self._lowest(panel, name, column) if over == LOWEST else ""
-            return Heading(column, (label or over.title()) + lowest + more)
-        code = dataset.source if over == SOURCE else over
-        return Heading(column, code.title() + more, language_names(self.grid.target).get(code, ""))
+        lowest = self._lowest(panel, name, column) if over == LOWEST else ""
+        named = language_names(self.grid.target).get(over.printed(dataset), "") if label is None else ""
+        return Heading(column, (label or over.label(dataset)) + lowest + more, named)
 
     def _lowest(self, panel: str, name: str, column: str) -> str:
         """The lowest language, and the published one where that is another: ` (Ar)`, ` (Hi, published: Ar)`.
 
         Nothing where each cell names its own.
         """
-        table = self.grid.target.table
+        table = self.grid.target
         if table.lowest is None or name in table.own_lowest:
             return ""
         metrics = table.metrics(column, self.grid.target.datasets[name])
@@ -281,7 +290,7 @@ class _Layout:
 
 def language_names(target: Target) -> dict[str, str]:
     """The names of languages by their code, as the paper declares them; English alone where it has no such table."""
-    declared = [table.names for table in target.paper.settings.values() if isinstance(table, Languages)]
+    declared = [table.names for table in target.paper.targets.values() if isinstance(table, Languages)]
     return {"en": "English", **{code: name for names in declared for code, name in names.items()}}
 
 
@@ -289,7 +298,7 @@ def _exact(target: Target, place: Place, cell: Cell) -> dict[str, object]:
     """Mean and std in percent to six decimals, empty for an incomplete set."""
     statistic, number = cell.statistic, cell.published
     return {
-        "table": target.name,
+        "table": target.stem,
         "panel": place.panel,
         "row": place.row,
         "dataset": place.dataset,
@@ -314,7 +323,7 @@ def _decimals(value: float | None) -> str:
 
 def _caption(grid: Grid) -> Iterator[str]:
     """What the numbers are over, and the notes that all of ours have; a sentence each."""
-    table = grid.target.table
+    table = grid.target
     usual = len(table.replicates)
     parts = [f"Mean ± sample std over {usual} runs ({', '.join(table.replicates)})"]
     parts += [
@@ -322,7 +331,7 @@ def _caption(grid: Grid) -> Iterator[str]:
         for row in table.rows.values()
         if row.replicates
     ]
-    if AVERAGE in {table.over(column) for column in table.columns}:
+    if any(table.over(column).average for column in table.columns):
         parts.append("an average is over the target languages")
     if not all(column.spread for column in table.columns.values()):
         parts.append("the std of a single language is in the CSV file")
@@ -349,10 +358,9 @@ def of_settings(sheet: settings.Sheet) -> View:
         Part(panel, headings, tuple(_settings_line(sheet, panel, row, values, notes) for _, row, values in rows))
         for panel, rows in groupby(sheet.rows, key=lambda row: row[0])
     ]
-    compared = [cell for _, _, values in sheet.rows for cell in values if cell.printed]
-    same, title = sum(not cell.differs for cell in compared), sheet.target.settings.title
-    summary = f"{same} of {len(compared)} values as printed"
-    return View(sheet.target.name, title, (OURS,), tuple(parts), notes.texts, same, len(compared), summary)
+    same, compared = sheet.compared
+    summary = f"{same} of {compared} values as printed"
+    return View(sheet.target.stem, sheet.target.title, (OURS,), tuple(parts), notes.texts, same, compared, summary)
 
 
 def _settings_line(
@@ -361,7 +369,7 @@ def _settings_line(
     slots = []
     for column, cell in zip(sheet.columns, values, strict=True):
         exact = {
-            "table": sheet.target.name,
+            "table": sheet.target.stem,
             "panel": panel,
             "row": row,
             "column": column,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fun.results import SCHEMA, Record, RunFolder, run_id_of
-from reproduce.declare import papers, published
-from reproduce.declare.papers import Target
+from reproduce.declare import papers
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Gap, examine, found, missing, needed_runs
+from reproduce.declare.tables import Table
+from reproduce.runs.store import Found, Gap, examine, found, missing
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import plain
@@ -23,7 +23,8 @@ from reproduce.show.view import view
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
-TARGET = Target("golden", papers.load(HERE / "paper.yaml"))
+TARGET = papers.load(HERE).targets["golden"]
+assert isinstance(TARGET, Table)
 SHARED = ("model=micro", "task=squad", "adapter=madx", "data_size=full")
 
 Values = Mapping[str, tuple[float, float]]  # language -> (F1, EM)
@@ -131,9 +132,9 @@ def write_records(root: Path) -> None:
 
 def render(root: Path) -> dict[str, str]:
     """The expected files by name, from the records in `root`."""
-    needed = needed_runs(TARGET)
+    needed = TARGET.needed()
     results = found(needed, Records(root))
-    table = view(TARGET, results, published.load(TARGET.paper, HERE))
+    table = view(TARGET, results)
     text = plain(table) + "".join(f"{line}\n" for line in missing(needed, results))
     return {"table.csv": to_csv(table), "table.tex": to_latex(table), "table.txt": text}
 

@@ -12,22 +12,21 @@ from matplotlib.figure import Figure
 
 from fun.errors import FunError
 from fun.results import Record
-from reproduce.declare.figures import Drawn, Part
-from reproduce.declare.papers import Target
-from reproduce.declare.published import Published
+from reproduce.declare.figures import Figure as Declared
+from reproduce.declare.figures import Part
 from reproduce.numbers.cells import notes_on
 from reproduce.runs.store import Found, Results
 from reproduce.show.figures import style
 from reproduce.show.figures.rows import Row, serving
 
-F = TypeVar("F", bound=Drawn)
+F = TypeVar("F", bound=Declared)
 D = TypeVar("D", bound="type[Drawing[Any]]")
 
-DRAWINGS: dict[type[Drawn], "type[Drawing[Any]]"] = {}
+DRAWINGS: dict[type[Declared], "type[Drawing[Any]]"] = {}
 """How each kind of declared figure is drawn."""
 
 
-def draws(kind: type[Drawn]) -> Callable[[D], D]:
+def draws(kind: type[Declared]) -> Callable[[D], D]:
     """Class decorator: draw figures of this kind so."""
 
     def add(drawing: D) -> D:
@@ -49,9 +48,8 @@ class Drawing(ABC, Generic[F]):
     partly: ClassVar[bool] = False
     """Whether a run that lacks something, as a language of one test set, is drawn all the same."""
 
-    def __init__(self, target: Target, results: Results, published: Published) -> None:
-        self.figure: F = target.figure  # type: ignore[assignment]  # the registry says so
-        self.paper, self.results, self.published = target.paper, results, published
+    def __init__(self, figure: F, results: Results) -> None:
+        self.figure, self.paper, self.results = figure, figure.paper, results
         self.looks = {row: style.look(number) for number, row in enumerate(self.figure.rows)}
         self.estimators: set[str] = set()  # those of the tr(F) that was drawn
 
@@ -102,18 +100,18 @@ class Drawing(ABC, Generic[F]):
         }
 
 
-def drawing(target: Target, results: Results, published: Published) -> Drawing[Any]:
-    """How a target's figure is drawn; `results` are of `rows.look_up`."""
-    return DRAWINGS[type(target.figure)](target, results, published)
+def drawing(target: Declared, results: Results) -> Drawing[Any]:
+    """How a figure is drawn; `results` are of `rows.look_up`."""
+    return DRAWINGS[type(target)](target, results)
 
 
-def write(target: Target, results: Results, published: Published, folder: Path) -> list[Path]:
+def write(target: Declared, results: Results, folder: Path) -> list[Path]:
     """Draw a target's figure into `folder`, with the same bytes each time; return the files written.
 
     Raises FunError where no run of the figure is there.
     """
-    figure = drawing(target, results, published)
+    figure = drawing(target, results)
     if not figure.served:
         raise FunError(f"{target.name} has nothing to draw: none of its {len(results)} runs is there.")
     with matplotlib.rc_context(style.LOOK):
-        return style.save(figure.draw(), folder / target.name)
+        return style.save(figure.draw(), folder / target.stem)

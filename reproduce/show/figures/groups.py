@@ -72,7 +72,7 @@ class GroupsDrawing(Drawing[Groups]):
 
     def _transfer(self, run: Found, part: Part) -> float:
         """The average over the part's test sets of a run that was tested on all of them."""
-        transfers = [transfer(run.record, name, self.paper.datasets[name]) for name in part.datasets]
+        transfers = [transfer(run.record, self.paper.datasets[name]) for name in part.datasets]
         present = [value for value in transfers if value is not None]
         assert len(present) == len(transfers), f"{run.run} lacks a language, which makes it no run of a group"
         return fmean(present)

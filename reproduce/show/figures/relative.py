@@ -9,9 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from reproduce.declare.figures import Part, Relative
-from reproduce.declare.papers import Target
+from reproduce.declare.over import AVERAGE
 from reproduce.declare.parts import Dataset
-from reproduce.declare.published import Published
 from reproduce.numbers.cells import Statistic
 from reproduce.numbers.curves import transfer
 from reproduce.runs.store import Found, Gap, Results
@@ -42,8 +41,8 @@ class RelativeDrawing(Drawing[Relative]):
     heights = (3.2,)
     partly = True
 
-    def __init__(self, target: Target, results: Results, published: Published) -> None:
-        super().__init__(target, results, published)
+    def __init__(self, figure: Relative, results: Results) -> None:
+        super().__init__(figure, results)
         compared = [row for row in self.figure.rows if row != self.figure.reference]
         self.looks = {row: style.look(number) for number, row in enumerate(compared)}
         self.reference = self.figure.rows[self.figure.reference].label
@@ -53,10 +52,10 @@ class RelativeDrawing(Drawing[Relative]):
         for place, name in enumerate(part.datasets):
             dataset = self.paper.datasets[name]
             values = {
-                row: _transfers((self.results[run] for run in self.figure.runs(part, row, dataset)), name, dataset)
+                row: _transfers((self.results[run] for run in self.figure.runs(part, row, dataset)), dataset)
                 for row in self.figure.rows
             }
-            self._draw_dataset(level, place, values, self._printed(part, name))
+            self._draw_dataset(level, place, values, self._printed(part, dataset))
         if not level.has_data():
             level.set(ylim=(-1, 1), yticks=[])  # zero in the middle
         level.margins(y=0.15)
@@ -80,14 +79,14 @@ class RelativeDrawing(Drawing[Relative]):
         published = [Line2D([], [], **PUBLISHED, label="published")] if self.figure.published else []
         return [*bars, run, spread, *published]
 
-    def _printed(self, part: Part, dataset: str) -> dict[str, float]:
+    def _printed(self, part: Part, dataset: Dataset) -> dict[str, float]:
         """The published averages of a test set by row, as far as they are printed."""
         figure = self.figure
         if not figure.published:
             return {}
-        metric = self.paper.datasets[dataset].main_metric
+        measured = {"dataset": dataset.reads, "metric": dataset.main_metric, "language": AVERAGE.printed(dataset)}
         numbers = {
-            name: self.published.average({**figure.published, **part.published, **row.published}, dataset, metric)
+            name: self.paper.published.number({**figure.published, **part.published, **row.published, **measured})
             for name, row in figure.rows.items()
             if row.published
         }
@@ -112,9 +111,9 @@ class RelativeDrawing(Drawing[Relative]):
                 level.plot(middle + ASIDE * width, printed[row] - printed[reference], **PUBLISHED, zorder=4)
 
 
-def _transfers(runs: Iterable[Found | Gap], name: str, dataset: Dataset) -> Statistic:
+def _transfers(runs: Iterable[Found | Gap], dataset: Dataset) -> Statistic:
     """One value per run; a run without a language of this test set has none here, whatever it has of others."""
-    return Statistic(tuple(transfer(run.record, name, dataset) if isinstance(run, Found) else None for run in runs))
+    return Statistic(tuple(transfer(run.record, dataset) if isinstance(run, Found) else None for run in runs))
 
 
 def _draw_row(level: Axes, middle: float, width: float, values: Statistic, zero: float | None, look: Style) -> None:

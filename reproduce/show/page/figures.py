@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 
 from fun.errors import FunError
-from reproduce.declare.papers import Target
+from reproduce.declare.figures import Figure
 from reproduce.numbers.explain import below
 from reproduce.show.figures import drawing as drawings
 from reproduce.show.figures import style
@@ -28,10 +28,10 @@ class FigureView:
     reason: str
 
 
-def figure_view(material: Material, target: Target) -> FigureView:
+def figure_view(material: Material, target: Figure) -> FigureView:
     """Draw a figure from what was found of its runs."""
     results, description = material.results[target.name], _description(target)
-    drawing = drawings.drawing(target, results, material.numbers)
+    drawing = drawings.drawing(target, results)
     if not drawing.served:
         reason = f"Nothing to draw yet: none of its {len(results)} runs has what it shows."
         return FigureView("", 0, description, reason)
@@ -51,9 +51,8 @@ POINTS = 80
 """Pixels of the page to an inch of a figure: its 9 points are then as large as the page's small print."""
 
 
-def _description(target: Target) -> str:
+def _description(target: Figure) -> str:
     """For those who do not see it: what is drawn, for what, and which ways of training."""
-    declared = target.figure
-    parts = "; ".join(part.label for part in declared.parts.values())
-    rows = ", ".join(row.label for row in declared.rows.values())
-    return f"{declared.title}. Parts: {parts}. Lines or bars: {rows}."
+    parts = "; ".join(part.label for part in target.parts.values())
+    rows = ", ".join(row.label for row in target.rows.values())
+    return f"{target.title}. Parts: {parts}. Lines or bars: {rows}."

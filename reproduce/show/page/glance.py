@@ -66,13 +66,13 @@ def glance(material: Material) -> Glance:
     conclusions = Counter(v.conclusion for found in material.verdicts.values() for v in found.values())
     ours = Counter(checked.ours.result for checked in material.checked)
     printed = Counter(checked.published.result for checked in material.checked if checked.published)
-    on_paper = material.scope.published
+    on_paper = bool(material.scope.published)
     return Glance(
         done=sum(not _state(entry) for entry in material.entries),
         needed=len(material.entries),
         states=_states(material.entries),
         complete=sum(grid.complete for grid in material.grids.values()),
-        numbers=sum(len(grid.cells) for grid in material.grids.values()),
+        numbers=sum(grid.numbers for grid in material.grids.values()),
         verdicts=tuple(Counted(c.value, VERDICTS[c], conclusions[c]) for c in Conclusion) if conclusions else (),
         claims=tuple(
             (Counted(r.value, RESULTS[r], ours[r]), printed[r] if on_paper else None)
@@ -90,7 +90,7 @@ def _progress(material: Material, target: Target) -> Progress:
     found = Counter(v.conclusion for v in material.verdicts.get(target.name, {}).values())
     return Progress(
         name=target.name,
-        title=target.declared.title,
+        title=target.title,
         done=_done(results),
         needed=len(results),
         startable=sum(result.startable for result in results.values()),
@@ -103,10 +103,9 @@ def _progress(material: Material, target: Target) -> Progress:
 def _numbers(material: Material, target: Target) -> tuple[int, int]:
     if target.name in material.grids:
         grid = material.grids[target.name]
-        return grid.complete, len(grid.cells)
+        return grid.complete, grid.numbers
     if target.name in material.sheets:
-        values = [cell for _, _, cells in material.sheets[target.name].rows for cell in cells if cell.printed]
-        return sum(not cell.differs for cell in values), len(values)
+        return material.sheets[target.name].compared
     return 0, 0
 
 

@@ -6,23 +6,21 @@ from pathlib import Path
 
 from fun.errors import ConfigError
 from fun.results import Record
-from reproduce.declare import published
-from reproduce.declare.claims import CLAIMS, Scope, Statements
-from reproduce.declare.claims import load as load_claims
-from reproduce.declare.papers import Place, Target
-from reproduce.declare.published import Published
+from reproduce.declare import claims
+from reproduce.declare.claims import Scope, Statements
+from reproduce.declare.figures import Figure
+from reproduce.declare.papers import ANCHOR, Paper, Target
+from reproduce.declare.settings import Settings
+from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
-from reproduce.numbers import quantities as values
 from reproduce.numbers import settings as filling
 from reproduce.numbers.cells import Grid
 from reproduce.numbers.claims import Checked, check
 from reproduce.numbers.settings import Sheet
-from reproduce.numbers.verdicts import Margin, Verdict, margins, verdicts
+from reproduce.numbers.verdicts import Verdict, verdicts
 from reproduce.runs.plan import Entry, plan
 from reproduce.runs.store import Found, Results, Store, found, needed_runs
 from reproduce.show.figures.rows import look_up
-
-STATEMENTS = CLAIMS / "fun_claims.yaml"
 
 CLAIMED = "claims"
 """What the runs that claims need are grouped under, beside the targets."""
@@ -37,6 +35,7 @@ class Material:
     """
 
     root: Path
+    paper: Paper
     model: str | None
     scope: Scope
     targets: tuple[Target, ...]
@@ -46,9 +45,7 @@ class Material:
     grids: Mapping[str, Grid]
     verdicts: Mapping[str, Mapping[Place, Verdict]]
     sheets: Mapping[str, Sheet]
-    numbers: Published
     checked: tuple[Checked, ...]
-    margins: Mapping[str, Margin]
 
     def kind(self, target: Target) -> str:
         """`table`, `settings` or `figure`."""
@@ -61,21 +58,18 @@ def gather(model: str | None, known: Mapping[str, Target], store: Store) -> Mate
     With a model: the miniature of that name, and the targets whose runs are all its own. Without: the paper, and all
     other targets. Raises ConfigError for a model that is no miniature.
     """
-    statements, declared = load_claims(STATEMENTS), margins()
+    paper = next(target.paper for target in known.values() if target.paper.name == ANCHOR)
+    statements = claims.load(paper)
     scope = _scope(statements, model)
     targets = _targets(statements, model, known)
     results = {target.name: _found(target, store) for target in targets}
-    claimed = values.needed(statements, scope)
+    claimed = statements.needed(scope)
     compared = found(claimed, store)
     groups = {**{target.name: needed_runs(target) for target in targets}, CLAIMED: claimed}
-    numbers = published.load(targets[0].paper)
-    grids = {
-        target.name: cells.fill(target, results[target.name], numbers)
-        for target in targets
-        if target.name in target.paper.tables
-    }
+    grids = {target.name: cells.fill(target, results[target.name]) for target in targets if isinstance(target, Table)}
     return Material(
         root=store.root,
+        paper=paper,
         model=model,
         scope=scope,
         targets=targets,
@@ -83,13 +77,9 @@ def gather(model: str | None, known: Mapping[str, Target], store: Store) -> Mate
         entries=tuple(plan(groups, store)),
         records=_records([*results.values(), compared]),
         grids=grids,
-        verdicts={name: verdicts(grid, declared) for name, grid in grids.items()},
-        sheets={
-            target.name: filling.fill(target, numbers) for target in targets if target.name in target.paper.settings
-        },
-        numbers=numbers,
-        checked=tuple(check(statements, scope, compared, declared)),
-        margins=declared,
+        verdicts={name: verdicts(grid) for name, grid in grids.items()},
+        sheets={target.name: filling.fill(target) for target in targets if isinstance(target, Settings)},
+        checked=tuple(check(statements, scope, compared)),
     )
 
 
@@ -99,7 +89,7 @@ def _records(results: Iterable[Results]) -> dict[str, Record]:
 
 
 def _scope(statements: Statements, model: str | None) -> Scope:
-    miniatures = {name: scope for scope in statements.scopes.values() if not scope.published for name in scope.models}
+    miniatures = {name: scope for scope in statements.scopes.values() if not scope.published for name in scope.main}
     if model is None:
         return next(scope for scope in statements.scopes.values() if scope.published)
     if model not in miniatures:
@@ -109,8 +99,10 @@ def _scope(statements: Statements, model: str | None) -> Scope:
 
 def _targets(statements: Statements, model: str | None, known: Mapping[str, Target]) -> tuple[Target, ...]:
     """Tables by their number, then figures: all of the miniature's own, or all that are nobody's."""
-    miniatures = {name for scope in statements.scopes.values() if not scope.published for name in scope.models}
-    chosen = [target for target in known.values() if _owner(target, miniatures) == model]
+    miniatures = {name for scope in statements.scopes.values() if not scope.published for name in scope.main}
+    chosen = [
+        target for target in known.values() if target.paper.name == ANCHOR and _owner(target, miniatures) == model
+    ]
     return tuple(sorted(chosen, key=_order))
 
 
@@ -123,9 +115,9 @@ def _owner(target: Target, miniatures: set[str]) -> str | None:
 
 
 def _order(target: Target) -> tuple[bool, int]:
-    return target.name in target.paper.figures, int("".join(filter(str.isdigit, target.name)) or 0)
+    return isinstance(target, Figure), int("".join(filter(str.isdigit, target.name)) or 0)
 
 
 def _found(target: Target, store: Store) -> Results:
     """A figure's runs also have their step logs checked where it is drawn from them."""
-    return (look_up if target.name in target.paper.figures else found)(needed_runs(target), store)
+    return (look_up if isinstance(target, Figure) else found)(needed_runs(target), store)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reproduce.declare.papers import Target
+from reproduce.declare.figures import Figure
+from reproduce.declare.papers import Margin, Target
 from reproduce.numbers.claims import RULES
-from reproduce.numbers.verdicts import ASSUMPTIONS, Margin
 from reproduce.runs.store import needed_runs
 from reproduce.show.page import claims, upkeep, wording
 from reproduce.show.page.figures import FigureView, figure_view
@@ -72,7 +72,7 @@ def build(material: Material) -> str:
         own_values=upkeep.own_values(material.entries),
         verdicts=wording.VERDICTS,
         claim_results=wording.RESULTS,
-        assumptions=ASSUMPTIONS,
+        assumptions=material.paper.assumptions,
         rules=RULES,
         margins=_margins(material),
         first=FIRST,
@@ -90,6 +90,7 @@ def _section(material: Material, progress: Progress) -> Section:
         case "settings":
             view = settings_view(material.sheets[target.name])
         case _:
+            assert isinstance(target, Figure)
             view = figure_view(material, target)
     damaged = upkeep.damaged(needed_runs(target), results, material.root) if kind == "figure" else ()
     return Section(target, kind, progress.title, view, progress, damaged)
@@ -98,9 +99,9 @@ def _section(material: Material, progress: Progress) -> Section:
 def _margins(material: Material) -> list[tuple[list[str], Margin]]:
     """Each margin once, with the metrics that it is for."""
     metrics: dict[tuple[float, str], list[str]] = {}
-    for metric, margin in material.margins.items():
+    for metric, margin in material.paper.margins.items():
         metrics.setdefault((margin.points, margin.reason), []).append(metric)
-    return [(names, material.margins[names[0]]) for names in metrics.values()]
+    return [(names, material.paper.margins[names[0]]) for names in metrics.values()]
 
 
 def _asset(name: str) -> str:

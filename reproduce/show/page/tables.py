@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from reproduce.declare.papers import AVERAGE, LOWEST, Place, Rank
+from reproduce.declare.over import LOWEST
 from reproduce.declare.published import Number
 from reproduce.declare.settings import Languages
+from reproduce.declare.tables import Place, Rank
 from reproduce.numbers.cells import Cell, Grid
 from reproduce.numbers.explain import Behind, Explanation, explain, interval, selected_for
 from reproduce.numbers.settings import Sheet
@@ -112,7 +113,7 @@ def table_view(grid: Grid, verdicts: Mapping[Place, Verdict], results: Results, 
     """Every number of a filled table, by panel and dataset, and the runs behind it."""
     notes = Footnotes()
     shown = {place: _shown(grid, place, cell, verdicts.get(place), notes) for place, cell in grid.cells.items()}
-    table = grid.target.table
+    table = grid.target
     parts = [_part(grid, panel, dataset, shown, notes) for dataset in table.datasets for panel in table.panels]
     explained = (explain(grid, results, verdicts, place, root) for place in grid.cells)
     behind = tuple(_behind(grid, explained, shown))
@@ -123,7 +124,7 @@ def table_view(grid: Grid, verdicts: Mapping[Place, Verdict], results: Results, 
 
 def _said(grid: Grid) -> Iterator[str]:
     """What the numbers are over, and the notes that all of ours have."""
-    table = grid.target.table
+    table = grid.target
     own = (f"; {row.label}: {_over(row.replicates)}" for row in table.rows.values() if row.replicates)
     yield f"Each number is over {_over(table.replicates)}{''.join(own)}."
     if table.lowest is not None:
@@ -144,7 +145,7 @@ def anchor(grid: Grid, place: Place) -> str:
 
 
 def _shown(grid: Grid, place: Place, cell: Cell, verdict: Verdict | None, notes: Footnotes) -> Shown:
-    statistic, table = cell.statistic, grid.target.table
+    statistic, table = cell.statistic, grid.target
     spread = table.columns[place.column].spread
     named = table.over(place.column) == LOWEST and place.dataset in table.own_lowest
     complete = statistic is not None and statistic.mean is not None
@@ -187,7 +188,7 @@ def _marks(notes: Footnotes, texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def _part(grid: Grid, panel: str, dataset: str, shown: dict[Place, Shown], notes: Footnotes) -> Part:
-    table, declared = grid.target.table, grid.target.datasets[dataset]
+    table, declared = grid.target, grid.target.datasets[dataset]
     columns = [name for name in table.columns if table.metrics(name, declared)]
     metrics = [name for name in declared.metrics if any(name in table.metrics(c, declared) for c in columns)]
     lines = [
@@ -211,20 +212,14 @@ def _part(grid: Grid, panel: str, dataset: str, shown: dict[Place, Shown], notes
 
 
 def _heading(grid: Grid, panel: str, dataset: str, column: str) -> Heading:
-    table, declared = grid.target.table, grid.target.datasets[dataset]
+    table, declared = grid.target, grid.target.datasets[dataset]
     over, label = table.over(column), table.columns[column].label
     names = language_names(grid)
-    match over:
-        case _ if label is not None:
-            return Heading(label)
-        case "source":
-            return Heading(declared.source.title(), names.get(declared.source, ""))
-        case "average":
-            return Heading("Average")
-        case "lowest":
-            return Heading(f"Lowest{_lowest(grid, panel, dataset, column)}")
-        case language:
-            return Heading(language.title(), names.get(language, ""))
+    if label is not None:
+        return Heading(label)
+    if over == LOWEST:
+        return Heading(over.label(declared) + _lowest(grid, panel, dataset, column))
+    return Heading(over.label(declared), "" if over.average else names.get(over.printed(declared), ""))
 
 
 def _lowest(grid: Grid, panel: str, dataset: str, column: str) -> str:
@@ -232,7 +227,7 @@ def _lowest(grid: Grid, panel: str, dataset: str, column: str) -> str:
 
     Nothing where each cell names its own.
     """
-    if dataset in grid.target.table.own_lowest:
+    if dataset in grid.target.own_lowest:
         return ""
     cells = [
         cell
@@ -247,11 +242,8 @@ def _lowest(grid: Grid, panel: str, dataset: str, column: str) -> str:
 
 def language_names(grid: Grid) -> dict[str, str]:
     """The names of languages by their code, as the paper declares them; none where it has no such table."""
-    settings = grid.target.paper.settings.values()
-    return {
-        "en": "English",
-        **{code: name for s in settings if isinstance(s, Languages) for code, name in s.names.items()},
-    }
+    named = [target for target in grid.target.paper.targets.values() if isinstance(target, Languages)]
+    return {"en": "English", **{code: name for target in named for code, name in target.names.items()}}
 
 
 def _behind(grid: Grid, explained: Iterator[Explanation], shown: dict[Place, Shown]) -> Iterator[Runs]:
@@ -262,7 +254,7 @@ def _behind(grid: Grid, explained: Iterator[Explanation], shown: dict[Place, Sho
         groups.setdefault(key, []).append(one)
     for group in groups.values():
         place, runs = group[0].place, group[0].runs
-        table, dataset = grid.target.table, grid.target.datasets[place.dataset]
+        table, dataset = grid.target, grid.target.datasets[place.dataset]
         labels = (table.panels[place.panel].label, table.rows[place.row].label, dataset.label)
         numbers = [_number_row(grid, one, shown[one.place]) for one in group]
         rows = (*numbers, *_language_rows(grid, group))
@@ -279,9 +271,9 @@ def _number_row(grid: Grid, one: Explanation, shown: Shown) -> Values:
 
 def _language_rows(grid: Grid, group: Sequence[Explanation]) -> Iterator[Values]:
     """The languages of averages, but for those that are numbers themselves."""
-    table, names = grid.target.table, language_names(grid)
+    table, names = grid.target, language_names(grid)
     for one in group:
-        if table.over(one.place.column) != AVERAGE:
+        if not table.over(one.place.column).average:
             continue
         dataset = grid.target.datasets[one.place.dataset]
         for language in (language for language in one.languages if language not in table.columns):
@@ -337,6 +329,4 @@ def settings_view(sheet: Sheet) -> SettingsView:
         )
         for panel, rows in groupby(sheet.rows, key=lambda row: row[0])
     ]
-    compared = [cell for _, _, cells in sheet.rows for cell in cells if cell.printed]
-    same = sum(not cell.differs for cell in compared)
-    return SettingsView(sheet.columns, tuple(parts), tuple(enumerate(notes.texts, 1)), same, len(compared))
+    return SettingsView(sheet.columns, tuple(parts), tuple(enumerate(notes.texts, 1)), *sheet.compared)
