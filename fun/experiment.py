@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 import yaml
 
-from fun.assembly import build_model, build_task
+from fun.assembly import build_model
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_last_opening
 from fun.config.choices import active_fields
@@ -96,8 +96,8 @@ class Experiment:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self.source = source(config)
-        self.task: Task[Any] = build_task(config)
-        self.model = build_model(config, self.task.head())
+        self.task: Task[Any] = config.task
+        self.model = build_model(config)
         self.model.activate(config.training_language)
         self.model.to(self.device)
 
@@ -141,7 +141,7 @@ class Experiment:
     def _training_data(self) -> tuple[Batches, int, Callable[[], dict[str, float]]]:
         """Training batches, number of updates, and the validation in the training language. Raises ConfigError."""
         config = self.config
-        dataset, language = self.source.training_set(config.task.name), config.training_language
+        dataset, language = self.source.training_set(config.task), config.training_language
         batches = Batches(
             self._training_features(self.source.rows(dataset, language, "train")),
             batch_size=config.train.batch_size,

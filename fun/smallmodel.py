@@ -12,6 +12,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
@@ -27,19 +28,14 @@ from transformers import (
     set_seed,
 )
 
-from fun.config import RunConfig
+from fun.config import RunConfig, compose
 from fun.data import FolderSource
 from fun.data.corpora import FolderText, Sample
-from fun.data.facts import TRAINING_SETS
 from fun.errors import ConfigError, FunError
-from fun.tasks.mlm import MlmTask
+from fun.tasks import Task
 
-TEXT_COLUMNS = {
-    "squad": ("context", "question"),
-    "mnli": ("premise", "hypothesis"),
-    "copa": ("premise", "choice1", "choice2"),
-}
-"""Task -> the columns of its rows that are running text."""
+TASKS = ("squad", "mnli", "copa")
+"""The tasks whose rows are the text."""
 
 PIECES = 8000
 BATCH, LENGTH, MASKING = 32, 64, 0.15
@@ -56,11 +52,12 @@ def save_text(data: Path, out: Path) -> dict[str, int]:
     _check_new(out)
     source = FolderSource(data, nonstandard=True)
     documents: dict[str, dict[str, None]] = {}
-    for task, columns in TEXT_COLUMNS.items():
+    for name in TASKS:
+        task = compose([f"task={name}", "model=xlmr"]).task
         for dataset, language, split in _splits(source, task):
-            found = documents.setdefault(language, {})
+            texts = documents.setdefault(language, {})
             for row in source.rows(dataset, language, split):
-                found |= dict.fromkeys(" ".join(row[column].split()) for column in columns)
+                texts |= dict.fromkeys(" ".join(row[column].split()) for column in task.texts)
     out.mkdir(parents=True, exist_ok=True)
     for language, texts in documents.items():
         (out / f"{language}.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8", newline="\n")
@@ -140,9 +137,12 @@ def _trainer(
     seed: int,
 ) -> Trainer:
     """Masked language modelling on the CPU, so that it repeats; prints its loss, and writes nothing to `out`."""
-    blocks = MlmTask(LENGTH, MASKING).encode([{"text": text} for text in texts], tokenizer)
-    if len(blocks) < BATCH:
-        raise ConfigError(f"found text for {len(blocks)} blocks of {LENGTH} tokens, expected {BATCH}: give more text")
+    task = compose(["task=mlm", "lang=en", "model=xlmr", f"task.max_length={LENGTH}", f"task.masking={MASKING}"]).task
+    passages = task.encode([{"text": text} for text in texts], tokenizer)
+    if len(passages) < BATCH:
+        raise ConfigError(
+            f"found text for {len(passages)} passages of {LENGTH} tokens, expected {BATCH}: give more text"
+        )
     arguments = TrainingArguments(
         output_dir=str(out),
         save_strategy="no",
@@ -156,15 +156,15 @@ def _trainer(
         learning_rate=LEARNING_RATE,
         warmup_ratio=WARMUP,
     )
-    data = [{"input_ids": torch.from_numpy(block.inputs["input_ids"]).long()} for block in blocks]
+    data = [{"input_ids": torch.from_numpy(passage.inputs["input_ids"]).long()} for passage in passages]
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKING)
     return Trainer(model, arguments, train_dataset=data, data_collator=collator)
 
 
-def _splits(source: FolderSource, task: str) -> Iterator[tuple[str, str, str]]:
+def _splits(source: FolderSource, task: Task[Any]) -> Iterator[tuple[str, str, str]]:
     """Every data set, language and split of a task that has a file."""
     for split in ("train", "validation"):
-        yield TRAINING_SETS[task], RunConfig.SOURCE_LANGUAGE, split
+        yield task.training_set, RunConfig.SOURCE_LANGUAGE, split
     for dataset, languages in source.test_sets(task).items():
         for language in languages:
             yield dataset, language, "test"

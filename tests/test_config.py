@@ -91,7 +91,6 @@ REFUSED: list[tuple[list[str], str]] = [
     (["task=mlm", "lang=l1", "schedule=gu"], "adapter=language has no unfreezing schedule, and schedule=gu was chosen"),
     (["task=mlm", "lang=l1", "data_size=1k"], "type data_size=full"),
     (["adapter=language"], "adapter=language is what task=mlm trains: type adapter=madx, lora or full"),
-    (["adapter=full"], "adapter=full has no unfreezing schedule, and schedule=gu was chosen: type schedule=std"),
     (["language_adapters.l1=adapterhub"], "language_adapters.l1 is 'adapterhub'; expected hub:<namespace>/<name>"),
     (["language_adapters.l1=run:123"], "language_adapters.l1 is 'run:123'; expected"),
     (["language_adapters.th=train"], "this model has no place for language th: type +language_adapters.th=…"),

@@ -15,15 +15,15 @@ import pytest
 from rich.cells import cell_len
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from fun import tasks, world
+from fun import world
 from fun.data import FolderSource
 from fun.inspect.__main__ import main
 from fun.inspect.rendering import CIRCLE, END, ISOLATE, visible
 from fun.inspect.report import Report, report
 from fun.inspect.request import request
-from fun.inspect.views import FATES, VIEWS, Example, SquadView, Token
-from fun.tasks.qa import SquadTask
-from tests import hub_datasets, tiny_models, tiny_tokenizers
+from fun.inspect.views import FATES, VIEWS, Example, QaView, Token
+from fun.tasks import TASKS
+from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
 from tests.conftest import ROOT, real_data
 from tests.hub_standin import HubStandin, revision_folder
 
@@ -54,7 +54,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 def test_every_task_has_a_view() -> None:
-    assert set(VIEWS) == set(tasks.NAMES)
+    assert set(VIEWS) == set(TASKS)
 
 
 def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -99,8 +99,8 @@ def test_an_answer_is_traced_through_its_tokens(tokenizer: PreTrainedTokenizerBa
     rows = [question(context, "kedi lari", 15), question(context, "ari", 6), question(context, "nina kedi", 10)]
     expected = {0: [FATES[2], FATES[1], FATES[0]], 2: [FATES[0], FATES[1], FATES[0]]}
     for stride, fates in expected.items():
-        task = SquadTask(max_length=9, doc_stride=stride)
-        view = SquadView(tokenizer, rows, task.encode(rows, tokenizer), seed=0)
+        task = declared.task("squad", max_length=9, doc_stride=stride)
+        view = QaView(task, tokenizer, rows, task.encode(rows, tokenizer), seed=0)
         assert [view.answer(index)[1] for index in range(3)] == fates
     assert [view.answer(index)[0] for index in range(3)] == ["kedi lari", "lari", "nina kedi"]
     first, second = view.example(0).sequences

@@ -29,17 +29,17 @@ from transformers import (
 )
 
 from fun import world
-from fun.assembly import build_model, build_task
+from fun.assembly import build_model
 from fun.config import compose
 from fun.data.corpora import FolderText, Sample, WorldText
 from fun.errors import ConfigError, RunError
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
 from fun.tasks.base import collate
-from fun.tasks.mlm import Block, MlmTask
+from fun.tasks.mlm import Passage
 from fun.training.batches import Batch, Batches
 from fun.training.randomness import generator
-from tests import tiny_models
+from tests import declared, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of, outcome, real_data
 from tests.hub_standin import HubStandin, revision_folder
 from tests.test_resume import steps
@@ -54,9 +54,9 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="module")
-def blocks(tokenizer: PreTrainedTokenizerBase) -> list[Block]:
+def passages(tokenizer: PreTrainedTokenizerBase) -> list[Passage]:
     rows = [{"text": text} for text in world.load_text("l4")[:600]]
-    return MlmTask(max_length=64, masking=0.15).encode(rows, tokenizer)
+    return declared.task("mlm", max_length=64, masking=0.15).encode(rows, tokenizer)
 
 
 def words(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> str:
@@ -65,34 +65,34 @@ def words(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> str:
 
 def test_documents_are_packed_by_hand(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = [{"text": text} for text in ("Nina lives in the farm.", "Paula owns the cow.", "Adam")]
-    packed = MlmTask(max_length=8, masking=0.15).encode(rows, tokenizer)
-    assert [words(tokenizer, block.inputs["input_ids"]) for block in packed] == [
+    packed = declared.task("mlm", max_length=8, masking=0.15).encode(rows, tokenizer)
+    assert [words(tokenizer, passage.inputs["input_ids"]) for passage in packed] == [
         "[CLS] nina lives in the farm . [SEP]",
         "[CLS] [SEP] paula owns the cow . [SEP]",
-    ]  # what is left, "[SEP] adam [SEP]", fills no block
-    for block in packed:
-        assert block.inputs["attention_mask"].tolist() == [1] * 8
-        assert block.inputs["token_type_ids"].tolist() == [0] * 8
+    ]  # what is left, "[SEP] adam [SEP]", fills no passage
+    for passage in packed:
+        assert passage.inputs["attention_mask"].tolist() == [1] * 8
+        assert passage.inputs["token_type_ids"].tolist() == [0] * 8
 
 
-def test_text_that_the_tokenizer_does_not_know_makes_no_block(
+def test_text_that_the_tokenizer_does_not_know_makes_no_passage(
     tokenizer: PreTrainedTokenizerBase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    task = MlmTask(max_length=8, masking=0.3)  # 2 of 8
+    task = declared.task("mlm", max_length=8, masking=0.3)  # 2 of 8
     unknown, known = {"text": "qqq qqq qqq qqq qqq nina"}, {"text": "qqq qqq qqq nina lives"}
     assert len(task.encode([known], tokenizer)) == 1
     assert caplog.messages == []
     assert len(task.encode([known, unknown, known, unknown], tokenizer)) == 2
-    assert caplog.messages == ["mlm: 2 of 4 blocks left out, with fewer than 2 tokens that this tokenizer knows"]
-    with pytest.raises(ConfigError, match="1 documents with too little text for one block of 8 tokens"):
+    assert caplog.messages == ["mlm: 2 of 4 passages left out, with fewer than 2 tokens that this tokenizer knows"]
+    with pytest.raises(ConfigError, match="1 documents with too little text for one passage of 8 tokens"):
         task.encode([unknown], tokenizer)
 
 
-def test_a_reading_masks_as_bert_does(blocks: list[Block], tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_reading_masks_as_bert_does(passages: list[Passage], tokenizer: PreTrainedTokenizerBase) -> None:
     random = generator(0, "reading", 1)
     fates: Counter[str] = Counter()
-    for block in blocks * 8:
-        read, ids = block.reading(random), block.inputs["input_ids"]
+    for passage in passages * 8:
+        read, ids = passage.reading(random), passage.inputs["input_ids"]
         shown, masked = read.inputs["input_ids"], read.inputs["masked"].astype(bool)
         assert masked.sum() == len(read.labels) == 10  # 15 % of 64
         assert (shown[~masked] == ids[~masked]).all()
@@ -106,21 +106,21 @@ def test_a_reading_masks_as_bert_does(blocks: list[Block], tokenizer: PreTrained
         assert abs(fates[fate] / total - share) < 4 * math.sqrt(share * (1 - share) / total)
 
 
-def test_a_mask_is_a_function_of_the_position_and_leaves_the_block_alone(blocks: list[Block]) -> None:
+def test_a_mask_is_a_function_of_the_position_and_leaves_the_passage_alone(passages: list[Passage]) -> None:
     def read(seed: int, purpose: str, position: int) -> list[int]:
-        return blocks[3].reading(generator(seed, purpose, position)).inputs["input_ids"].tolist()
+        return passages[3].reading(generator(seed, purpose, position)).inputs["input_ids"].tolist()
 
-    before = blocks[3].inputs["input_ids"].copy()
+    before = passages[3].inputs["input_ids"].copy()
     assert read(0, "reading", 1) == read(0, "reading", 1)
     others = [read(0, "reading", 2), read(1, "reading", 1), read(0, "evaluation", 0)]
     assert read(0, "reading", 1) not in others
-    assert (blocks[3].inputs["input_ids"] == before).all()
-    assert "masked" not in blocks[3].inputs
+    assert (passages[3].inputs["input_ids"] == before).all()
+    assert "masked" not in passages[3].inputs
 
 
-def test_the_mask_of_an_update_depends_on_the_update_alone(blocks: list[Block]) -> None:
+def test_the_mask_of_an_update_depends_on_the_update_alone(passages: list[Passage]) -> None:
     def batches() -> Batches:
-        return Batches(blocks[:20], batch_size=8, seed=0, slots=999, pad_id=0, device=torch.device("cpu"))
+        return Batches(passages[:20], batch_size=8, seed=0, slots=999, pad_id=0, device=torch.device("cpu"))
 
     def read(batch: Batch) -> list[list[int]]:
         return [row.tolist() for part in batch.parts for row in part["input_ids"]]
@@ -128,12 +128,12 @@ def test_the_mask_of_an_update_depends_on_the_update_alone(blocks: list[Block]) 
     one, other = batches(), batches()
     assert [read(one[update]) for update in (1, 2, 5)][2] == read(other[5])  # without the updates before
     epochs = [sorted(read(one[update])[0] for update in range(first, first + 3)) for first in (1, 4)]
-    assert epochs[0] != epochs[1]  # the same blocks, masked anew
+    assert epochs[0] != epochs[1]  # the same passages, masked anew
 
 
-def test_metrics_by_hand(blocks: list[Block]) -> None:
-    task = MlmTask(max_length=64, masking=0.15)
-    read = [block.reading(generator(0, "evaluation", 0)) for block in blocks[:2]]
+def test_metrics_by_hand(passages: list[Passage]) -> None:
+    task = declared.task("mlm", max_length=64, masking=0.15)
+    read = [passage.reading(generator(0, "evaluation", 0)) for passage in passages[:2]]
     right = np.full((2, 10), -2.0)
     right[0, :5] = -1.0
     likeliest = np.full((2, 10), -1.0)
@@ -178,11 +178,11 @@ def published_and_ours(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_head_and_loss_are_those_of_the_published_model(name: str, blocks: list[Block], tmp_path: Path) -> None:
+def test_head_and_loss_are_those_of_the_published_model(name: str, passages: list[Passage], tmp_path: Path) -> None:
     """Against transformers' own model, which computes logits of all tokens, and the mean loss over the masked ones."""
     published, ours = published_and_ours(name, tmp_path)
     head = MaskedLMHead()
-    batch = collate([block.reading(generator(0, "reading", 1)) for block in blocks[:3]], pad_id=0)
+    batch = collate([passage.reading(generator(0, "reading", 1)) for passage in passages[:3]], pad_id=0)
     masked = batch["masked"].bool()
     labels = torch.full_like(batch["input_ids"], -100).masked_scatter(masked, batch["labels"])
     with torch.no_grad():
@@ -210,14 +210,14 @@ def test_a_published_head_stays_frozen_and_a_new_one_trains() -> None:
     assert trains("new") == {True}
 
 
-def test_the_invertible_block_is_undone_before_the_word_embeddings(blocks: list[Block], tmp_path: Path) -> None:
+def test_the_invertible_block_is_undone_before_the_word_embeddings(passages: list[Passage], tmp_path: Path) -> None:
     published, ours = published_and_ours("BERT", tmp_path)
     ours.add_adapter("th", config=SeqBnInvConfig(reduction_factor=2))
     ours.set_active_adapters("th")
     block = ours.base_model.invertible_adapters["th"]
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    batch = collate([block.reading(generator(0, "reading", 1)) for block in blocks[:2]], pad_id=0)
+    batch = collate([passage.reading(generator(0, "reading", 1)) for passage in passages[:2]], pad_id=0)
     with torch.no_grad():
         hidden = ours.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
         one, two = published.cls.predictions.transform(hidden).chunk(2, dim=2)
@@ -333,7 +333,7 @@ def transfer(cli: Cli, origin: str, seed: int) -> float:
 def untrained(folder: Path, seed: int) -> str:
     """Origin of the language adapter that the run of l8 starts from, saved in `folder`."""
     config = compose([*MLM, f"seed={seed}"])
-    build_model(config, build_task(config).head()).save(folder)
+    build_model(config).save(folder)
     return f"folder:{folder}"
 
 

@@ -14,11 +14,14 @@ from torch import Tensor
 from transformers import AutoModel
 
 from fun.errors import AdapterMissing, ConfigError, FunError, RunError
-from fun.models import tuning as adapters
 from fun.models.blocks import layer_of
 from fun.models.encoders import check_encoder, load_encoder, load_tokenizer
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
 from fun.models.task_model import TaskModel
+from fun.models.tuning import Tuning
+from fun.models.tuning.full import Full
+from fun.models.tuning.lora import Lora
+from fun.models.tuning.madx import Madx
 from tests import tiny_models
 from tests.conftest import Cli, metrics_of
 
@@ -34,10 +37,10 @@ HEADS: Mapping[str, Head] = {
     "mnli": ClassificationHead(num_labels=3, layers=2, use_pooler=False),
     "copa": MultipleChoiceHead(layers=2, use_pooler=False),
 }
-ADAPTERS = {
-    "madx": lambda: adapters.bottleneck(reduction=4, nonlinearity="relu"),
-    "lora": lambda: adapters.lora(r=2, alpha=2),
-    "full": lambda: None,
+TUNINGS: Mapping[str, Tuning] = {
+    "madx": Madx(reduction=4, nonlinearity="relu", language_adapter=True),
+    "lora": Lora(r=2, alpha=2, language_adapter=True),
+    "full": Full(),
 }
 
 
@@ -57,7 +60,7 @@ def task_model(
 ) -> TaskModel:
     return TaskModel(
         f"folder:{tiny / model}",
-        ADAPTERS[adapter](),
+        TUNINGS[adapter],
         HEADS[task],
         name=task,
         language_adapters={language: f"folder:{tiny / f'{model}-{language}'}" for language in languages},
@@ -102,7 +105,7 @@ def equal(one: list[Tensor], other: list[Tensor]) -> bool:
     [  # a Latin square: every pair of two once
         (model, adapter, [*HEADS][(row + column) % 3])
         for row, model in enumerate(tiny_models.MODELS)
-        for column, adapter in enumerate(ADAPTERS)
+        for column, adapter in enumerate(TUNINGS)
     ],
 )
 def test_only_what_may_train_changes_and_all_of_it_comes_back(
@@ -190,7 +193,7 @@ def test_a_pooler_that_was_not_published_is_not_read(tiny: Path, tmp_path: Path)
     save_file(kept, without / "model.safetensors", metadata={"format": "pt"})
     head = ClassificationHead(num_labels=3, layers=1, use_pooler=True)
     with pytest.raises(ConfigError, match=r"no pretrained pooler: type model\.pooler=false model\.head_layers=2"):
-        TaskModel(f"folder:{without}", None, head, name="mnli", language_adapters={}, init_seed=0)
+        TaskModel(f"folder:{without}", Full(), head, name="mnli", language_adapters={}, init_seed=0)
 
 
 @pytest.mark.parametrize("model", tiny_models.MODELS)
@@ -343,7 +346,7 @@ def test_an_unfit_language_adapter_ends_in_one_line(
 def test_a_language_without_an_adapter_is_a_gap(tiny: Path, tmp_path: Path, origin: str | None) -> None:
     found = TaskModel(
         f"folder:{tiny / 'mbert'}",
-        ADAPTERS["madx"](),
+        TUNINGS["madx"],
         HEADS["mnli"],
         name="mnli",
         language_adapters={"en": f"folder:{tiny / 'mbert-en'}", "th": origin},

@@ -12,6 +12,7 @@ import pytest
 
 from fun.data import FolderSource, HubSource, Source, WorldSource, facts
 from fun.errors import ConfigError
+from tests import declared
 from tests.conftest import ROOT
 from tests.hub_datasets import LAYOUTS, publish, publish_world, world_rows, write_cards
 from tests.hub_standin import HubStandin, revision_folder
@@ -26,29 +27,35 @@ XTREME = {"ar": 5.85, "de": 5.03, "en": 12.7, "es": 5.75, "hi": 5.43, "vi": 6.01
 def test_facts_are_those_of_the_paper() -> None:
     # Tables 8 to 10, English first; Table 5's numbers of rows.
     source = HubSource()
-    assert source.test_sets("squad") == {
+    assert source.test_sets(declared.task("squad")) == {
         "xquad": ("en", "ar", "de", "el", "es", "hi", "ru", "th", "tr", "vi", "zh"),
         "mlqa": ("en", "ar", "de", "es", "hi", "vi", "zh"),
     }
-    assert source.test_sets("mnli") == {
+    assert source.test_sets(declared.task("mnli")) == {
         "xnli": ("en", "ar", "de", "el", "es", "hi", "ru", "sw", "th", "tr", "vi", "zh")
     }
-    assert source.test_sets("copa") == {
+    assert source.test_sets(declared.task("copa")) == {
         "xcopa": ("en", "et", "ht", "it", "id", "qu", "sw", "zh", "ta", "th", "tr", "vi")
     }
     table5 = {"squad": (87599, 10570), "mnli": (392702, 2490), "copa": (400, 100)}
     for task, (train, validation) in table5.items():
-        dataset = source.training_set(task)
+        dataset = source.training_set(declared.task(task))
         assert source.expected_rows(dataset, "en", "train") == train
         assert source.expected_rows(dataset, "en", "validation") == validation
-    assert {source.expected_rows("xquad", language, "test") for language in source.test_sets("squad")["xquad"]} == {
-        1190
-    }
-    assert {source.expected_rows("xnli", language, "test") for language in source.test_sets("mnli")["xnli"]} == {5010}
-    targets = source.test_sets("copa")["xcopa"][1:]
+    assert {
+        source.expected_rows("xquad", language, "test")
+        for language in source.test_sets(declared.task("squad"))["xquad"]
+    } == {1190}
+    assert {
+        source.expected_rows("xnli", language, "test") for language in source.test_sets(declared.task("mnli"))["xnli"]
+    } == {5010}
+    targets = source.test_sets(declared.task("copa"))["xcopa"][1:]
     assert {source.expected_rows("xcopa", language, "test") for language in targets} == {500}
     assert source.expected_rows("xcopa", "en", "test") == 100  # "En": COPA's validation items
-    mlqa = [source.expected_rows("mlqa", language, "test") for language in source.test_sets("squad")["mlqa"][1:]]
+    mlqa = [
+        source.expected_rows("mlqa", language, "test")
+        for language in source.test_sets(declared.task("squad"))["mlqa"][1:]
+    ]
     assert (min(mlqa), max(mlqa)) == (4517, 5495)
 
 
@@ -60,7 +67,7 @@ def test_mlqa_counts_fit_the_page_of_xtreme(language: str) -> None:
 
 def test_unknown_data_set_language_and_split() -> None:
     source = HubSource()
-    with pytest.raises(ConfigError, match="'tydiqa' is unknown; expected one of squad, mnli, copa, xquad"):
+    with pytest.raises(ConfigError, match="'tydiqa' is unknown; expected one of copa, mlqa, mnli, squad"):
         source.rows("tydiqa", "en", "test")
     with pytest.raises(ConfigError, match="mlqa has no language 'th'; expected one of en, ar"):
         source.key("mlqa", "th", "test")
@@ -235,7 +242,7 @@ def test_every_format_in_the_columns_of_the_hub(tmp_path: Path) -> None:
     assert source.rows("xcopa", "et", "test") == [
         {"premise": "P", "choice1": "A", "choice2": "B", "question": "cause", "label": 1}
     ]
-    assert source.test_sets("copa") == {"xcopa": ("et",)}
+    assert source.test_sets(declared.task("copa")) == {"xcopa": ("et",)}
 
 
 def test_copa_is_split_as_superglue_splits_it(tmp_path: Path) -> None:
@@ -273,18 +280,18 @@ def test_counts_of_files_are_checked(tmp_path: Path) -> None:
 def test_absent_files_are_a_gap_only_where_that_is_marked(tmp_path: Path) -> None:
     question_file(tmp_path / "xquad" / "xquad.en.json", "cat", "mat")
     strict, marked = FolderSource(tmp_path), FolderSource(tmp_path, nonstandard=True)
-    assert strict.test_sets("squad") == HubSource().test_sets("squad")
+    assert strict.test_sets(declared.task("squad")) == HubSource().test_sets(declared.task("squad"))
     for ask in (strict.rows, strict.key):
         with pytest.raises(ConfigError, match=r"^squad \(en, train\): found no file .*squad/train-v1\.1\.json; put"):
             ask("squad", "en", "train")
-    assert marked.test_sets("squad") == {"xquad": ("en",)}
+    assert marked.test_sets(declared.task("squad")) == {"xquad": ("en",)}
     # A substitute, and its content is in the key.
     assert marked.rows("squad", "en", "train") == marked.rows("xquad", "en", "test")
     assert marked.key("squad", "en", "train") == marked.key("xquad", "en", "test")
     with pytest.raises(ConfigError, match=r"^xquad \(th, test\): found no file"):
         marked.rows("xquad", "th", "test")
-    with pytest.raises(ConfigError, match=r"no test file of copa below .*; expected xcopa/test"):
-        marked.test_sets("copa")
+    with pytest.raises(ConfigError, match=r"no test file of task=copa below .*; expected xcopa/test"):
+        marked.test_sets(declared.task("copa"))
 
 
 def test_root_that_is_no_folder(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from fun.assembly import build_adapter, build_task
 from fun.config import compose
 from fun.errors import RunError
 from fun.fisher import Algorithm2, Estimator, Exact
@@ -119,7 +118,7 @@ def test_validation_once_an_epoch_is_every_so_many_updates() -> None:
 
 
 def test_dropout_is_the_encoders_own_or_what_is_asked_for_in_encoder_and_head() -> None:
-    adapter = build_adapter(compose(["schedule=std"]).adapter)
+    adapter = compose(["schedule=std"]).adapter
     head = ClassificationHead(num_labels=3, layers=2, use_pooler=False)
     for asked, expected in ((None, {0.0}), (0.3, {0.3})):
         model = TaskModel("world", adapter, head, name="x", language_adapters={}, init_seed=0, dropout=asked)
@@ -161,10 +160,8 @@ def training(
 ) -> tuple[Training, TaskModel, Journal]:
     chosen = ["schedule=std"] if schedule == "std" else [f"schedule={schedule}", "schedule.k=1"]
     config = compose([*chosen, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
-    task = build_task(config)
-    model = TaskModel(
-        "world", build_adapter(config.adapter), task.head(), name="mnli", language_adapters={"en": "world"}, init_seed=7
-    )
+    head = config.task.head(layers=config.model.head_layers, pooler=config.model.pooler)
+    model = TaskModel("world", config.adapter, head, name="mnli", language_adapters={"en": "world"}, init_seed=7)
     for module in model.module.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
@@ -371,9 +368,7 @@ SENTENCES = [sentence(12, 5), sentence(9, 1), sentence(20, 8), sentence(9, 4), s
 @pytest.fixture(scope="module")
 def tagger() -> TaskModel:
     config = compose(["schedule=std"])
-    model = TaskModel(
-        "world", build_adapter(config.adapter), TAGGING, name="tags", language_adapters={"en": "world"}, init_seed=1
-    )
+    model = TaskModel("world", config.adapter, TAGGING, name="tags", language_adapters={"en": "world"}, init_seed=1)
     model.activate("en")
     model.module.double().eval()
     return model

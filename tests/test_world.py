@@ -16,6 +16,7 @@ from fun.data import WorldSource
 from fun.errors import ConfigError
 from fun.world import LANGUAGES, TASKS, UNSEEN, baselines, building, load_split
 from fun.world.splits import SIZES
+from tests import declared
 
 Rows = list[dict[str, Any]]
 
@@ -136,7 +137,7 @@ def test_a_language_that_the_encoder_has_never_seen_stands_apart() -> None:
     english, unseen = (load_split("copa", code, "test")[0]["premise"] for code in ("en", "l8"))
     assert english == "Dora spots the rabbit. Dora dreads the camel."
     assert unseen == "rabbit the spots Dora. camel the dreads Dora."
-    assert WorldSource().test_sets("copa") == {"microcopa": LANGUAGES}
+    assert WorldSource().test_sets(declared.task("copa")) == {"microcopa": LANGUAGES}
     for look_up in (world.language_adapter_folder, world.language_adapter_key):
         with pytest.raises(ConfigError, match=r"task=mlm lang=l8, and type language_adapters\.l8=train"):
             look_up("l8")

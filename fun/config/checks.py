@@ -1,9 +1,10 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
-from fun.config.schema import MlmConfig, RunConfig, SquadConfig
+from fun.config.schema import RunConfig
 from fun.errors import ConfigError
-from fun.inputs.keys import inputs, languages, training_examples, windows_decide
+from fun.inputs.keys import inputs, languages, training_examples
 from fun.inputs.origins import ENCODER, LANGUAGE_ADAPTER
+from fun.models.tuning import TUNINGS
 
 
 def check_choices(task: str, adapter: str, schedule: str) -> None:
@@ -12,7 +13,7 @@ def check_choices(task: str, adapter: str, schedule: str) -> None:
         raise ConfigError(f"task=mlm trains a language adapter, not adapter={adapter}: leave adapter out")
     if task != "mlm" and adapter == "language":
         raise ConfigError("adapter=language is what task=mlm trains: type adapter=madx, lora or full")
-    if adapter in ("full", "language") and schedule != "std":
+    if (adapter == "language" or not TUNINGS[adapter].layered) and schedule != "std":  # type: ignore[attr-defined]
         raise ConfigError(
             f"adapter={adapter} has no unfreezing schedule, and schedule={schedule} was chosen: type schedule=std"
         )
@@ -47,7 +48,7 @@ def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
     if examples is None:
         return 1, True
     # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
-    exact = config.data_size.subset == "first" or not windows_decide(config)
+    exact = config.data_size.subset == "first" or not config.task.windows
     return -(-examples // config.train.batch_size), not exact
 
 
@@ -99,7 +100,7 @@ def _check_language_adapters(config: RunConfig) -> None:
 
 def _check_lang(config: RunConfig) -> None:
     known = ", ".join(config.language_adapters)
-    is_mlm = isinstance(config.task, MlmConfig)
+    is_mlm = config.task.by_language
     if is_mlm and config.lang is None:
         raise ConfigError(f"task=mlm trains the adapter of one language: type lang=…, one of {known}")
     if is_mlm and config.lang not in config.language_adapters:
@@ -139,14 +140,7 @@ def _check_lengths(config: RunConfig) -> None:
             f"task.max_length is {task.max_length}, but model={config.model.name} reads at most "
             f"{config.model.positions} tokens: type task.max_length={config.model.positions} or less"
         )
-    if isinstance(task, SquadConfig) and not (task.mask_padding or task.pad_to_max_length):
-        # The span softmax over padding depends on the padded length, which would differ by micro-batch.
-        raise ConfigError("task.mask_padding=false needs one padded length: type task.pad_to_max_length=true as well")
-    if isinstance(task, SquadConfig) and task.doc_stride >= task.max_length // 2:
-        raise ConfigError(
-            f"task.doc_stride is {task.doc_stride} and task.max_length {task.max_length}; windows must advance: "
-            f"type a task.doc_stride below {task.max_length // 2}"
-        )
+    task.check(config)
 
 
 def _check_data(config: RunConfig) -> None:
@@ -172,10 +166,10 @@ def _check_schedule(config: RunConfig) -> None:
 
 
 def _check_fisher(config: RunConfig) -> None:
-    if isinstance(config.task, MlmConfig) and config.track.fisher_every:
+    if config.task.by_language and config.track.fisher_every:
         raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
     used = config.schedule.chooses_by_scores or config.track.fisher_every
-    if used and getattr(config.fisher, "labels", None) == "expected" and config.task.name == "squad":
+    if used and getattr(config.fisher, "labels", None) == "expected" and config.task.windows:
         raise ConfigError(
             "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
         )

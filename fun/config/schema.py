@@ -15,6 +15,8 @@ from fun.config.choices import Chosen, active_fields
 from fun.errors import ConfigError
 from fun.fisher import FISHERS, Estimator
 from fun.methods import MASKS, REGULARIZERS, MethodChoice
+from fun.models.tuning import TUNINGS, Tuning
+from fun.tasks import TASKS, Task
 from fun.unfreezing import SCHEDULES, Schedule
 
 
@@ -34,73 +36,6 @@ class ModelConfig(Section):
     positions: int = Field(ge=1)
     pooler: bool
     head_layers: int = Field(ge=1)
-
-
-class MadxConfig(Section):
-    """conf/adapter/madx."""
-
-    name: Literal["madx"]
-    reduction: int = Field(ge=1)
-    nonlinearity: Literal["relu", "gelu", "swish", "tanh"]
-    language_adapter: bool
-
-
-class LoraConfig(Section):
-    """conf/adapter/lora."""
-
-    name: Literal["lora"]
-    r: int = Field(ge=1)
-    alpha: int = Field(ge=1)
-    language_adapter: bool
-
-
-class LanguageConfig(Section):
-    """conf/adapter/language: the language adapter that task=mlm trains, with its invertible block."""
-
-    name: Literal["language"]
-    reduction: int = Field(ge=1)
-    nonlinearity: Literal["relu", "gelu", "swish", "tanh"]
-
-
-class FullConfig(Section):
-    """conf/adapter/full: no adapter; every parameter of the encoder trains (Table 7)."""
-
-    name: Literal["full"]
-
-
-class SquadConfig(Section):
-    """conf/task/squad."""
-
-    name: Literal["squad"]
-    max_length: int = Field(ge=8)
-    doc_stride: int = Field(ge=0)
-    n_best: int = Field(ge=1)
-    max_answer_length: int = Field(ge=1)
-    mask_padding: bool
-    pad_to_max_length: bool
-
-
-class MnliConfig(Section):
-    """conf/task/mnli."""
-
-    name: Literal["mnli"]
-    max_length: int = Field(ge=8)
-
-
-class CopaConfig(Section):
-    """conf/task/copa."""
-
-    name: Literal["copa"]
-    max_length: int = Field(ge=8)
-
-
-class MlmConfig(Section):
-    """conf/task/mlm."""
-
-    name: Literal["mlm"]
-    max_length: int = Field(ge=8)
-    masking: float = Field(gt=0, lt=1)
-    validation_examples: int = Field(ge=1)
 
 
 class DataConfig(Section):
@@ -175,10 +110,10 @@ class LoggerConfig(Section):
 class RunConfig(Section):
     """Everything one run reads. `active()` is its scientific part; `run_id` names it."""
 
-    task: SquadConfig | MnliConfig | CopaConfig | MlmConfig = Field(discriminator="name")
+    task: Annotated[Task[Any], Chosen.of(TASKS)]
     model: ModelConfig
     language_adapters: Mapping[str, str | None]
-    adapter: MadxConfig | LoraConfig | FullConfig | LanguageConfig = Field(discriminator="name")
+    adapter: Annotated[Tuning, Chosen.of(TUNINGS)]
     schedule: Annotated[Schedule, Chosen("schedule", SCHEDULES)]
     fisher: Annotated[Estimator, Chosen.of(FISHERS)]
     regularizer: Annotated[MethodChoice, Chosen.of(REGULARIZERS)]
@@ -213,17 +148,17 @@ class RunConfig(Section):
     @property
     def uses_language_adapters(self) -> bool:
         """Whether inputs go through the language adapter of their language."""
-        return isinstance(self.adapter, MadxConfig | LoraConfig) and self.adapter.language_adapter
+        return self.adapter.uses_language_adapters
 
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
         model = self.model.model_dump(include={"name", "source", "revision"}, exclude_none=True)
-        if isinstance(self.task, MnliConfig | CopaConfig):  # the classification heads
+        if self.task.classifies:
             model |= self.model.model_dump(include={"pooler", "head_layers"})
         active: dict[str, Any] = {
-            "task": self.task.model_dump(),
+            "task": self.task.active(),
             "model": model,
-            "adapter": self.adapter.model_dump(),
+            "adapter": active_fields(self.adapter),
             "schedule": active_fields(self.schedule),
             "train": self.train.model_dump(exclude_none=True),
             "precision": self.precision,

@@ -13,6 +13,19 @@ SUBSET_SEED = 2024
 T = TypeVar("T")
 
 
+class Declaration(Protocol):
+    """What a source asks of a task: the names of its data sets (see `fun.tasks.base.Task`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def training_set(self) -> str: ...
+    @property
+    def test_sets(self) -> tuple[str, ...]: ...
+    @property
+    def world(self) -> str | None: ...
+
+
 class Source(Protocol):
     """Data sets with the splits train and validation, in the source language, and test.
 
@@ -23,10 +36,10 @@ class Source(Protocol):
     @property
     def commits(self) -> Mapping[str, str]: ...
 
-    def training_set(self, task: str) -> str:
+    def training_set(self, task: Declaration) -> str:
         """Name of the data set that the task is trained and selected on."""
 
-    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
+    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
         """Data sets that the task is tested on, with their languages, the source language first."""
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fun import world
-from fun.data import SUBSET_SEED
+from fun.data.base import SUBSET_SEED, Declaration
 from fun.data.facts import check_columns
 from fun.errors import ConfigError
 
@@ -65,11 +65,11 @@ class Corpus(ABC):
     def content(self, language: str) -> str:
         """Identity of the content of `documents`, without a download. Raises ConfigError where there are none."""
 
-    def training_set(self, task: str) -> str:
+    def training_set(self, task: Declaration) -> str:
         """See Source."""
         return self.name
 
-    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
+    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
         """See Source. A language adapter is tested in the language that it is trained in, which the run names."""
         return {self.name: ()}
 

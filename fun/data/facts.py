@@ -1,6 +1,6 @@
 """The facts about the real data sets, from conf/datasets: where they lie, and how many rows they have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -9,10 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
-
-TRAINING_SETS = {"squad": "squad", "mnli": "mnli", "copa": "copa"}
-TEST_SETS = {"squad": ("xquad", "mlqa"), "mnli": ("xnli",), "copa": ("xcopa",)}
-DATASETS = tuple(dict.fromkeys([*TRAINING_SETS.values(), *(name for names in TEST_SETS.values() for name in names)]))
 
 
 class Facts(BaseModel):
@@ -58,6 +54,9 @@ class Dataset(Facts):
     `rows` are numbers of rows by split, where they differ by split and language. `english` is the split that
     stands for its missing English test set. `substitutes` are files that are read only with
     data.nonstandard=true, where the split's own file is absent. `errata` say where the paper errs about it.
+
+    A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
+    and so do its records.
     """
 
     name: str
@@ -77,17 +76,30 @@ class Dataset(Facts):
 
 
 @cache
-def facts(name: str) -> Dataset:
-    """The facts about a data set; raises ConfigError for an unknown one."""
-    if name not in DATASETS:
-        raise ConfigError(f"data set {name!r} is unknown; expected one of {', '.join(DATASETS)}")
-    values = yaml.safe_load((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
+def facts(declaration: str) -> Dataset:
+    """The facts in conf/datasets/<declaration>.yaml; raises ConfigError where there is no such file."""
+    if declaration not in _declarations():
+        raise ConfigError(f"data set {declaration!r} is unknown; expected one of {', '.join(_declarations())}")
+    values = yaml.safe_load((CONFIG_DIR / "datasets" / f"{declaration}.yaml").read_text(encoding="utf-8"))
+    if original := values.pop("of", None):
+        return Dataset.model_validate(facts(original).model_dump() | values)
     return Dataset.model_validate(values)
+
+
+def _declarations() -> list[str]:
+    return sorted(path.stem for path in (CONFIG_DIR / "datasets").iterdir() if path.suffix == ".yaml")
+
+
+@cache
+def _named(name: str, language: str) -> Dataset:
+    """The first declaration of a data set that has the language, else the data set's own."""
+    declared = [facts(declaration) for declaration in _declarations()]
+    return next((d for d in declared if d.name == name and language in d.languages), facts(name))
 
 
 def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
     """The data set and the split that hold the rows of a split, after `english`; raises ConfigError for others."""
-    dataset = facts(name)
+    dataset = _named(name, language)
     if language not in dataset.languages:
         raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(dataset.languages)}")
     if split not in dataset.rows:
@@ -97,14 +109,12 @@ def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
     return dataset, split
 
 
-def training_set(task: str) -> str:
-    """The real data set that the task is trained and selected on (Table 5)."""
-    return TRAINING_SETS[task]
-
-
-def test_sets(task: str) -> dict[str, tuple[str, ...]]:
-    """The real data sets that the task is tested on, with the languages of Tables 8 to 10."""
-    return {name: facts(name).languages for name in TEST_SETS[task]}
+def languages_of(declarations: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Data set -> its languages as declared; of two declarations of one data set, the languages of both."""
+    languages: dict[str, tuple[str, ...]] = {}
+    for dataset in map(facts, declarations):
+        languages[dataset.name] = tuple(dict.fromkeys((*languages.get(dataset.name, ()), *dataset.languages)))
+    return languages
 
 
 def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fun.data import facts, formats
+from fun.data.base import Declaration
 from fun.data.facts import File
 from fun.errors import ConfigError
 
@@ -30,21 +31,21 @@ class FolderSource:
                 f"data.root is {str(root)!r}, which is no folder: type the folder of the data sets' files"
             )
 
-    def training_set(self, task: str) -> str:
+    def training_set(self, task: Declaration) -> str:
         """See Source."""
-        return facts.training_set(task)
+        return task.training_set
 
-    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
+    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
         """See Source."""
         if not self._nonstandard:
-            return facts.test_sets(task)
+            return facts.languages_of(task.test_sets)
         present = {
             name: tuple(language for language in languages if self._find(name, language, "test"))
-            for name, languages in facts.test_sets(task).items()
+            for name, languages in facts.languages_of(task.test_sets).items()
         }
         if not any(present.values()):
             expected = " or ".join(facts.facts(name).files["test"].path for name in present)
-            raise ConfigError(f"found no test file of {task} below {self._root}; expected {expected}")
+            raise ConfigError(f"found no test file of task={task.name} below {self._root}; expected {expected}")
         return {name: languages for name, languages in present.items() if languages}
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fun.data import facts
+from fun.data.base import Declaration
 from fun.errors import ConfigError, FunError, HubError
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ class HubSource:
         self._nonstandard = nonstandard
         self.commits: dict[str, str] = {}
 
-    def training_set(self, task: str) -> str:
+    def training_set(self, task: Declaration) -> str:
         """See Source."""
-        return facts.training_set(task)
+        return task.training_set
 
-    def test_sets(self, task: str) -> dict[str, tuple[str, ...]]:
+    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
         """See Source."""
-        return facts.test_sets(task)
+        return facts.languages_of(task.test_sets)
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         """See Source. Downloads what the cache lacks; without a network the cache alone answers."""

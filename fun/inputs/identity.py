@@ -17,6 +17,7 @@ SEMANTICS = 1
 
 FROZEN: dict[int, dict[str, Any]] = {
     1: {
+        "adapter.embeddings": "always",
         "adapter.reduction": 16,
         "adapter.nonlinearity": "relu",
         "adapter.r": 8,
@@ -46,7 +47,8 @@ FROZEN: dict[int, dict[str, Any]] = {
 ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "precision")
 
 # The encoder enters as a content key among the inputs; where it came from is not what it is.
-NEVER = ("model.source", "model.revision")
+# What a task declares was not a field when these semantics were frozen.
+NEVER = ("model.source", "model.revision", "task.choices", "task.columns", "task.labels")
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

@@ -4,16 +4,17 @@ from pathlib import Path
 
 from fun import data as sources
 from fun import world
-from fun.config.schema import MlmConfig, RunConfig, SquadConfig
+from fun.config.schema import RunConfig
 from fun.data import corpora
 from fun.inputs.origins import folder_key, hub_key
+from fun.tasks.mlm import MlmTask
 
 
 def source(config: RunConfig) -> sources.Source:
     """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub."""
     root, nonstandard = config.data.root, config.data.nonstandard
     in_world = config.model.source == "world"
-    if isinstance(config.task, MlmConfig):
+    if isinstance(config.task, MlmTask):
         train = config.train
         sample = corpora.Sample.of(config.task.validation_examples, train.updates, train.batch_size)
         if root is not None:
@@ -35,9 +36,9 @@ def inputs(config: RunConfig) -> dict[str, str]:
     languages are those whose files lie there, so that adding a language's file makes another run. Files on disk
     are hashed; nothing is downloaded. Raises ConfigError where one of them is not there.
     """
-    task, language, data = config.task.name, config.training_language, source(config)
+    task, language, data = config.task, config.training_language, source(config)
     keys = {"encoder": encoder_key(config)}
-    if isinstance(config.task, MlmConfig) and config.model.source == "world":
+    if config.task.by_language and config.model.source == "world":
         keys["mlm_head"] = world.mlm_head_key()  # elsewhere it is published in the encoder's own files, or not at all
     dataset = data.training_set(task)
     for split in ("train", "validation"):
@@ -82,7 +83,7 @@ def test_sets(config: RunConfig) -> dict[str, tuple[str, ...]]:
 
     A language adapter is tested on held-out text of its own language.
     """
-    available = source(config).test_sets(config.task.name)
+    available = source(config).test_sets(config.task)
     return dict.fromkeys(available, (config.training_language,)) if config.lang is not None else available
 
 
@@ -97,9 +98,4 @@ def training_examples(config: RunConfig) -> int | None:
     if config.data.nonstandard:
         return None
     data = source(config)
-    return data.expected_rows(data.training_set(config.task.name), config.training_language, "train")
-
-
-def windows_decide(config: RunConfig) -> bool:
-    """Whether one example may become several training examples (QA contexts longer than the window)."""
-    return isinstance(config.task, SquadConfig)
+    return data.expected_rows(data.training_set(config.task), config.training_language, "train")

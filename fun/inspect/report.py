@@ -7,7 +7,6 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from fun.assembly import build_task
 from fun.data import Source, subset
 from fun.errors import ConfigError
 from fun.inputs.keys import encoder_key, source
@@ -35,9 +34,9 @@ def report(request: Request) -> Report:
         # Byte fallback, which a converted tokenizer lacks: `losses` counts what it cost.
         warnings.simplefilter("ignore", UserWarning)
         tokenizer = load_tokenizer(config.model.source, config.model.revision)
-    task: Task[Any] = build_task(config)
+    task: Task[Any] = config.task
     rows, features = _examples(request, task, data, tokenizer)
-    seen = VIEWS[task.name](tokenizer, rows, features, config.seed)
+    seen = VIEWS[task.kind](task, tokenizer, rows, features, config.seed)
     if request.first >= seen.count:
         raise ConfigError(f"first is {request.first}; this split has {seen.count:,} {seen.unit}: type a smaller one")
     chosen = range(request.first, min(request.first + request.count, seen.count))

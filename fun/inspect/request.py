@@ -49,7 +49,7 @@ def _available(config: RunConfig, split: str) -> Mapping[str, tuple[str, ...]]:
     """Data set -> languages."""
     if split == "test":
         return test_sets(config)
-    return {source(config).training_set(config.task.name): (config.training_language,)}
+    return {source(config).training_set(config.task): (config.training_language,)}
 
 
 def _dataset(

@@ -10,9 +10,8 @@ import numpy as np
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerBase
 
-from fun.data.formats import LABELS
 from fun.tasks.base import CHUNK, Feature, Row
-from fun.tasks.choice import CHOICES, prompt
+from fun.tasks.choice import prompt
 from fun.tasks.qa import Window, answer_span
 from fun.training.randomness import generator
 
@@ -82,8 +81,14 @@ class View(ABC):
     unit: ClassVar[str] = "examples"
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], features: Sequence[Any], seed: int
+        self,
+        task: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[Row],
+        features: Sequence[Any],
+        seed: int,
     ) -> None:
+        self.task = task
         self.tokenizer = tokenizer
         self.rows = rows
         self.features = features
@@ -148,7 +153,7 @@ class PairView(View):
     """Tasks whose examples are one or more pairs of texts, each cut to the longest allowed."""
 
     @abstractmethod
-    def pairs(self, row: Row) -> dict[str, tuple[str, str]]:
+    def pairs(self, row: Row) -> dict[str, tuple[str, ...]]:
         """The pairs of a row by what they are called, as the tokenizer gets them."""
 
     @abstractmethod
@@ -194,40 +199,34 @@ class PairView(View):
         return Example(f"example {index}", self.facts(row), sequences)
 
 
-class MnliView(PairView):
-    """Premise and hypothesis."""
+class ClassificationView(PairView):
+    """The columns that are classified."""
 
-    def pairs(self, row: Row) -> dict[str, tuple[str, str]]:
+    def pairs(self, row: Row) -> dict[str, tuple[str, ...]]:
         """See PairView."""
-        return {"premise and hypothesis": (row["premise"], row["hypothesis"])}
+        return {" and ".join(self.task.columns): tuple(row[column] for column in self.task.columns)}
 
     def facts(self, row: Row) -> list[Fact]:
         """See PairView."""
-        return [
-            Fact("premise", row["premise"]),
-            Fact("hypothesis", row["hypothesis"]),
-            Fact("label", comment=f"{row['label']} ({LABELS[row['label']]})"),
-        ]
+        texts = [Fact(column, row[column]) for column in self.task.columns]
+        return [*texts, Fact("label", comment=f"{row['label']} ({self.task.labels[row['label']]})")]
 
 
-class CopaView(PairView):
+class ChoiceView(PairView):
     """The prompt with each choice."""
 
-    def pairs(self, row: Row) -> dict[str, tuple[str, str]]:
+    def pairs(self, row: Row) -> dict[str, tuple[str, ...]]:
         """See PairView."""
-        return {f"prompt and {choice}": (prompt(row), row[choice]) for choice in CHOICES}
+        return {f"prompt and {choice}": (prompt(row), row[choice]) for choice in self.task.choices}
 
     def facts(self, row: Row) -> list[Fact]:
         """See PairView."""
-        choices = [Fact(choice, row[choice]) for choice in CHOICES]
-        return [
-            Fact("prompt", prompt(row)),
-            *choices,
-            Fact("label", comment=f"{row['label']} ({CHOICES[row['label']]})"),
-        ]
+        choices = [Fact(choice, row[choice]) for choice in self.task.choices]
+        label = Fact("label", comment=f"{row['label']} ({self.task.choices[row['label']]})")
+        return [Fact("prompt", prompt(row)), *choices, label]
 
 
-class SquadView(View):
+class QaView(View):
     """The windows of each question."""
 
     @cached_property
@@ -284,7 +283,7 @@ class SquadView(View):
         for window in self.windows[index]:
             if _holds_answer(window):
                 first, last = window.labels
-                # As SquadTask.score cuts it: SentencePiece's tokens may cover the space before their word.
+                # As QaTask.score cuts it: SentencePiece's tokens may cover the space before their word.
                 text = row["context"][window.offsets[first, 0] : window.offsets[last, 1]].strip()
                 return text, FATES[0] if text == row["answers"]["text"][0].strip() else FATES[1]
         return "", FATES[2]
@@ -307,9 +306,9 @@ FATES = ("the same", "not quite the same", "in no window")
 
 
 class MlmView(View):
-    """Blocks of running text, masked as in an evaluation; in training every update masks them anew."""
+    """Passages of running text, masked as in an evaluation; in training every update masks them anew."""
 
-    unit = "blocks"
+    unit = "passages"
 
     @property
     def count(self) -> int:
@@ -331,14 +330,14 @@ class MlmView(View):
         length = self.features[0].length
         kept = self.count * (length - 2)
         return [
-            f"packed: {len(self.rows):,} documents into {self.count:,} blocks of {length} tokens",
+            f"packed: {len(self.rows):,} documents into {self.count:,} passages of {length} tokens",
             f"cut off: {share(total - kept, total)} tokens, at the end or without enough known ones",
         ]
 
     def example(self, index: int) -> Example:
         """See View."""
         random = generator(self.seed, "evaluation", 0)
-        # One stream for all blocks, as in an evaluation.
+        # One stream for all passages, as in an evaluation.
         read = [feature.reading(random) for feature in self.features[: index + 1]][index]
         shown, true = read.inputs["input_ids"], self.features[index].inputs["input_ids"]
         masked = np.flatnonzero(read.inputs["masked"])
@@ -348,11 +347,16 @@ class MlmView(View):
         facts = [Fact("masked", comment=f"{len(masked)} of {len(shown)} tokens: {kinds}")]
         facts.append(Fact("positions", comment=", ".join(map(str, masked.tolist()))))
         tokens = self.tokens(shown, set(masked.tolist()), hidden)
-        return Example(f"block {index}", facts, [Tokens(f"{len(shown)} tokens", tokens)])
+        return Example(f"passage {index}", facts, [Tokens(f"{len(shown)} tokens", tokens)])
 
 
-VIEWS: Mapping[str, type[View]] = {"squad": SquadView, "mnli": MnliView, "copa": CopaView, "mlm": MlmView}
-"""By the name of the task."""
+VIEWS: Mapping[str, type[View]] = {
+    "qa": QaView,
+    "classification": ClassificationView,
+    "choice": ChoiceView,
+    "mlm": MlmView,
+}
+"""By the kind of the task."""
 
 
 def share(part: int, whole: int) -> str:

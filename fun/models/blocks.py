@@ -36,6 +36,18 @@ def encoder_blocks(model: nn.Module) -> dict[int, Block]:
     return blocks
 
 
+def outside(model: nn.Module, *, embeddings: bool) -> Block:
+    """The encoder's parameters that belong to no layer: those of its embeddings, or all others (the pooler).
+
+    DeBERTa's relative positions, which all layers share, count as embeddings.
+    """
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if layer_of(name) is None and not name.startswith("heads.") and (".pooler." not in name) == embeddings
+    }
+
+
 def task_blocks(model: nn.Module, adapter: str) -> dict[int, Block]:
     """The parameters of the task adapter `adapter`, by layer (bottom to top) and full parameter name.
 

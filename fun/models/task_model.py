@@ -1,36 +1,29 @@
-"""An encoder with a task adapter and a head: what trains, and what stays frozen below it."""
+"""An encoder with what is tuned on it and a head: what trains, and what stays frozen below it."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from adapters import AdapterConfig
-from adapters.composition import Stack
-from safetensors.torch import load_model
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fun.errors import AdapterMissing, ConfigError, RunError
-from fun.models.blocks import Block, encoder_blocks, layer_of, task_blocks
+from fun.models.blocks import Block
 from fun.models.encoders import load_encoder
 from fun.models.heads import Head
 from fun.models.language_adapters import load_language_adapter
+from fun.models.tuning import Tuning
 
 
 class TaskModel:
-    """Encoder, language adapters, one task adapter and its head.
+    """Encoder, language adapters, what is tuned (a task adapter, or the encoder itself) and its head.
 
-    `module` is the adapters-library model. `blocks` maps each layer to its parameters that train once it is open,
-    the task adapter's; `unscheduled` are those that always train: the head, and an invertible block of the adapter
-    if it has one. Everything else is frozen: the encoder with its pooler, and the language adapters with their
-    invertible blocks.
-
-    Without an adapter (`adapter=None`, full fine-tuning) a layer's block is all of its parameters, and embeddings
-    and pooler are unscheduled like the head; nothing is frozen.
+    `module` is the adapters-library model. `blocks` maps each layer to its parameters that train once it is open;
+    `unscheduled` are those that always train: the head, and what the tuning says. Everything else is frozen.
 
     `language_adapters` maps each language to the origin of its adapter (`fun.models.language_adapters`), or to
-    None where it has none; an empty mapping means that inputs go through the task adapter alone. `commits` says
+    None where it has none; an empty mapping means that inputs go through what is tuned alone. `commits` says
     what was read from the hub so far, {repository: commit}. The initial weights depend on `init_seed` alone.
     `dropout` replaces the encoder's own.
     """
@@ -38,7 +31,7 @@ class TaskModel:
     def __init__(
         self,
         source: str,
-        adapter: AdapterConfig | None,
+        tuning: Tuning,
         head: Head,
         *,
         name: str,
@@ -50,7 +43,7 @@ class TaskModel:
     ) -> None:
         self.name = name
         self.head = head
-        self.adapter = adapter
+        self.tuning = tuning
         self.language_adapters = language_adapters
         self.results = results
         self.module: Any
@@ -59,38 +52,38 @@ class TaskModel:
             torch.manual_seed(init_seed)
             self.module, self.tokenizer, pooler, self.commits = load_encoder(source, revision, dropout)
             torch.manual_seed(init_seed)  # whatever loading drew
-            if adapter is not None:
-                self.module.add_adapter(name, config=adapter)
+            tuning.attach(self.module, name)
             head.add_to(self.module, name)
         if not pooler and self.module.heads[name].config.get("use_pooler"):
             raise ConfigError(f"{source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
         for published in [other for other in self.module.heads if other != name]:
             self.module.delete_head(published)
-        self.blocks: dict[int, Block] = task_blocks(self.module, name) if adapter else encoder_blocks(self.module)
+        self.blocks: dict[int, Block] = tuning.blocks(self.module, name)
+        always = tuning.always(self.module, name)
         self.unscheduled: Block = {
-            n: p for n, p in self.module.named_parameters() if p.requires_grad and self._is_unscheduled(n)
+            n: parameter
+            for n, parameter in self.module.named_parameters()
+            if n in always or (n.startswith(f"heads.{name}.") and parameter.requires_grad)
         }
         self._freeze_the_rest()
 
     @property
     def artifact(self) -> str:
-        """The folder of a run that `save` fills: adapter, or model after full fine-tuning."""
-        return "adapter" if self.adapter else "model"
+        """The folder of a run that `save` fills."""
+        return self.tuning.artifact
 
     def parameters(self) -> Block:
         """All parameters that may train, by name: the layers' from bottom to top, then the unscheduled ones."""
         return {n: p for block in (*self.blocks.values(), self.unscheduled) for n, p in block.items()}
 
     def activate(self, language: str) -> None:
-        """Send inputs through the language adapter of `language`, if the run uses them, and the task adapter.
+        """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned.
 
         Raises AdapterMissing for a language without one; further errors as `load_language_adapter` does.
         """
         if self.language_adapters:
             self._load_language_adapter(language)
-            self.module.set_active_adapters(Stack(language, self.name))
-        else:
-            self.module.set_active_adapters(self.name if self.adapter else None)
+        self.tuning.activate(self.module, self.name, language if self.language_adapters else None)
         self.module.active_head = self.name
 
     def to(self, device: torch.device) -> None:
@@ -126,27 +119,17 @@ class TaskModel:
         return sum(p.numel() for p in self.parameters().values() if p.requires_grad)
 
     def save(self, folder: Path) -> None:
-        """Write task adapter and head as safetensors, for `load_adapter(folder, use_safetensors=True)`.
-
-        After full fine-tuning: the whole model, for `AutoAdapterModel.from_pretrained(folder)` with its head, or
-        `AutoModel.from_pretrained(folder)` without.
-        """
+        """Write what was trained, in the form that its tuning says."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.adapter:
-            self.module.save_adapter(str(folder), self.name, use_safetensors=True, with_head=self.head.saved)
-        else:
-            self.module.save_pretrained(str(folder), safe_serialization=True)
-            self.tokenizer.save_pretrained(str(folder))
+        self.tuning.save(self.module, self.name, folder, self.tokenizer, head=self.head.saved)
 
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote. Raises RunError where the head was not saved: nothing can be scored with it."""
         if not self.head.saved:
             raise RunError(f"the head that {self.name} was trained with is gone: to train it again, type force=true")
-        if not self.adapter:
-            load_model(self.module, folder / "model.safetensors", device=str(self.device))
-            return
+        # New modules are initialised before they are filled; no random stream may notice.
         with torch.random.fork_rng(devices=[]):
-            self.module.load_adapter(str(folder), load_as=self.name, use_safetensors=True)
+            self.tuning.load(self.module, self.name, folder)
 
     def _load_language_adapter(self, language: str) -> None:
         if language in self.module.adapters_config:
@@ -159,11 +142,6 @@ class TaskModel:
             self.commits |= load_language_adapter(self.module, language, origin, self.results)
         self.module.to(self.device)
         self._freeze_the_rest()
-
-    def _is_unscheduled(self, name: str) -> bool:
-        if self.adapter:
-            return name.startswith(f"heads.{self.name}.") or f".invertible_adapters.{self.name}." in f".{name}"
-        return layer_of(name) is None
 
     def _freeze_the_rest(self) -> None:
         ours = self.parameters()

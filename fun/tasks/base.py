@@ -1,16 +1,30 @@
 """What every task is made of: rows, features, batches of tensors, scores."""
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-import torch
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from pydantic import Field
 
 from fun import metrics
 from fun.errors import ConfigError, RunError
-from fun.models.heads import Head
+from fun.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+    from fun.config import RunConfig
+    from fun.models.heads import Head
+
+TASKS = Registry("task", by="kind")
+"""The kinds of task. A named task is a yaml of conf/task, which says its kind."""
+
+DECLARED = ("training_set", "test_sets", "world")
+"""The fields of a task that name its data sets."""
 
 CHUNK = 1000
 """Rows tokenised at once: a tokenizer's output for a whole training set would take gigabytes."""
@@ -37,7 +51,7 @@ class Feature:
     inputs: dict[str, np.ndarray]
     labels: tuple[int, ...]
 
-    def reading(self, random: torch.Generator) -> "Feature":
+    def reading(self, random: "torch.Generator") -> "Feature":
         """The input as it is read once, in one update or one evaluation: itself, unless the task masks anew."""
         return self
 
@@ -63,21 +77,62 @@ class Scored:
 F = TypeVar("F", bound=Feature)
 
 
-class Task(Protocol[F]):
-    """A downstream task. `metrics` are the names it always reports; the first one selects the checkpoint."""
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC, Generic[F]):
+    """A downstream task: its data sets, how rows become tokens, which head reads them, how its output is scored.
 
-    name: ClassVar[str]
+    A class is a kind of task, whose `metrics` are the names that it always reports; the first one selects the
+    checkpoint. Its fields are those of conf/task.
+    """
+
+    kind: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
+    classifies: ClassVar[bool] = False
+    """Whether its head reads what the model's `pooler` and `head_layers` say."""
+    windows: ClassVar[bool] = False
+    """Whether one row may become several features."""
+    by_language: ClassVar[bool] = False
+    """Whether it trains an adapter for the run's `lang`, on running text."""
 
-    def head(self) -> Head:
-        """The prediction head, whose predictive distribution the loss and the Fisher estimators read."""
+    name: str
+    """What the task is called, in folders and tables."""
+    max_length: Annotated[int, Field(ge=8)]
+    """Tokens of the longest sequence, special ones included."""
+    training_set: str
+    """The data set of conf/datasets that it is trained and selected on."""
+    test_sets: tuple[str, ...]
+    """The data sets of conf/datasets that it is tested on."""
+    world: str | None
+    """The data set of the miniature world that stands for all of these; null: it has none."""
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[F]:
+    @property
+    @abstractmethod
+    def texts(self) -> tuple[str, ...]:
+        """The columns of its rows that are running text."""
+
+    def active(self) -> dict[str, Any]:
+        """The fields that say what is computed. Data sets are not among them: their content is, as inputs."""
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in DECLARED}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+    def check(self, config: "RunConfig") -> None:
+        """Raise ConfigError for fields that do not fit together, or not to the run."""
+
+    @abstractmethod
+    def head(self, *, layers: int, pooler: bool) -> "Head":
+        """The prediction head, whose predictive distribution the loss and the Fisher estimators read.
+
+        A head over classes has `layers` linear layers and reads the pooler's output or the first token's state.
+        """
+
+    @abstractmethod
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[F]:
         """The features of `rows`, in their order, the same for training and evaluation.
 
         Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
         """
 
+    @abstractmethod
     def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str, dataset: str) -> Scored:
         """Predictions and metrics of `rows`, which are `dataset` in `language`, from the head's output for each of
         their features. A data set with a metric of its own gets that as well.
@@ -86,12 +141,14 @@ class Task(Protocol[F]):
         """
 
 
-def collate(features: Sequence[Feature], pad_id: int) -> dict[str, torch.Tensor]:
+def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor"]:
     """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
 
     T is the longest input, F the largest number of labels. `pad_id` fills input_ids; everything else, the attention
     mask above all, is filled with 0: a head knows from the inputs which labels there are.
     """
+    import torch
+
     longest = max(feature.length for feature in features)
     batch = {
         name: stack([feature.inputs[name] for feature in features], longest, padding(name, pad_id), np.int64)
@@ -115,7 +172,7 @@ def padding(name: str, pad_id: int) -> int:
     return pad_id if name == "input_ids" else 0
 
 
-def check_tokenizer(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+def check_tokenizer(task: str, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
     """Raises ConfigError unless the tokenizer is a fast one and its model takes `max_length` tokens."""
     if not tokenizer.is_fast:
         raise ConfigError(
@@ -182,7 +239,7 @@ def score_labels(task: str, rows: Sequence[Row], logits: Logits, classes: int) -
     )
 
 
-def encoded(encoding: BatchEncoding, index: int, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
+def encoded(encoding: "BatchEncoding", index: int, tokenizer: "PreTrainedTokenizerBase") -> dict[str, np.ndarray]:
     """Sequence `index` of an encoding, as the int32 arrays [T] that this tokenizer's encoder reads."""
     names = [name for name in tokenizer.model_input_names if name in encoding]
     return {name: np.asarray(encoding[name][index], dtype=np.int32) for name in names}

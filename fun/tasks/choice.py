@@ -1,19 +1,19 @@
-"""Commonsense causal reasoning: trained on COPA, tested on XCOPA."""
+"""Multiple choice by cause or effect, as in COPA and XCOPA: which of the choices the premise makes plausible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from pydantic import Field
 
-from fun.models.heads import Head, MultipleChoiceHead
 from fun.tasks.base import (
-    Columns,
+    TASKS,
     Feature,
     Logits,
     Row,
     Scored,
+    Task,
     check_rows,
     check_tokenizer,
     encoded,
@@ -22,14 +22,12 @@ from fun.tasks.base import (
     stack,
 )
 
-CHOICES = ("choice1", "choice2")
-COLUMNS: Columns = {
-    "premise": str,
-    "question": ("cause", "effect"),
-    "choice1": str,
-    "choice2": str,
-    "label": range(len(CHOICES)),
-}
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+    from fun.models.heads import Head
+
+QUESTIONS = ("cause", "effect")
 
 
 def prompt(row: Row) -> str:
@@ -37,48 +35,58 @@ def prompt(row: Row) -> str:
     return f"{row['premise']} What was the {row['question']}?"
 
 
-@dataclass(frozen=True)
-class CopaTask:
-    """Each choice as a pair with the prompt, of at most `max_length` tokens, cut longest first."""
+@TASKS.register("choice")
+@dataclass(frozen=True, kw_only=True)
+class ChoiceTask(Task[Feature]):
+    """Each choice as a pair with the prompt, of at most `max_length` tokens, cut longest first; column `label` is
+    the number of the right choice."""
 
-    max_length: int
-    head_layers: int
-    use_pooler: bool
-    name: ClassVar[str] = "copa"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    classifies: ClassVar[bool] = True
 
-    def head(self) -> Head:
-        """One softmax over both choices of an item."""
-        return MultipleChoiceHead(layers=self.head_layers, use_pooler=self.use_pooler)
+    choices: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The columns of the choices 0, 1, …"""
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Feature]:
-        """One feature [2, T] per row, T of its longer choice; raises ConfigError (see Task)."""
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """See Task."""
+        return ("premise", *self.choices)
+
+    def head(self, *, layers: int, pooler: bool) -> "Head":
+        """One softmax over the choices of an item."""
+        from fun.models.heads import MultipleChoiceHead
+
+        return MultipleChoiceHead(layers=layers, use_pooler=pooler)
+
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Feature]:
+        """One feature [choices, T] per row, T of its longest choice; raises ConfigError (see Task)."""
         check_tokenizer(self.name, tokenizer, self.max_length)
-        check_rows(self.name, rows, COLUMNS)
+        texts = dict.fromkeys(self.texts, str)
+        check_rows(self.name, rows, {**texts, "question": QUESTIONS, "label": range(len(self.choices))})
         pairs = tokenizer(
-            [prompt(row) for row in rows for _ in CHOICES],
-            [row[choice] for row in rows for choice in CHOICES],
+            [prompt(row) for row in rows for _ in self.choices],
+            [row[choice] for row in rows for choice in self.choices],
             truncation="longest_first",
             max_length=self.max_length,
         )
         return [
-            Feature(example=index, inputs=_item(pairs, index, tokenizer), labels=(row["label"],))
+            Feature(example=index, inputs=self._item(pairs, index, tokenizer), labels=(row["label"],))
             for index, row in enumerate(rows)
         ]
 
     def score(
         self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
     ) -> Scored:
-        """Accuracy; `logits` holds one array [2] per row."""
-        return score_labels(self.name, rows, logits, classes=len(CHOICES))
+        """Accuracy; `logits` holds one array [choices] per row."""
+        return score_labels(self.name, rows, logits, classes=len(self.choices))
 
-
-def _item(pairs: BatchEncoding, index: int, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
-    """Both pairs of item `index`, padded to the longer one: arrays [2, T]."""
-    first = index * len(CHOICES)
-    choices = [encoded(pairs, position, tokenizer) for position in range(first, first + len(CHOICES))]
-    length = max(len(choice["input_ids"]) for choice in choices)
-    return {
-        name: stack([choice[name] for choice in choices], length, padding(name, tokenizer.pad_token_id), np.int32)
-        for name in choices[0]
-    }
+    def _item(self, pairs: "BatchEncoding", index: int, tokenizer: "PreTrainedTokenizerBase") -> dict[str, np.ndarray]:
+        """The pairs of item `index`, padded to the longest one: arrays [choices, T]."""
+        first = index * len(self.choices)
+        sequences = [encoded(pairs, position, tokenizer) for position in range(first, first + len(self.choices))]
+        length = max(len(sequence["input_ids"]) for sequence in sequences)
+        pad_id = tokenizer.pad_token_id
+        return {
+            name: stack([sequence[name] for sequence in sequences], length, padding(name, pad_id), np.int32)
+            for name in sequences[0]
+        }

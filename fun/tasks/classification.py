@@ -1,60 +1,70 @@
-"""Natural language inference: trained on MNLI, tested on XNLI."""
+"""Classification of a text, or of a pair of texts: natural language inference is one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from transformers import PreTrainedTokenizerBase
+from pydantic import Field
 
-from fun.models.heads import ClassificationHead, Head
 from fun.tasks.base import (
     CHUNK,
-    Columns,
+    TASKS,
     Feature,
     Logits,
     Row,
     Scored,
+    Task,
     check_rows,
     check_tokenizer,
     encoded,
     score_labels,
 )
 
-LABELS = range(3)
-"""Entailment, neutral, contradiction, as in XNLI."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-COLUMNS: Columns = {"premise": str, "hypothesis": str, "label": LABELS}
+    from fun.models.heads import Head
 
 
-@dataclass(frozen=True)
-class MnliTask:
-    """Premise and hypothesis as one pair of at most `max_length` tokens, cut longest first."""
+@TASKS.register("classification")
+@dataclass(frozen=True, kw_only=True)
+class ClassificationTask(Task[Feature]):
+    """One or two columns as one sequence of at most `max_length` tokens, cut longest first; column `label` is the
+    number of its class."""
 
-    max_length: int
-    head_layers: int
-    use_pooler: bool
-    name: ClassVar[str] = "mnli"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    classifies: ClassVar[bool] = True
 
-    def head(self) -> Head:
-        """One softmax over the three labels."""
-        return ClassificationHead(num_labels=len(LABELS), layers=self.head_layers, use_pooler=self.use_pooler)
+    columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+    """The columns that are read, as one text or as a pair."""
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The names of the classes 0, 1, …: where a file has names for numbers, they are these."""
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Feature]:
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.columns
+
+    def head(self, *, layers: int, pooler: bool) -> "Head":
+        """One softmax over the labels."""
+        from fun.models.heads import ClassificationHead
+
+        return ClassificationHead(num_labels=len(self.labels), layers=layers, use_pooler=pooler)
+
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Feature]:
         """One feature [T] per row; raises ConfigError (see Task)."""
         check_tokenizer(self.name, tokenizer, self.max_length)
-        check_rows(self.name, rows, COLUMNS)
+        check_rows(self.name, rows, {**dict.fromkeys(self.columns, str), "label": range(len(self.labels))})
         features: list[Feature] = []
         for first in range(0, len(rows), CHUNK):
             part = rows[first : first + CHUNK]
-            pairs = tokenizer(
-                [row["premise"] for row in part],
-                [row["hypothesis"] for row in part],
+            sequences = tokenizer(
+                *([row[column] for row in part] for column in self.columns),
                 truncation="longest_first",
                 max_length=self.max_length,
             )
             features += (
-                Feature(example=first + index, inputs=encoded(pairs, index, tokenizer), labels=(row["label"],))
+                Feature(example=first + index, inputs=encoded(sequences, index, tokenizer), labels=(row["label"],))
                 for index, row in enumerate(part)
             )
         return features
@@ -62,5 +72,5 @@ class MnliTask:
     def score(
         self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
     ) -> Scored:
-        """Accuracy; `logits` holds one array [3] per row."""
-        return score_labels(self.name, rows, logits, classes=len(LABELS))
+        """Accuracy; `logits` holds one array [labels] per row."""
+        return score_labels(self.name, rows, logits, classes=len(self.labels))

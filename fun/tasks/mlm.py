@@ -3,25 +3,31 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
+from pydantic import Field
 
 from fun.errors import ConfigError, RunError
-from fun.models.heads import Head, MaskedLMHead
 from fun.tasks.base import (
     CHUNK,
+    TASKS,
     Columns,
     Feature,
     Logits,
     Row,
     Scored,
+    Task,
     check_logits,
     check_rows,
     check_tokenizer,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from fun.models.heads import Head
 
 log = logging.getLogger("fun")
 
@@ -33,7 +39,7 @@ HIDDEN, RANDOM = 0.8, 0.1
 
 @dataclass(frozen=True, eq=False)
 class Masking:
-    """BERT's masking (Devlin et al., 2019): `count` tokens of a block are to be named.
+    """BERT's masking (Devlin et al., 2019): `count` tokens of a passage are to be named.
 
     `special` holds the ids that are never masked nor put in place of another, `ordinary` all others.
     """
@@ -49,13 +55,15 @@ class Masking:
 
 
 @dataclass(frozen=True, eq=False)
-class Block(Feature):
+class Passage(Feature):
     """`max_length` tokens of running text. Every reading of it is masked anew; its labels are the masked tokens."""
 
     masking: Masking
 
-    def reading(self, random: torch.Generator) -> Feature:
-        """The block with `masking.count` of its tokens masked; `masked` [T] marks them."""
+    def reading(self, random: "torch.Generator") -> Feature:
+        """The passage with `masking.count` of its tokens masked; `masked` [T] is 1 at these."""
+        import torch
+
         masking, ids = self.masking, self.inputs["input_ids"]
         candidates = np.flatnonzero(masking.candidates(ids))
         order = torch.randperm(len(candidates), generator=random).numpy()
@@ -69,28 +77,39 @@ class Block(Feature):
         return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
 
 
-@dataclass(frozen=True)
-class MlmTask:
-    """Documents packed into blocks of `max_length` tokens, of which the share `masking` is to be named.
+@TASKS.register("mlm")
+@dataclass(frozen=True, kw_only=True)
+class MlmTask(Task[Passage]):
+    """Documents packed into passages of `max_length` tokens, some of which are to be named.
 
-    Every block has the same number of masked tokens, so that the mean over blocks is the mean over masked tokens.
+    Every passage has the same number of masked tokens, so that the mean over passages is the mean over masked tokens.
     """
 
-    max_length: int
-    masking: float
-    name: ClassVar[str] = "mlm"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+    by_language: ClassVar[bool] = True
 
-    def head(self) -> Head:
+    masking: Annotated[float, Field(gt=0, lt=1)]
+    """Share of a passage's tokens that are to be named (Devlin et al., 2019: 0.15)."""
+    validation_examples: Annotated[int, Field(ge=1)]
+    """Documents held out for selection, and as many for the test."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """See Task."""
+        return ("text",)
+
+    def head(self, *, layers: int, pooler: bool) -> "Head":
         """One softmax over the vocabulary per masked token."""
+        from fun.models.heads import MaskedLMHead
+
         return MaskedLMHead()
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Block]:
-        """Blocks [T] of the rows' documents, one behind the other; `example` counts blocks.
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Passage]:
+        """Passages [T] of the rows' documents, one behind the other; `example` counts passages.
 
-        A separator stands between documents; the last tokens, too few for a block, are left out, and so are blocks
-        with fewer ordinary tokens than are to be masked (text that the tokenizer does not know), whose number is
-        logged. Raises ConfigError (see Task), also where no block is left.
+        A separator stands between documents; the last tokens, too few for a passage, are left out, and so are
+        passages with fewer ordinary tokens than are to be masked (text that the tokenizer does not know), whose
+        number is logged. Raises ConfigError (see Task), also where no passage is left.
         """
         check_tokenizer(self.name, tokenizer, self.max_length)
         check_rows(self.name, rows, COLUMNS)
@@ -99,12 +118,12 @@ class MlmTask:
         ids = packed[masking.candidates(packed).sum(axis=1) >= masking.count]
         if len(ids) == 0:
             raise ConfigError(
-                f"{self.name}: found {len(rows)} documents with too little text for one block of {self.max_length} "
+                f"{self.name}: found {len(rows)} documents with too little text for one passage of {self.max_length} "
                 "tokens that this tokenizer knows; give more text, or type a smaller task.max_length"
             )
         if left_out := len(packed) - len(ids):
             log.warning(
-                "%s: %d of %d blocks left out, with fewer than %d tokens that this tokenizer knows",
+                "%s: %d of %d passages left out, with fewer than %d tokens that this tokenizer knows",
                 self.name,
                 left_out,
                 len(packed),
@@ -112,33 +131,33 @@ class MlmTask:
             )
         shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
         shared["attention_mask"] = np.ones(self.max_length, np.int32)
-        return [Block(index, {**shared, "input_ids": block}, (), masking) for index, block in enumerate(ids)]
+        return [Passage(index, {**shared, "input_ids": passage}, (), masking) for index, passage in enumerate(ids)]
 
     def score(
         self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
     ) -> Scored:
         """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
 
-        `logits` holds log p of the right and of the likeliest token, [F] each, for every block. A tie for the
+        `logits` holds log p of the right and of the likeliest token, [F] each, for every passage. A tie for the
         likeliest counts as right. Raises RunError where the loss is not finite.
         """
         check_logits(self.name, logits, [(len(feature.labels),) for feature in features])
         right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
-        found, loss = right >= likeliest, -right
+        named, loss = right >= likeliest, -right
         if not np.isfinite(loss.mean()):
             raise RunError(
                 f"{self.name}: found a loss of {loss.mean()}, expected a number: its weights have diverged; type a"
                 " smaller learning rate, train.lr"
             )
         return Scored(
-            metrics={"accuracy": 100 * float(found.mean()), "loss": float(loss.mean())},
+            metrics={"accuracy": 100 * float(named.mean()), "loss": float(loss.mean())},
             predictions=[
-                {"example": index, "accuracy": 100 * float(block.mean()), "loss": float(nats.mean())}
-                for index, (block, nats) in enumerate(zip(found, loss, strict=True))
+                {"example": index, "accuracy": 100 * float(hits.mean()), "loss": float(nats.mean())}
+                for index, (hits, nats) in enumerate(zip(named, loss, strict=True))
             ],
         )
 
-    def _masking(self, tokenizer: PreTrainedTokenizerBase) -> Masking:
+    def _masking(self, tokenizer: "PreTrainedTokenizerBase") -> Masking:
         if tokenizer.mask_token_id is None:
             raise ConfigError(
                 f"{self.name}: found a tokenizer without a mask token, expected that of a model which was pretrained"
@@ -152,16 +171,16 @@ class MlmTask:
             ordinary=np.setdiff1d(np.arange(len(tokenizer)), special),
         )
 
-    def _packed(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-        """All documents as blocks [N, max_length] with their special tokens: int32."""
+    def _packed(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
+        """All documents as passages [N, max_length] with their special tokens: int32."""
         before, between = tokenizer.cls_token_id, tokenizer.sep_token_id
         documents: list[np.ndarray] = []
         for first in range(0, len(rows), CHUNK):
             texts = [row["text"] for row in rows[first : first + CHUNK]]
-            # A document may be longer than the encoder reads: verbose=False spares the warning, blocks are not.
+            # A document may be longer than the encoder reads: verbose=False spares the warning, passages are not.
             encoding = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
             documents += (np.array([*ids, between], dtype=np.int32) for ids in encoding["input_ids"])
         tokens = np.concatenate(documents)
         length = self.max_length - 2
-        blocks = tokens[: len(tokens) // length * length].reshape(-1, length)
-        return np.pad(blocks, ((0, 0), (1, 1)), constant_values=((0, 0), (before, between)))
+        passages = tokens[: len(tokens) // length * length].reshape(-1, length)
+        return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), (before, between)))

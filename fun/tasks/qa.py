@@ -1,22 +1,23 @@
-"""Extractive question answering: trained on SQuAD, tested on XQuAD and MLQA."""
+"""Extractive question answering, as in SQuAD, XQuAD and MLQA."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from pydantic import Field
 
 from fun import metrics
 from fun.errors import ConfigError
-from fun.models.heads import Head, QAHead
 from fun.tasks.base import (
     CHUNK,
+    TASKS,
     Columns,
     Feature,
     Logits,
     Row,
     Scored,
+    Task,
     check_logits,
     check_rows,
     check_tokenizer,
@@ -24,6 +25,12 @@ from fun.tasks.base import (
     padding,
     stack,
 )
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from fun.config import RunConfig
+    from fun.models.heads import Head
 
 COLUMNS: Columns = {"id": str, "context": str, "question": str, "answers": dict}
 
@@ -38,28 +45,50 @@ class Window(Feature):
     offsets: np.ndarray
 
 
-@dataclass(frozen=True)
-class SquadTask:
-    """Windows of at most `max_length` tokens that share `doc_stride`; answers of at most `max_answer_length`.
+@TASKS.register("qa")
+@dataclass(frozen=True, kw_only=True)
+class QaTask(Task[Window]):
+    """A question and its context in windows, each of at most `max_length` tokens; an answer is a span of one."""
 
-    `n_best` start and end tokens per window are combined. `mask_padding` keeps padding out of the head's
-    softmax; `pad_to_max_length` pads every window to `max_length` (the authors' code: unmasked and padded).
-    """
-
-    max_length: int
-    doc_stride: int
-    n_best: int = 20
-    max_answer_length: int = 30
-    mask_padding: bool = True
-    pad_to_max_length: bool = False
-    name: ClassVar[str] = "squad"
     metrics: ClassVar[tuple[str, ...]] = ("f1", "em")
+    windows: ClassVar[bool] = True
 
-    def head(self) -> Head:
+    doc_stride: Annotated[int, Field(ge=0)]
+    """Tokens that neighbouring windows share."""
+    n_best: Annotated[int, Field(ge=1)] = 20
+    """Start and end tokens of a window that are combined to spans."""
+    max_answer_length: Annotated[int, Field(ge=1)] = 30
+    """Tokens of the longest answer."""
+    mask_padding: bool = True
+    """Whether the softmax over a window's tokens leaves padding out."""
+    pad_to_max_length: bool = False
+    """Whether every window is padded to `max_length` (the authors' code: unmasked and padded)."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """See Task."""
+        return ("context", "question")
+
+    def check(self, config: "RunConfig") -> None:
+        """See Task."""
+        if not (self.mask_padding or self.pad_to_max_length):
+            # The span softmax over padding depends on the padded length, which would differ by micro-batch.
+            raise ConfigError(
+                "task.mask_padding=false needs one padded length: type task.pad_to_max_length=true as well"
+            )
+        if self.doc_stride >= self.max_length // 2:
+            raise ConfigError(
+                f"task.doc_stride is {self.doc_stride} and task.max_length {self.max_length}; windows must advance: "
+                f"type a task.doc_stride below {self.max_length // 2}"
+            )
+
+    def head(self, *, layers: int, pooler: bool) -> "Head":
         """Two softmaxes over the tokens: first and last token of the answer."""
+        from fun.models.heads import QAHead
+
         return QAHead(mask_padding=self.mask_padding)
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Window]:
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Window]:
         """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
 
         Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
@@ -111,7 +140,7 @@ class SquadTask:
         )
 
     def _windows(
-        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase
+        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
     ) -> Iterator[Window]:
         """The windows of some rows, the first of which is example `first`."""
         encoding = tokenizer(
@@ -139,7 +168,7 @@ class SquadTask:
                 answer = (cls, cls)
             yield Window(example=first + owner, inputs=inputs, labels=answer, offsets=offsets)
 
-    def _check_room(self, questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    def _check_room(self, questions: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> None:
         """Raises ConfigError unless every question leaves the context more tokens than windows share."""
         lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
         longest = int(np.argmax(lengths))

@@ -11,9 +11,10 @@ from fun.errors import ConfigError
 from fun.world import text
 from fun.world.lexicon import LANGUAGES, UNSEEN
 from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
-from fun.world.splits import SPLITS, TASKS, Row, available, generate
+from fun.world.splits import DATASETS, SPLITS, TASKS, Row, available, generate
 
 __all__ = [
+    "DATASETS",
     "LANGUAGES",
     "TASKS",
     "UNSEEN",

@@ -34,6 +34,7 @@ SIZES = {
     "copa": {"test": 300, "validation": 100, "train": 400},
 }
 TASKS = tuple(SIZES)
+DATASETS = {"microqa": "squad", "micronli": "mnli", "microcopa": "copa"}  # what a run calls them
 SPLITS = ("test", "validation", "train")  # in the order they are drawn
 SOURCE = "en"  # the only language with training and validation data
 

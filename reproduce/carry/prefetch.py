@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol
 
 from fun.config import RunConfig
-from fun.config.schema import MlmConfig
 from fun.errors import FunError
 from fun.inputs.keys import encoder_key, language_adapter_key, source, test_sets
 from reproduce.runs.store import read_languages
@@ -56,9 +55,9 @@ def _downloads(config: RunConfig) -> Iterator[tuple[str, Download]]:
 
 def _splits(config: RunConfig) -> Iterator[tuple[str, str, str]]:
     """Data set, language and split of all rows that a run reads."""
-    training_set = source(config).training_set(config.task.name)
+    training_set = source(config).training_set(config.task)
     yield training_set, config.training_language, "train"
-    if isinstance(config.task, MlmConfig):
+    if config.task.by_language:
         return  # the other splits are parts of the same text
     yield training_set, config.training_language, "validation"
     wanted = config.evaluate.languages

@@ -6,7 +6,8 @@ from decimal import Decimal, InvalidOperation
 from functools import singledispatch
 from itertools import groupby
 
-from fun.data.facts import facts, training_set
+from fun.config import compose
+from fun.data.facts import facts
 from fun.errors import ConfigError
 from fun.inputs.identity import flat
 from reproduce.declare.papers import Target
@@ -76,7 +77,7 @@ def _(target: Statistics) -> Sheet:
     published, rows = target.paper.published, []
     for name in target.rows:
         dataset = target.paper.datasets[name]
-        trained = facts(training_set(dataset.overrides.removeprefix("task=")))
+        trained = facts(compose([dataset.overrides]).task.training_set)
         tests = sorted({facts(dataset.reads).expected_rows(language, "test") for language in dataset.targets})
         values = (
             _text(trained.expected_rows("en", "train")),

@@ -54,7 +54,7 @@ def inputs_of(configs: Iterable[RunConfig], results: Path) -> list[Input]:
 def _inputs(config: RunConfig, results: Path) -> Iterator[Input]:
     yield _encoder(config.model, encoder_key(config))
     data = source(config)
-    dataset, language = data.training_set(config.task.name), config.training_language
+    dataset, language = data.training_set(config.task), config.training_language
     for split in ("train", "validation"):
         yield _data(config, data, dataset, language, split)
     for dataset, tested in test_sets(config).items():
