@@ -1,20 +1,14 @@
 """The commands of `python -m reproduce`, a file per room. A new one is a `Command` in its room's `COMMANDS`."""
 
-from reproduce.commands import archive, explain, figure, merge, prefetch, preflight, report, runs, start, table, tables
+from reproduce.commands import carry, numbers, runs, show, start
 from reproduce.commands.command import Command
 
 COMMANDS: tuple[Command, ...] = (
-    table.COMMAND,
-    tables.COMMAND,
-    figure.COMMAND,
+    *show.COMMANDS,
     *runs.COMMANDS,
     *start.COMMANDS,
-    explain.COMMAND,
-    report.COMMAND,
-    preflight.COMMAND,
-    prefetch.COMMAND,
-    archive.COMMAND,
-    merge.COMMAND,
+    *numbers.COMMANDS,
+    *carry.COMMANDS,
 )
 
 __all__ = ["COMMANDS", "Command"]

@@ -13,7 +13,7 @@ from rich.text import Text
 from fun.results import Damaged, State
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.commands.table import write
+from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
 from reproduce.runs.plan import Entry, counts, hours, plan, results
 from reproduce.runs.store import needed_runs

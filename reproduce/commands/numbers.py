@@ -1,4 +1,4 @@
-"""`python -m reproduce explain TARGET PANEL ROW DATASET COLUMN [METRIC]`: the runs behind a number of a table."""
+"""The command that shows where a number comes from: `explain`."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from reproduce.runs.store import found, needed_runs
 from reproduce.show.text import WIDTH
 
 
-def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+def _explain_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
     options.add_target(parser, known)
     for name, text in (
         ("panel", "a panel of the table, for example mbert"),
@@ -30,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
     )
 
 
-def _run(typed: argparse.Namespace, known: Targets) -> int:
+def _explain(typed: argparse.Namespace, known: Targets) -> int:
     from reproduce.numbers import explain
     from reproduce.numbers.verdicts import verdicts
 
@@ -49,4 +49,4 @@ def _run(typed: argparse.Namespace, known: Targets) -> int:
     return 0
 
 
-COMMAND = Command("explain", "list the runs behind a number of a table", _add_arguments, _run)
+COMMANDS = (Command("explain", "list the runs behind a number of a table", _explain_arguments, _explain),)

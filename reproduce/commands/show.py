@@ -1,0 +1,168 @@
+"""Commands that show results: `table`, `tables`, `figure` and `report`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fun.errors import ConfigError
+from reproduce.commands import options
+from reproduce.commands.command import Command, Targets
+from reproduce.declare.figures import Figure
+from reproduce.declare.papers import Target
+from reproduce.declare.parts import Needed, merged
+from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
+from reproduce.show import latex
+from reproduce.show.latex import to_latex
+from reproduce.show.spreadsheet import to_csv
+from reproduce.show.text import WIDTH, to_text
+from reproduce.show.view import View, view
+
+
+def _table_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    options.add_target(parser, known)
+    options.add_reading(parser)
+
+
+def _table(typed: argparse.Namespace, known: Targets) -> int:
+    target = options.target(typed, known)
+    if isinstance(target, Figure):
+        raise ConfigError(f"'{target.name}' is a figure: type python -m reproduce figure {target.name}.")
+    results = found(needed_runs(target), options.store(typed))
+    table = view(target, results)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(table))
+    print_missing(target, results)
+    for path in write(table, target, options.out(typed)):
+        print(f"wrote {path}")
+    return 0
+
+
+def write(table: View, target: Target, out: Path) -> list[Path]:
+    """Write a table as CSV and LaTeX below `out`, and return the files."""
+    folder = out / "tables" / target.paper.name
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {folder / f"{target.stem}.csv": to_csv(table), folder / f"{target.stem}.tex": to_latex(table)}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def print_missing(target: Target, results: Results) -> None:
+    """To standard output and unwrapped, so that every line can be pasted."""
+    needed = needed_runs(target)
+    absent = missing(needed, results)
+    if not absent:
+        return
+    print("Missing runs, one command each:", *absent, sep="\n")
+    startable = [run.arguments for run in needed if results[run.overrides].startable]
+    if startable:
+        print(f"\nAll that can be started, on this machine: python -m reproduce run {target.name}")
+        print("The same as sweeps:", *sweeps(startable), sep="\n")
+    else:
+        print("\nNone of them is started unasked; the comments above say why.")
+    print()
+
+
+def _tables_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    papers = list(dict.fromkeys(target.paper.name for target in known.values()))
+    parser.add_argument("paper", nargs="?", default=papers[0], choices=papers, help=f"whose (default: {papers[0]})")
+    parser.add_argument("--model", help="the tables' variants for this model, for example micro")
+    options.add_reading(parser)
+
+
+def _tables(typed: argparse.Namespace, known: Targets) -> int:
+    targets = _chosen(known, typed.paper, typed.model)
+    # Tables share runs: each is looked up once, with all that any of the tables needs of it.
+    needed = merged(run for target in targets for run in needed_runs(target))
+    results = found(needed, options.store(typed))
+    folder = options.out(typed) / "tables" / typed.paper
+    for target in targets:
+        table = view(target, results)
+        files = ", ".join(path.name for path in write(table, target, options.out(typed)))
+        print(f"{target.name}: {table.summary}; {files}")
+    document = folder / (f"tables-{typed.model}.tex" if typed.model else "tables.tex")
+    document.write_text(latex.document([target.stem for target in targets]), encoding="utf-8")
+    _tell_missing(needed, results, folder / "missing.txt")
+    print(f"all of them in one LaTeX document: {document}")
+    return 0
+
+
+def _chosen(known: Targets, paper: str, model: str | None) -> Sequence[Target]:
+    """A paper's numbered tables in their order; for a model their variants.
+
+    Raises ConfigError where there is none.
+    """
+    tables = [t for t in options.numbered(paper, model, known) if not isinstance(t, Figure)]
+    if not tables:
+        variant = f" has a variant for model '{model}'" if model else " has a number in its name, such as table1"
+        raise ConfigError(f"no table of '{paper}'{variant}.")
+    return sorted(tables, key=_number)
+
+
+def _number(target: Target) -> tuple[int, str]:
+    """Table 2 before Table 10."""
+    digits = "".join(filter(str.isdigit, target.stem))
+    return int(digits or 0), target.stem
+
+
+def _tell_missing(needed: Sequence[Needed], results: Results, file: Path) -> None:
+    """Each missing run's command into `file`; to standard output only those that can be started, as sweeps."""
+    lines = missing(needed, results)
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if not lines:
+        return
+    startable = [run.arguments for run in needed if results[run.overrides].startable]
+    count = sum(not line.startswith("#") for line in lines)
+    print(f"{count} of {len(needed)} runs are missing; the command of each, and why: {file}")
+    if startable:
+        print("Those that can be started, as sweeps:", *sweeps(startable), sep="\n")
+
+
+def _figure_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    options.add_target(parser, known)
+    options.add_reading(parser)
+
+
+def _figure(typed: argparse.Namespace, known: Targets) -> int:
+    # matplotlib takes a second to import; tables and --help do without
+    from reproduce.show.figures import drawing
+    from reproduce.show.figures.rows import look_up
+
+    target = options.target(typed, known)
+    if not isinstance(target, Figure):
+        raise ConfigError(f"'{target.name}' is not a figure: type python -m reproduce table {target.name}.")
+    results = look_up(target.needed(), options.store(typed))
+    print_missing(target, results)
+    folder = options.out(typed) / "figures" / target.paper.name
+    for path in drawing.write(target, results, folder):
+        print(f"wrote {path}")
+    return 0
+
+
+def _report_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    parser.add_argument("--model", help="the miniature's page instead of the paper's, for example micro")
+    options.add_reading(parser)
+
+
+def _report(typed: argparse.Namespace, known: Targets) -> int:
+    # matplotlib and scipy take a second to import; --help does without
+    from reproduce.show.page.material import gather
+    from reproduce.show.page.page import build
+
+    page = build(gather(typed.model, known, options.store(typed)))
+    folder = options.out(typed) / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / (f"{typed.model}.html" if typed.model else "fun.html")
+    file.write_text(page, encoding="utf-8")
+    print(f"wrote {file}: open it in a browser")
+    return 0
+
+
+COMMANDS = (
+    Command("table", "print a target's table; write it as CSV and LaTeX", _table_arguments, _table),
+    Command("tables", "write every table of a paper as CSV and LaTeX", _tables_arguments, _tables),
+    Command("figure", "draw a figure as PNG and PDF", _figure_arguments, _figure),
+    Command("report", "write one HTML page of what is reproduced so far", _report_arguments, _report),
+)
