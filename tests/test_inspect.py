@@ -19,10 +19,9 @@ from fun import world
 from fun.data import FolderSource
 from fun.inspect.__main__ import main
 from fun.inspect.rendering import CIRCLE, END, ISOLATE, visible
-from fun.inspect.report import Report, report
+from fun.inspect.report import Report, Token, report
 from fun.inspect.request import request
-from fun.inspect.views import FATES, VIEWS, Example, QaView, Token
-from fun.tasks import TASKS
+from fun.tasks.base import by_example
 from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
 from tests.conftest import ROOT, real_data
 from tests.hub_standin import HubStandin, revision_folder
@@ -40,12 +39,8 @@ def shown(capsys: pytest.CaptureFixture[str], *typed: str, status: int = 0) -> s
     return err if status else out
 
 
-def facts(example: Example) -> dict[str, tuple[str, str]]:
-    return {fact.name: (fact.text, fact.comment) for fact in example.facts}
-
-
-def marked(tokens: Sequence[Token]) -> list[str]:
-    return [token.piece for token in tokens if token.marked]
+def asked(tokens: Sequence[Token]) -> list[str]:
+    return [token.piece for token in tokens if token.asked]
 
 
 @pytest.fixture(scope="module")
@@ -53,40 +48,40 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(world.encoder_folder())
 
 
-def test_every_task_has_a_view() -> None:
-    assert set(VIEWS) == set(TASKS)
-
-
 def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = world.load_split("mnli", "l1", "test")
     whole = [len(tokenizer(row["premise"], row["hypothesis"])["input_ids"]) for row in rows]
-    found = looked("task=mnli", "lang=l1", "task.max_length=18", "n=5", "first=7")
+    seen = looked("task=mnli", "lang=l1", "task.max_length=18", "n=5", "first=7")
     lost = [max(0, length - 18) for length in whole]
     cut = sum(number > 0 for number in lost)
-    assert found.losses[0] == f"cut off: {cut} of 400 ({cut / 4:.1f} %) examples lose tokens, {sum(lost):,} in all"
     assert 0 < cut < 400
-    read, before = found.lengths
-    assert (read.maximum, before.maximum, before.longest) == (18, max(whole), int(np.argmax(whole)))
-    assert before.minimum == min(whole)
-    assert before.median == np.median(whole)
-    assert [example.title for example in found.examples] == [f"example {index}" for index in range(7, 12)]
-    for index, example in enumerate(found.examples, start=7):
-        (sequence,) = example.sequences
-        assert len(sequence.tokens) == min(18, whole[index])
-        said = f"{lost[index]} more were cut off" if lost[index] else "nothing was cut off"
-        assert sequence.heading.endswith(said)
+    worst = f"at most {max(lost)} (first={int(np.argmax(lost))})"
+    assert dict(seen.facts)["cut off"] == (
+        f"{cut} of 400 ({cut / 4:.1f} %) examples lose tokens, {sum(lost):,} in all, {worst}"
+    )
+    assert dict(seen.facts)["tokens"] == (
+        f"of an example: min {min(whole)}, median {np.median(np.minimum(whole, 18)):.1f}, 95 % 18.0, max 18 "
+        f"(first={int(np.argmax(np.minimum(whole, 18)))})"
+    )
+    assert [example.title for example in seen.examples] == [f"example {index}" for index in range(7, 12)]
+    for index, example in enumerate(seen.examples, start=7):
+        ((heading, tokens),) = example.sequences
+        assert len(tokens) == min(18, whole[index])
+        assert heading == f"sequence 1 of 1: {len(tokens)} tokens"
+        assert dict(example.facts)["hypothesis"] == rows[index]["hypothesis"]
 
 
 def test_both_choices_of_copa_are_shown_with_the_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = world.load_split("copa", "en", "train")
-    found = looked("task=copa", "split=train", "n=400")
-    for row, example in zip(rows, found.examples, strict=True):
+    seen = looked("task=copa", "split=train", "n=400")
+    for row, example in zip(rows, seen.examples, strict=True):
         prompt = f"{row['premise']} What was the {row['question']}?"
-        assert facts(example)["prompt"] == (prompt, "")
-        for choice, sequence in zip((row["choice1"], row["choice2"]), example.sequences, strict=True):
-            pieces = [token.piece for token in sequence.tokens if token.piece != "[PAD]"]
+        facts = dict(example.facts)
+        assert facts["prompt"] == prompt
+        assert facts["label"] == f"{row['label']} (choice{row['label'] + 1})"
+        for choice, (_, tokens) in zip((row["choice1"], row["choice2"]), example.sequences, strict=True):
+            pieces = [token.piece for token in tokens]
             assert pieces == ["[CLS]", *tokenizer.tokenize(prompt), "[SEP]", *tokenizer.tokenize(choice), "[SEP]"]
-            assert sequence.heading.endswith(f"{len(pieces)} tokens, nothing was cut off")
 
 
 def question(context: str, answer: str, start: int) -> dict[str, Any]:
@@ -97,38 +92,40 @@ def test_an_answer_is_traced_through_its_tokens(tokenizer: PreTrainedTokenizerBa
     """Six words of one token each in windows of four, that share two or none: [CLS] mime ? [SEP] … [SEP]."""
     context = "kedi lari nina kedi lari nina"
     rows = [question(context, "kedi lari", 15), question(context, "ari", 6), question(context, "nina kedi", 10)]
-    expected = {0: [FATES[2], FATES[1], FATES[0]], 2: [FATES[0], FATES[1], FATES[0]]}
-    for stride, fates in expected.items():
+    none, part, whole = ("", "in no window"), ("lari", "not quite the same"), ("nina kedi", "the same")
+    for stride, back in {0: [none, part, whole], 2: [("kedi lari", "the same"), part, whole]}.items():
         task = declared.task("squad", max_length=9, doc_stride=stride)
-        view = QaView(task, tokenizer, rows, task.encode(rows, tokenizer), seed=0)
-        assert [view.answer(index)[1] for index in range(3)] == fates
-    assert [view.answer(index)[0] for index in range(3)] == ["kedi lari", "lari", "nina kedi"]
-    first, second = view.example(0).sequences
-    assert first.heading == "window 1 of 2: 9 tokens, characters 0 to 19 of the context, without the whole answer"
-    assert second.heading == (
-        "window 2 of 2: 9 tokens, characters 10 to 29 of the context, 2 tokens shared with the one before, answer in "
-        "tokens 5 to 6"
-    )
-    assert marked(first.tokens) == ["[CLS]"]
-    assert marked(second.tokens) == ["kedi", "lari"]
-    assert facts(view.example(1))["tokens say"] == ("lari", FATES[1])
+        groups = by_example(task.encode(rows, tokenizer))
+        described = [dict(task.describe(rows, group)) for group in groups]
+        assert [(facts["tokens say"], facts["which is"]) for facts in described] == back
+    assert described[0]["where"] == "characters 15 to 24"
+    assert described[0]["window 1"] == "characters 0 to 19 of the context, without the whole answer"
+    assert described[0]["window 2"] == "characters 10 to 29 of the context, answer in tokens 5 to 6"
+    assert [list(task.asked(window)) for window in groups[0]] == [[0], [5, 6]]
+    answers, unanswered = task.lost(rows, [window for group in groups for window in group], tokenizer)
+    assert answers == ("answers", "through their tokens and back: 2 the same, 1 not quite the same, 0 in no window")
+    assert unanswered == ("unanswered", "2 of 6 (33.3 %) windows without the whole answer, labelled [CLS]")
 
 
 def test_masked_tokens_show_what_they_hide(tokenizer: PreTrainedTokenizerBase) -> None:
     documents = {" ".join(tokenizer.tokenize(text)) for text in world.load_text("l2")}
     whole: list[str] = []
     for example in looked("task=mlm", "lang=l2", "n=20").examples:
-        (sequence,) = example.sequences
-        assert len(sequence.tokens) == 64
-        assert len(marked(sequence.tokens)) == 10  # 15 %
-        restored = " ".join(token.hides or token.piece for token in sequence.tokens)
-        whole += restored.split(" [SEP]")[1:-2]  # what begins and ends a block goes on in its neighbours
+        ((_, tokens),) = example.sequences
+        assert len(tokens) == 64
+        assert len(asked(tokens)) == 10  # 15 %
+        assert example.facts == [("masked", "10 of 64 tokens")]
+        restored = " ".join(token.hides or token.piece for token in tokens)
+        whole += restored.split(" [SEP]")[1:-2]  # what begins and ends a passage goes on in its neighbours
     assert len(whole) >= 10
     assert {text.strip() for text in whole} <= documents
 
 
 def test_the_training_subset_is_the_runs_own() -> None:
-    assert looked("split=train", "data_size=1k", "n=1").read["data"] == "micronli, lang=en, split=train: 1,000 examples"
+    assert (
+        dict(looked("split=train", "data_size=1k", "n=1").facts)["data"]
+        == "micronli, lang=en, split=train: 1,000 examples"
+    )
 
 
 def test_lang_is_looked_at_and_for_mlm_also_trained() -> None:

@@ -2,16 +2,15 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
 
-from fun.inspect.report import Report
-from fun.inspect.views import Example, Fact, Lengths, Token
+from fun.inspect.report import Report, Token
+from fun.tasks.base import Fact
 
-LABEL, NAME = 12, 24
-"""Widths of the names at the left: of facts, and of lengths."""
+LABEL = 12
+"""Width of the labels at the left."""
 
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 """Around text from right to left, so that what stands beside it is not reordered."""
@@ -25,53 +24,28 @@ JOINED = "·"
 JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 """Letters of Hindi look wrong without them; all other characters without a shape are shown by number."""
 
-KEY = "piece/id; · within a word; ⟦…⟧ the answer, or what is masked, with what it ←stands for"
+KEY = "piece/id; · within a word; ⟦…⟧ what is asked for: an answer, or masked, with what it ←stands for"
 
 
 def render(report: Report, width: int) -> Iterator[Text]:
     """Lines of at most `width` cells."""
-    for name, said in report.read.items():
-        yield from _fact(Fact(name, comment=said), width)
-    yield Text()
-    yield from _table(report.lengths)
-    yield Text()
-    for loss in report.losses:
-        yield from _wrapped(Text(loss), width)
+    yield from _facts(report.facts, width)
     yield Text()
     yield Text(KEY, style="dim")
     for example in report.examples:
-        yield from _example(example, width)
-
-
-def _table(lengths: Iterable[Lengths]) -> Iterator[Text]:
-    columns = ("min", "median", "95 %", "max")
-    yield Text(" " * NAME + "".join(f"{name:>9}" for name in columns) + "    longest", style="bold")
-    for row in lengths:
-        numbers = (f"{row.minimum:,}", f"{row.median:,.1f}", f"{row.most:,.1f}", f"{row.maximum:,}")
-        longest = "" if row.longest is None else f"    first={row.longest}"
-        yield Text(f"{row.name:<{NAME}}" + "".join(f"{number:>9}" for number in numbers) + longest)
-
-
-def _example(example: Example, width: int) -> Iterator[Text]:
-    yield Text()
-    yield Text(f"── {example.title} ".ljust(width, "─"), style="bold")
-    for fact in example.facts:
-        yield from _fact(fact, width)
-    for heading, tokens in example.sequences:
         yield Text()
-        yield from _wrapped(Text(heading, style="italic"), width)
-        yield from _flow(tokens, width)
+        yield Text(f"── {example.title} ".ljust(width, "─"), style="bold")
+        yield from _facts(example.facts, width)
+        for heading, tokens in example.sequences:
+            yield Text()
+            yield Text(heading, style="italic")
+            yield from _flow(tokens, width)
 
 
-def _fact(fact: Fact, width: int) -> Iterator[Text]:
-    lines = list(_wrapped(Text(visible(fact.text)), width - LABEL)) if fact.text else []
-    comment = Text(f"({fact.comment})", style="dim") if fact.text and fact.comment else Text(fact.comment)
-    if lines and comment and lines[-1].cell_len + 2 + comment.cell_len <= width - LABEL:
-        lines[-1] = lines[-1] + "  " + comment
-    elif comment:
-        lines += _wrapped(comment, width - LABEL)
-    for number, line in enumerate(lines):
-        yield Text(f"{'' if number else fact.name:<{LABEL}}", style="bold") + line
+def _facts(facts: Iterable[Fact], width: int) -> Iterator[Text]:
+    for label, text in facts:
+        for number, line in enumerate(_wrapped(Text(visible(text)), width - LABEL)):
+            yield Text(f"{'' if number else label:<{LABEL}}", style="bold") + line
 
 
 def _wrapped(text: Text, width: int) -> Iterator[Text]:
@@ -94,28 +68,16 @@ def _flow(tokens: Sequence[Token], width: int) -> Iterator[Text]:
 
 
 def _parts(tokens: Sequence[Token]) -> Iterator[tuple[bool, Text]]:
-    """Each token, and whether it goes on with a word; padding only once, with its number."""
-    marked = [False, *(token.marked for token in tokens), False]
-    position = 0
-    for token, run in groupby(tokens):
-        count = len(list(run))
-        times = count if token.special and not token.marked else 1
-        for _ in range(count // times):
-            opens, closes = not marked[position], not marked[position + times + 1]
-            yield not token.begins, _token(token, times, opens=opens, closes=closes)
-            position += times
-
-
-def _token(token: Token, times: int, *, opens: bool, closes: bool) -> Text:
-    style = "bold green" if token.marked else "cyan" if token.special else ""
-    text = Text(_piece(token.piece), style=style) + Text(f"/{token.id}", style="dim")
-    if times > 1:
-        text.append(f" ×{times}")
-    if token.hides:
-        text.append(f"←{_piece(token.hides)}", style="green")
-    if token.marked:
-        text = Text("⟦" if opens else "") + text + Text("⟧" if closes else "")
-    return text
+    """Each token, and whether it goes on with a word."""
+    asked = [False, *(token.asked for token in tokens), False]
+    for position, token in enumerate(tokens):
+        style = "bold green" if token.asked else "cyan" if token.special else ""
+        text = Text(_piece(token.piece), style=style) + Text(f"/{token.id}", style="dim")
+        if token.hides:
+            text.append(f"←{_piece(token.hides)}", style="green")
+        if token.asked:
+            text = Text("" if asked[position] else "⟦") + text + Text("" if asked[position + 2] else "⟧")
+        yield not token.begins, text
 
 
 def _piece(piece: str) -> str:

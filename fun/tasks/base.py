@@ -4,6 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -38,6 +39,9 @@ Columns = Mapping[str, type | Sequence[Any]]
 Logits = Sequence[tuple[np.ndarray, ...]]
 """The head's output for each feature: one array of logits per factor of its predictive distribution."""
 
+Fact = tuple[str, str]
+"""Something to tell a person of examples: a label of a word or two, and text in whatever script."""
+
 
 @dataclass(frozen=True, eq=False)
 class Feature:
@@ -64,6 +68,11 @@ class Feature:
     def slots(self) -> int:
         """Token slots it fills: T, or choices · T."""
         return int(self.inputs["input_ids"].size)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read: the slots without padding."""
+        return int(self.inputs["attention_mask"].sum())
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,47 @@ class Task(ABC, Generic[F]):
 
         Raises RunError where the output is NaN, ValueError where its shapes are not those of the features.
         """
+
+    def describe(self, rows: Sequence[Row], features: Sequence[F]) -> list[Fact]:
+        """What there is to tell of one example beside its tokens: that of `features`, as they are read."""
+        row = rows[features[0].example]
+        return [(column, row[column]) for column in self.texts]
+
+    def asked(self, feature: F) -> Sequence[int]:
+        """The positions [T] of the tokens that a feature, as it is read, asks for."""
+        return ()
+
+    def lost(self, rows: Sequence[Row], features: Sequence[F], tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
+        """What of `rows` did not come into their `features`."""
+        return []
+
+
+def by_example(features: Sequence[F]) -> list[list[F]]:
+    """The features of each example, which stand side by side."""
+    return [list(group) for _, group in groupby(features, key=lambda feature: feature.example)]
+
+
+def cut_off(
+    texts: Sequence[Sequence[tuple[str, ...]]], features: Sequence[Feature], tokenizer: "PreTrainedTokenizerBase"
+) -> list[Fact]:
+    """What features lost that were cut to the longest length: `texts` holds the sequences of each as they were."""
+    lost: list[int] = []
+    for first in range(0, len(features), CHUNK):
+        part = texts[first : first + CHUNK]
+        columns = zip(*(sequence for sequences in part for sequence in sequences), strict=True)
+        # Longer than the encoder reads, some of them: verbose=False spares the warning.
+        counts = map(len, tokenizer(*map(list, columns), verbose=False)["input_ids"])
+        whole = [sum(islice(counts, len(sequences))) for sequences in part]
+        lost += (count - feature.tokens for count, feature in zip(whole, features[first : first + CHUNK], strict=True))
+    worst = int(np.argmax(lost))
+    which = f", at most {lost[worst]:,} (first={worst})" if lost[worst] else ""
+    examples = share(sum(number > 0 for number in lost), len(features))
+    return [("cut off", f"{examples} examples lose tokens, {sum(lost):,} in all{which}")]
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole in numbers and percent."""
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)"
 
 
 def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor"]:

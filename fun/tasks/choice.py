@@ -9,6 +9,7 @@ from pydantic import Field
 
 from fun.tasks.base import (
     TASKS,
+    Fact,
     Feature,
     Logits,
     Row,
@@ -16,6 +17,7 @@ from fun.tasks.base import (
     Task,
     check_rows,
     check_tokenizer,
+    cut_off,
     encoded,
     padding,
     score_labels,
@@ -79,6 +81,19 @@ class ChoiceTask(Task[Feature]):
     ) -> Scored:
         """Accuracy; `logits` holds one array [choices] per row."""
         return score_labels(self.name, rows, logits, classes=len(self.choices))
+
+    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
+        """See Task: the prompt, the choices and the right one."""
+        row, (number,) = rows[features[0].example], features[0].labels
+        choices = [(choice, row[choice]) for choice in self.choices]
+        return [("prompt", prompt(row)), *choices, ("label", f"{number} ({self.choices[number]})")]
+
+    def lost(
+        self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "PreTrainedTokenizerBase"
+    ) -> list[Fact]:
+        """See Task."""
+        pairs = [[(prompt(row), row[choice]) for choice in self.choices] for row in rows]
+        return cut_off(pairs, features, tokenizer)
 
     def _item(self, pairs: "BatchEncoding", index: int, tokenizer: "PreTrainedTokenizerBase") -> dict[str, np.ndarray]:
         """The pairs of item `index`, padded to the longest one: arrays [choices, T]."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from fun.tasks.base import (
     CHUNK,
     TASKS,
+    Fact,
     Feature,
     Logits,
     Row,
@@ -16,6 +17,7 @@ from fun.tasks.base import (
     Task,
     check_rows,
     check_tokenizer,
+    cut_off,
     encoded,
     score_labels,
 )
@@ -74,3 +76,14 @@ class ClassificationTask(Task[Feature]):
     ) -> Scored:
         """Accuracy; `logits` holds one array [labels] per row."""
         return score_labels(self.name, rows, logits, classes=len(self.labels))
+
+    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
+        """See Task: the texts and the class."""
+        (number,) = features[0].labels
+        return [*super().describe(rows, features), ("label", f"{number} ({self.labels[number]})")]
+
+    def lost(
+        self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "PreTrainedTokenizerBase"
+    ) -> list[Fact]:
+        """See Task."""
+        return cut_off([[tuple(row[column] for column in self.columns)] for row in rows], features, tokenizer)

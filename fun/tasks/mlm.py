@@ -13,6 +13,7 @@ from fun.tasks.base import (
     CHUNK,
     TASKS,
     Columns,
+    Fact,
     Feature,
     Logits,
     Row,
@@ -21,6 +22,7 @@ from fun.tasks.base import (
     check_logits,
     check_rows,
     check_tokenizer,
+    share,
 )
 
 if TYPE_CHECKING:
@@ -157,6 +159,25 @@ class MlmTask(Task[Passage]):
             ],
         )
 
+    def describe(self, rows: Sequence[Row], features: Sequence[Passage]) -> list[Fact]:
+        """See Task: a passage is of no document."""
+        return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]
+
+    def asked(self, feature: Passage) -> Sequence[int]:
+        """See Task: the masked tokens of an evaluation; every update masks anew."""
+        return [int(position) for position in np.flatnonzero(feature.inputs["masked"])]
+
+    def lost(
+        self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "PreTrainedTokenizerBase"
+    ) -> list[Fact]:
+        """See Task."""
+        total = sum(map(len, self._documents(rows, tokenizer)))
+        kept = len(features) * (self.max_length - 2)
+        return [
+            ("packed", f"{len(rows):,} documents into {len(features):,} passages of {self.max_length} tokens"),
+            ("cut off", f"{share(total - kept, total)} tokens, at the end or without enough known ones"),
+        ]
+
     def _masking(self, tokenizer: "PreTrainedTokenizerBase") -> Masking:
         if tokenizer.mask_token_id is None:
             raise ConfigError(
@@ -173,14 +194,18 @@ class MlmTask(Task[Passage]):
 
     def _packed(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
         """All documents as passages [N, max_length] with their special tokens: int32."""
-        before, between = tokenizer.cls_token_id, tokenizer.sep_token_id
+        tokens = np.concatenate(self._documents(rows, tokenizer))
+        length = self.max_length - 2
+        passages = tokens[: len(tokens) // length * length].reshape(-1, length)
+        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
+
+    def _documents(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[np.ndarray]:
+        """The tokens of each document with the separator behind it: int32."""
         documents: list[np.ndarray] = []
         for first in range(0, len(rows), CHUNK):
             texts = [row["text"] for row in rows[first : first + CHUNK]]
             # A document may be longer than the encoder reads: verbose=False spares the warning, passages are not.
             encoding = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
-            documents += (np.array([*ids, between], dtype=np.int32) for ids in encoding["input_ids"])
-        tokens = np.concatenate(documents)
-        length = self.max_length - 2
-        passages = tokens[: len(tokens) // length * length].reshape(-1, length)
-        return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), (before, between)))
+            documents += (np.array([*ids, tokenizer.sep_token_id], np.int32) for ids in encoding["input_ids"])
+        return documents

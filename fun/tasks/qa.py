@@ -1,5 +1,6 @@
 """Extractive question answering, as in SQuAD, XQuAD and MLQA."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -13,16 +14,19 @@ from fun.tasks.base import (
     CHUNK,
     TASKS,
     Columns,
+    Fact,
     Feature,
     Logits,
     Row,
     Scored,
     Task,
+    by_example,
     check_logits,
     check_rows,
     check_tokenizer,
     encoded,
     padding,
+    share,
     stack,
 )
 
@@ -139,6 +143,40 @@ class QaTask(Task[Window]):
             ],
         )
 
+    def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
+        """See Task: the question, the answer, and what its tokens say."""
+        row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
+        text, fate = read_back(row, features)
+        more = len(row["answers"]["text"]) - 1
+        facts = [
+            ("id", row["id"]),
+            ("question", row["question"]),
+            ("gold", row["answers"]["text"][0]),
+            ("where", f"characters {start} to {end}" + (f", and {more} more" if more else "")),
+            ("tokens say", text),
+            ("which is", fate),
+        ]
+        for number, window in enumerate(features, 1):
+            context = window.offsets[window.offsets[:, 0] >= 0]
+            answer = "answer in tokens {} to {}".format(*window.labels) if holds_answer(window) else NO_ANSWER
+            said = f"characters {context.min()} to {context.max()} of the context, {answer}"
+            facts.append((f"window {number}", said))
+        return facts
+
+    def asked(self, feature: Window) -> Sequence[int]:
+        """See Task: the answer, or [CLS] where the window has none."""
+        first, last = feature.labels
+        return range(first, last + 1)
+
+    def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
+        """See Task: no token, but answers that begin or end inside a token, and those that no window holds."""
+        fates = Counter(read_back(rows[windows[0].example], windows)[1] for windows in by_example(features))
+        without = sum(not holds_answer(window) for window in features)
+        return [
+            ("answers", f"through their tokens and back: {', '.join(f'{fates[fate]:,} {fate}' for fate in FATES)}"),
+            ("unanswered", f"{share(without, len(features))} windows {NO_ANSWER}, labelled {tokenizer.cls_token}"),
+        ]
+
     def _windows(
         self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
     ) -> Iterator[Window]:
@@ -202,6 +240,25 @@ def answer_span(row: Row) -> tuple[int, int]:
     """Characters [start, end) of the first gold answer."""
     start = row["answers"]["answer_start"][0]
     return start, start + len(row["answers"]["text"][0])
+
+
+NO_ANSWER = "without the whole answer"
+FATES = ("the same", "not quite the same", "in no window")
+"""What became of an answer. Not quite the same: it begins or ends inside a token."""
+
+
+def read_back(row: Row, windows: Sequence[Window]) -> tuple[str, str]:
+    """The text of a row's first gold answer as its tokens give it back, and what became of it: one of FATES."""
+    for window in filter(holds_answer, windows):
+        first, last = window.labels
+        text = row["context"][window.offsets[first, 0] : window.offsets[last, 1]].strip()  # as `score` cuts it
+        return text, FATES[0] if text == row["answers"]["text"][0].strip() else FATES[1]
+    return "", FATES[2]
+
+
+def holds_answer(window: Window) -> bool:
+    """Whether the label is in the context; [CLS] is not."""
+    return bool(window.offsets[window.labels[0], 0] >= 0)
 
 
 def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: bool) -> tuple[int, int] | None:
