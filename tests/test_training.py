@@ -11,7 +11,7 @@ import torch
 from fun.config import compose
 from fun.errors import RunError
 from fun.fisher import Algorithm2, Estimator, Exact
-from fun.methods import MASKS, REGULARIZERS, Method
+from fun.methods import Method, Unfreezing
 from fun.models.heads import Axis, ClassificationHead, Predictive, Unit, labelled, predict
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
@@ -21,6 +21,7 @@ from fun.training.inference import outputs
 from fun.training.loop import Training, is_better, layers_text
 from fun.training.optimizer import TransformersAdamW, learning_rate
 from fun.training.randomness import derive, generator
+from tests.toys import Alternating, Pulling
 
 
 def feature(length: int, example: int = 0, choices: int | None = None) -> Feature:
@@ -111,8 +112,9 @@ def test_the_authors_adamw_by_hand() -> None:
 
 
 def test_validation_once_an_epoch_is_every_so_many_updates() -> None:
-    loop, _, journal = training(7, schedule="std")  # 24 examples by 8: three updates in an epoch
-    loop.config = loop.config.model_copy(update={"train": loop.config.train.model_copy(update={"eval_every": "epoch"})})
+    loop, _, journal = training(
+        7, schedule="std", typed=["train.eval_every=epoch"]
+    )  # 24 examples by 8: three updates in an epoch
     loop.train()
     assert [line["update"] for line in journal.lines if line["kind"] == "validation"] == [3, 6, 7]
 
@@ -156,10 +158,10 @@ class Journal:
 
 
 def training(
-    updates: int, *, slots: int = 1024, dropout: float = 0.0, schedule: str = "gu", methods: Sequence[Method] = ()
+    updates: int, *, slots: int = 1024, dropout: float = 0.0, schedule: str = "gu", typed: Sequence[str] = ()
 ) -> tuple[Training, TaskModel, Journal]:
     chosen = ["schedule=std"] if schedule == "std" else [f"schedule={schedule}", "schedule.k=1"]
-    config = compose([*chosen, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
+    config = compose([*chosen, *typed, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
     head = config.task.head(layers=config.model.head_layers, pooler=config.model.pooler)
     model = TaskModel("world", config.adapter, head, name="mnli", language_adapters={"en": "world"}, init_seed=7)
     for module in model.module.modules():
@@ -169,7 +171,7 @@ def training(
     features = [feature(6 + 5 * (i % 7), i) for i in range(24)]
     batches = Batches(features, batch_size=8, seed=0, slots=slots, pad_id=model.pad_id, device=model.device)
     journal = Journal()
-    loop = Training(config, model, batches, updates, lambda: {"accuracy": 1.0}, journal, Progress(), methods)
+    loop = Training(config, model, batches, updates, lambda: {"accuracy": 1.0}, journal, Progress())
     return loop, model, journal
 
 
@@ -217,44 +219,6 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
         assert torch.equal(value, other.state()[name])
 
 
-class Pull(Method):
-    """A toy regularizer: strength/2 · ‖θ - θ*‖², θ* the weights it was built with."""
-
-    def __init__(self, model: TaskModel, strength: float) -> None:
-        self.parameters = model.parameters()
-        self.start = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        self.strength = strength
-
-    def add_gradient(self, update: int) -> None:
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                parameter.grad += self.strength * (parameter.detach() - self.start[name])
-
-    def penalty(self) -> torch.Tensor:
-        """What `add_gradient` adds the gradient of."""
-        distance = sum((p - self.start[name]).square().sum() for name, p in self.parameters.items())
-        return self.strength / 2 * distance
-
-    def logged(self) -> dict[str, float]:
-        return {"penalty": self.penalty().item()}
-
-
-class Mask(Method):
-    """A toy mask: the gradient of every second number, and of none in a layer whose number is that of the epoch."""
-
-    def __init__(self, model: TaskModel) -> None:
-        self.blocks = model.blocks
-        self.seen: list[tuple[int, int]] = []
-
-    def mask_gradient(self, update: int, epoch: int) -> None:
-        self.seen.append((update, epoch))
-        for layer, block in self.blocks.items():
-            for parameter in block.values():
-                if parameter.grad is not None:
-                    parameter.grad.view(-1)[::2] = 0
-                    parameter.grad *= layer != epoch
-
-
 def gradients_at_step(loop: Training) -> list[dict[str, torch.Tensor]]:
     """What the optimizer will be given, filled while the loop trains."""
     given: list[dict[str, torch.Tensor]] = []
@@ -265,12 +229,11 @@ def gradients_at_step(loop: Training) -> list[dict[str, torch.Tensor]]:
 
 
 def test_a_regularizer_adds_its_gradient_and_a_mask_multiplies_behind_it_before_clipping() -> None:
-    loop, model, journal = training(4, schedule="std")
-    pull, mask = Pull(model, strength=3.0), Mask(model)
-    loop.methods += [pull, mask]
-    loop.config = loop.config.model_copy(
-        update={"train": loop.config.train.model_copy(update={"clip": 0.05, "eval_every": 2})}
-    )
+    typed = ["regularizer=pull", "regularizer.strength=3.0", "mask=alternate", "train.clip=0.05", "train.eval_every=2"]
+    loop, model, journal = training(4, schedule="std", typed=typed)
+    _, pull, mask = loop.methods
+    assert isinstance(pull, Pulling)
+    assert isinstance(mask, Alternating)
     model.module.double()
     pull.start = {name: value.double() + 0.01 for name, value in pull.start.items()}
     given = gradients_at_step(loop)
@@ -297,7 +260,7 @@ def test_a_regularizer_adds_its_gradient_and_a_mask_multiplies_behind_it_before_
     assert masked < norm
     for name, gradient in expected.items():
         torch.testing.assert_close(given[0][name], gradient * 0.05 / (masked + 1e-6), rtol=1e-7, atol=1e-12)
-    assert mask.seen == [(1, 0), (2, 0), (3, 0), (4, 1)]
+    assert mask.calls == [(1, 0), (2, 0), (3, 0), (4, 1)]
     validation = [line for line in journal.lines if line["kind"] == "validation"]
     assert [set(line) for line in validation] == [{"kind", "update", "accuracy", "penalty"}] * 2
 
@@ -318,9 +281,8 @@ def test_a_mask_hides_no_gradient_that_is_not_finite() -> None:
 
 
 def test_no_regularizer_and_no_mask_by_default() -> None:
-    _, model, _ = training(1)
-    assert REGULARIZERS["none"]().build(model, seed=0) is None
-    assert MASKS["none"]().build(model, seed=0) is None
+    loop, _, _ = training(1)
+    assert [type(method) for method in loop.methods] == [Unfreezing]
 
 
 # --- Loss units: tagging, with a toy head; one label per marked token, more in some sentences than in others ---

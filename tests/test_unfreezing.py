@@ -22,6 +22,7 @@ from fun.unfreezing import (
     Standard,
 )
 from fun.unfreezing.unfreezer import Unfreezer
+from tests.toys import Toggle
 
 PAPER = {"delay": 0, "offset": 1}
 OFFICIAL = {"delay": 0, "offset": 0}
@@ -143,13 +144,6 @@ def test_resuming_at_any_update_gives_the_same_flags(name: str) -> None:
         assert [[p.requires_grad for p in b.values()] for b in resumed.blocks.values()] == [
             [p.requires_grad for p in b.values()] for b in whole.blocks.values()
         ]
-
-
-class Toggle(Schedule):
-    """One layer at a time, another one in every epoch, from the top."""
-
-    def open_layers(self, moment: Moment) -> frozenset[int]:
-        return frozenset({moment.layers - 1 - moment.epoch % moment.layers})
 
 
 def test_a_schedule_may_close_layers_and_open_them_again() -> None:

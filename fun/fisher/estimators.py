@@ -57,8 +57,6 @@ class Algorithm2(Estimator):
     expectation, but values at different batch sizes do not compare.
     """
 
-    name: ClassVar[str] = "algorithm2"
-
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
     ) -> dict[int, float]:
@@ -82,8 +80,6 @@ class Official(Estimator):
     batches: Annotated[int, Field(ge=1)] = 41
     """How many batches of the training batch size one scoring reads at most."""
 
-    name: ClassVar[str] = "official"
-
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
     ) -> dict[int, float]:
@@ -106,8 +102,6 @@ class Exact(Estimator):
 
     labels: Literal["sampled", "expected"] = "sampled"
     """sampled: one ŷ per example; expected: all classes with their probabilities, for heads with one distribution."""
-
-    name: ClassVar[str] = "exact"
 
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"

@@ -1,7 +1,7 @@
 """No regularizer, no mask."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from fun.methods.base import MASKS, REGULARIZERS, MethodChoice
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Without(MethodChoice):
     """The gradient of the loss, as it is."""
-
-    name: ClassVar[str] = "none"
 
     def build(self, model: "TaskModel", seed: int) -> None:
         return None

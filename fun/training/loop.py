@@ -8,7 +8,7 @@ serves any Trainer through `fun.unfreezing.callback`.
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -59,7 +59,6 @@ class Training:
         validate: Callable[[], dict[str, float]],
         journal: Journal,
         progress: Progress,
-        methods: Sequence[Method] = (),
     ) -> None:
         self.config = config
         self.model = model
@@ -70,7 +69,8 @@ class Training:
         self.progress = progress
         self.estimator = config.fisher
         self.unfreezer = Unfreezer(config.schedule, model.blocks, config.seed, self._score)
-        self.methods = [Unfreezing(self.unfreezer, self._note_stage), *methods]
+        chosen = (choice.build(model, config.seed) for choice in (config.regularizer, config.mask))
+        self.methods: list[Method] = [Unfreezing(self.unfreezer, self._note_stage), *filter(None, chosen)]
         self.best_weights: dict[str, Tensor] = {}
         self._latest_scores: tuple[int, dict[int, float]] = (0, {})
         train = config.train
