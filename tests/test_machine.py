@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 from fun.machine import environment
@@ -74,27 +75,29 @@ def test_a_run_needs_no_home(cli: Cli, tmp_path: Path) -> None:
     assert wandb_steps(view) == [1, 2]
 
 
-DOWNLOAD = """
+READ = """
+from fun.data.hub import load
 from fun.errors import HubError
-from fun.machine.hub import Repository, snapshot
+from fun.machine.hub import Repository
 try:
-    snapshot(Repository("someone/some-model", None), ["config.json"])
+    load("here", Repository("someone/some-data", None, "dataset"), "train.parquet")
 except HubError as error:
     print(error)
 """
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    folder = tmp_path / "hub/models/someone/some-model/main"
+@pytest.mark.parametrize("cache", ["HF_HOME", "HF_DATASETS_CACHE"])
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, cache: str) -> None:
+    folder = tmp_path / "hub/datasets/someone/some-data/main"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    pd.DataFrame({"text": ["a"]}).to_parquet(folder / "train.parquet")
     with HubStandin(tmp_path / "hub") as hub:
         inherited = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-        inherited |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(nowhere(tmp_path))}
-        told = subprocess.run([sys.executable, "-c", DOWNLOAD], env=inherited, capture_output=True, text=True).stdout
-    assert told.startswith("someone/some-model: the cache cannot be written (")
+        inherited |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")} | {cache: str(nowhere(tmp_path))}
+        told = subprocess.run([sys.executable, "-c", READ], env=inherited, capture_output=True, text=True).stdout
+    assert told.startswith("here: ")
     assert told.count("\n") == 1
-    assert "type export HF_HOME=FOLDER" in told
+    assert f"type export {cache}=FOLDER with a folder that can" in told
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def load(where: str, repository: "Repository", pattern: str) -> tuple["Dataset",
     import datasets
     import pyarrow
 
-    from fun.machine.hub import snapshot, unreadable
+    from fun.machine.hub import first_line, snapshot, unreadable
 
     try:
         found = snapshot(repository, [pattern])
@@ -76,6 +76,11 @@ def load(where: str, repository: "Repository", pattern: str) -> tuple["Dataset",
         table = datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
     except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowException) as error:
         raise HubError(f"{where}: {unreadable(repository, found, _origin(error))}") from error
+    except OSError as error:
+        raise HubError(
+            f"{where}: cannot be kept in the cache of datasets ({first_line(error)}): type export "
+            "HF_DATASETS_CACHE=FOLDER with a folder that can be written"
+        ) from error
     # A model may have the same id: the hub itself tells them apart by this prefix.
     return table, {f"datasets/{repository.name}": found.commit}
 
@@ -93,7 +98,7 @@ def _downloaded(repository: "Repository", found: "Snapshot", pattern: str) -> li
     except (HfHubHTTPError, RequestException, ConnectionError) as error:
         raise HubError(
             f"{pattern} of {repository} is not in the cache, and the hub cannot be reached: type the same command on "
-            "a machine with a network, or there python -m reproduce prefetch TARGET, with the same cache"
+            "a machine with a network and the same cache (HF_HOME)"
         ) from error
     raise ConfigError(
         f"{repository} has no {pattern}, but {', '.join(theirs[:3])} and others ({len(theirs)} files): the publisher "
