@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fun.config import CONFIG_DIR, from_hydra, results_root
-from fun.config.compose import refusal
+from fun.config.compose import hydra_says
 from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
 from fun.machine import signals as survival
@@ -37,7 +37,7 @@ def _run(composed: DictConfig) -> None:
     try:
         if "sweep" in composed and composed.hparams == "published" and HydraConfig.get().mode is RunMode.RUN:
             raise ConfigError("+sweep=… stands for many runs: type -m as well")
-        config = from_hydra(composed)
+        config = from_hydra(composed, HydraConfig.get().overrides.task)
         if config.dry_run:
             from fun.preview import preview
 
@@ -63,18 +63,35 @@ def _run(composed: DictConfig) -> None:
 
 
 def _start() -> int:
-    """Let Hydra run what was typed; what it or a launcher refuses becomes one line. The exit status."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors itself, in many lines, and leave
+    """Let Hydra run what was typed, and tell without a traceback what it or a launcher refuses. The exit status."""
+    if {"--help", "-h"} & set(sys.argv):
+        return _help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra would print its errors itself, some of them with a traceback, and leave
+    )
     # A cluster without accounting refuses every poll, and submitit then looks for the job's output, which is enough.
     logging.getLogger("submitit").addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
     try:
         main()
     except Exception as error:
-        told = refusal(error, sys.argv[1:]) or _launcher_says(error)
-        if not told:
+        if message := hydra_says(error):
+            print(f"error: {message}", file=sys.stderr)
+            return 2
+        if not (failure := _launcher_says(error)):
             raise
-        print(f"error: {told}", file=sys.stderr)
-        return 2 if isinstance(told, ConfigError) else 1
+        print(f"error: {failure}", file=sys.stderr)
+        return 2 if isinstance(failure, ConfigError) else 1
+    return 0
+
+
+def _help(overrides: list[str]) -> int:
+    from fun.config.help import help_text
+
+    try:
+        print(help_text(overrides))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

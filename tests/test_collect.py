@@ -9,7 +9,14 @@ from reproduce.__main__ import main
 from reproduce.runs.store import configuration
 from tests import synthetic
 
-SEARCH = ("sweep=lr_k", "task=copa", "model=micro", "schedule=gu", "sweep.k=[1,2]", "sweep.seeds=[100,101]")
+SEARCH = (
+    "sweep=lr_k",
+    "task=copa",
+    "model=micro",
+    "schedule=gu",
+    "sweep.grid={schedule.k:[1,2]}",
+    "sweep.seeds=[100,101]",
+)
 
 
 def finish(root: Path, *overrides: str) -> RunFolder:

@@ -1,9 +1,7 @@
-"""Composition, look-up, identity, and many mistakes with the line that each of them gets."""
+"""Composition, look-up and identity."""
 
-import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,118 +16,6 @@ from fun.machine.device import pick_device
 from fun.preview import preview
 from tests.conftest import ROOT, Cli
 from tests.test_unfreezing import parsed
-
-# What is typed -> what the message must say. One mistake for each way in which the command line can end with it.
-MISTAKES: list[tuple[list[str], str]] = [
-    (["sede=1"], "error: there is no field sede: did you mean seed?\n"),
-    (["+train.learning_rate=1"], "train.learning_rate is not a field of this configuration"),
-    (["schedule=gradual"], "error: schedule is 'gradual'; expected one of fixed, "),
-    (["schedule.k=0"], "schedule.k is 0; expected a whole number of at least 1"),
-    (["schedule=std", "schedule.k=5"], "error: schedule=std has no field k; it has none: leave schedule.k out"),
-    (["schedule.k=500"], "opens its last layer at update 5501, but training has"),
-    (["language_adapters.en=run:0123456789abcdef"], "no task=mlm run 0123456789abcdef is done under"),
-    (["data.root=."], "mnli (en, train): found no file"),
-    (["logger=wandb", "logger.mode=online"], "needs a key: type wandb login first, or logger.mode=offline"),
-    (["-m", "seed=0,1", "schedule=gu,fun", "schedule.k=20,500"], "4 of 8 jobs are wrong; none was started"),
-    (["-m", "seed=0,-1"], "seed=-1: seed is -1; expected"),
-]
-
-# The same for mistakes that `compose` finds, whose message the command line prints.
-REFUSED: list[tuple[list[str], str]] = [
-    (["schedule.k=many"], "schedule.k is 'many'; expected a valid integer"),
-    (["schedule.offset=-1"], "schedule.offset is -1; expected a whole number of at least 0"),
-    (["schedule=fun", "schedule.first=bottom"], "schedule.first is 'bottom'; expected top or select"),
-    (["schedule=fixed"], "schedule.order has no value: type schedule.order=…"),
-    (
-        ["schedule=fixed", "schedule.order=[1,2,3]"],
-        "expected a permutation of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]",
-    ),
-    (["schedule=lpft", "schedule.k=100000"], "opens its last layer at update 100001"),
-    (["seed=-1"], "seed is -1; expected"),
-    (["seed=first"], "seed is 'first'; expected"),
-    (["train.lr=0"], "train.lr is 0; expected"),
-    (["train.lr=fast"], "train.lr is 'fast'; expected"),
-    (["train.batch_size=0"], "train.batch_size is 0; expected"),
-    (["train.epochs=1", "train.updates=5"], "both of train.epochs and train.updates given; expected one"),
-    (["train.lr_schedule=cosine"], "train.lr_schedule is 'cosine'; expected 'linear' or 'constant'"),
-    (["train.ties=newest"], "train.ties is 'newest'; expected 'earliest' or 'latest'"),
-    (
-        ["task=copa", "data_size=1k"],
-        "asks for 1000 training examples, but task=copa has 400: type data_size=full",
-    ),
-    (["task.max_length=384"], "model=micro reads at most 128 tokens: type task.max_length=128 or less"),
-    (["task=squad", "task.doc_stride=60"], "windows must advance: type a task.doc_stride below"),
-    (["task=squad", "schedule=fun", "fisher=exact", "fisher.labels=expected"], "type fisher.labels=sampled"),
-    (["evaluate.languages=[en,fr]"], "evaluate.languages has 'fr'; task=mnli has en, l1, l2"),
-    (["precision=fp8"], "precision is 'fp8'; expected 'fp32', 'bf16' or 'fp16'"),
-    (["task=mlm"], "task=mlm trains the adapter of one language: type lang=…, one of en, l1, l2"),
-    (["adapter.reduction=0"], "adapter.reduction is 0; expected"),
-    (["adapter=lora", "adapter.r=-8"], "adapter.r is -8; expected"),
-    (["device=tpu"], "device is 'tpu'; expected"),
-    (["train.lr=inf"], "train.lr is inf; expected"),
-    (["schedule=fixed", "schedule.order=[1,a,2]"], "schedule.order.1 is 'a'; expected a valid integer"),
-    (["schedule=fixed", "schedule.order=3"], "schedule.order is 3; expected a list: type schedule.order=[3]"),
-    (["+schedule.foo=1"], "schedule=gu has no such field: it has k, delay, offset, first"),
-    (["+data_size.examples=8"], "data_size.examples and data_size.subset go together"),
-    (["task=squad", "task.mask_padding=false"], "type task.pad_to_max_length=true as well"),
-    (["threads=0"], "threads is 0; expected"),
-    (["model=bert"], "model is 'bert'; expected one of mbert, mdeberta, micro, xlmr: did you mean mbert?"),
-    (["task=xnli"], "task is 'xnli'; expected one of copa, mlm, mnli, squad: did you mean mnli?"),
-    (["data_size=2k"], "data_size is '2k'; expected one of "),
-    (["fisher=diagonal"], "fisher is 'diagonal'; expected one of "),
-    (["logger=tensorboard"], "logger is 'tensorboard'; expected one of "),
-    (["model.source=mbert"], "model.source is 'mbert'; expected world, hub:<namespace>/<name> or folder:<path>"),
-    (["model=mbert", "schedule=std", "model.source=folder:nowhere"], "folder:nowhere: there is no such folder"),
-    (["model.revision=main"], "model.revision pins a model of the hub, but model.source is world"),
-    (["precision=fp16", "device=cpu"], "precision=fp16 needs a GPU: type device=cuda, or precision=bf16"),
-    (["task=mlm", "lang=th"], "lang is 'th'; model=micro has en, l1, l2, l3, l4, l5, l6, l7"),
-    (["lang=l1"], "lang=l1 names the language of a language adapter: type task=mlm"),
-    (
-        ["task=mlm", "lang=l1", "adapter=lora"],
-        "task=mlm trains a language adapter, not adapter=lora: leave adapter out",
-    ),
-    (["task=mlm", "lang=l1", "schedule=gu"], "adapter=language has no unfreezing schedule, and schedule=gu was chosen"),
-    (["task=mlm", "lang=l1", "data_size=1k"], "type data_size=full"),
-    (["adapter=language"], "adapter=language is what task=mlm trains: type adapter=madx, lora or full"),
-    (["language_adapters.l1=adapterhub"], "language_adapters.l1 is 'adapterhub'; expected hub:<namespace>/<name>"),
-    (["language_adapters.l1=run:123"], "language_adapters.l1 is 'run:123'; expected"),
-    (["language_adapters.th=train"], "this model has no place for language th: type +language_adapters.th=…"),
-    (["model=mbert", "language_adapters.th=world"], "world, which fits the miniature world's encoder alone"),
-    (["language_adapters.en=null"], "trained on the language adapter of en, and there is none"),
-    (["adapter=full", "schedule=std", "track.fisher_every=5", "fisher=exact"], "type fisher=algorithm2"),
-    (["model=mdeberta", "adapter=lora", "schedule=fun", "fisher=exact"], "again for its relative positions: type"),
-    (["data.root="], "data.root is ''; String should have at least 1 character"),
-    (["data.root=nowhere"], "data.root is 'nowhere', which is no folder"),
-    (["data.root=.", "task=mlm", "lang=l1"], "has no text in l1: expected l1.txt or l1/*.txt"),
-]
-
-
-@pytest.mark.parametrize("mistake", REFUSED, ids=lambda mistake: " ".join(mistake[0]))
-def test_what_cannot_work_is_refused_when_composed(mistake: tuple[list[str], str]) -> None:
-    typed, message = mistake
-    with pytest.raises(ConfigError) as error:
-        compose(typed)
-    assert message in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
-
-
-def test_every_mistake_ends_in_a_clear_line_and_trains_nothing(cli: Cli) -> None:
-    def attempt(mistake: tuple[list[str], str]) -> str | None:
-        typed, message = mistake
-        done = cli(*typed, status=None)
-        problems = []
-        if done.returncode == 0:
-            problems.append("exit status 0")
-        if message not in done.stderr:
-            problems.append(f"expected {message!r}")
-        if "Traceback" in done.stderr:
-            problems.append("a traceback")
-        return f"{' '.join(typed)}: {problems}, got:\n{done.stderr}" if problems else None
-
-    with ThreadPoolExecutor(2) as pool:
-        wrong = [problem for problem in pool.map(attempt, MISTAKES) if problem]
-    assert not wrong, "\n".join(wrong)
-    assert not list(cli.results.glob("runs/**/*")), "a mistake left something in the results"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="device=cuda is no mistake on a machine with a GPU")
@@ -352,12 +238,6 @@ def test_dry_run_prints_one_json_object(cli: Cli) -> None:
 def test_a_preview_says_at_least_where_windows_decide() -> None:
     shown = preview(compose(["task=squad", "train.epochs=2", "data_size=1k"]))
     assert shown["updates"] == {"at_least": 2 * 32}  # 1,000 examples in batches of 32
-
-
-def test_compose_raises_what_the_command_line_prints() -> None:
-    with pytest.raises(ConfigError, match=r"schedule\.k is 0"):
-        compose(["schedule.k=0"])
-    assert json.dumps(compose([]).active())  # JSON all the way down
 
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:

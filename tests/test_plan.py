@@ -98,7 +98,7 @@ def test_every_run_of_the_paper_once_and_producers_first(root: Path, capsys: pyt
 
 def test_a_run_that_two_targets_need_is_planned_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     entries = plan(root, capsys, "demo", "miniature", "sweep=lr_k", "model=micro", "task=mnli", "schedule=gu",
-                   "sweep.k=[10,20]", "sweep.lr=[0.005]", "sweep.seeds=[0,100]")  # fmt: skip
+                   "sweep.grid={schedule.k:[10,20],train.lr:[0.005]}", "sweep.seeds=[0,100]")  # fmt: skip
     assert len(entries) == 72 + 3  # by hand: k=20 and lr=0.005 are the published ones, and the demo is in miniature
     targets = Counter(target for entry in entries for target in entry["targets"])
     assert targets == {"demo": 6, "miniature": 72, "lr_k mnli-micro-madx-gu-full": 4}
@@ -249,7 +249,7 @@ def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pyt
     # By hand: (120 + 240) / 2 seconds for 120 updates, and (20 + 40) / 2 for two languages, of which there are eight.
     assert by_task["copa"] == pytest.approx([(180 + 15 * 8) / 3600] * 24)
     assert by_task["mnli"] == [None] * 24
-    twice = plan(root, capsys, "sweep=lr_k", *copa, "schedule=std", "train.updates=240", "sweep.keep_lr=[]")
+    twice = plan(root, capsys, "sweep=lr_k", *copa, "schedule=std", "train.updates=240", "sweep.keep={train.lr:[]}")
     # Twice as many updates, and no test.
     assert [entry["hours"] for entry in twice] == pytest.approx([360 / 3600] * 16)
 

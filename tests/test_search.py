@@ -24,12 +24,16 @@ from tests.conftest import SHORT, Cli, metrics_of, queue
 # The first point that the miniature world refuses, of the paper's grid: 11 openings of 25 updates, and one update more.
 TOO_LATE = (
     "sweep=lr_k tries schedule.k=25: schedule=gu opens its last layer at update 276, but training has 120 updates; "
-    "type 'sweep.k=[…]' with other values"
+    "type 'sweep.grid={schedule.k:[…]}' with other values"
 )
 
 PAPER_LR, PAPER_K = (1e-4, 2e-4, 5e-4, 8e-4), (25, 50, 100, 800, 1000)  # section 4.2
 
-SMALL = ("sweep.lr=[0.002,0.004,0.008]", "sweep.k=[1,2,5]", "sweep.seeds=[100,101]", "sweep.keep_lr=[]")
+SMALL = (
+    "sweep.grid={train.lr:[0.002,0.004,0.008],schedule.k:[1,2,5]}",
+    "sweep.seeds=[100,101]",
+    "sweep.keep={train.lr:[]}",
+)
 TYPED = ("task=copa", "model=micro", "schedule=gu", *SMALL)
 
 # (lr, k) -> the best validation accuracies of seeds 100 and 101. By hand: (0.004, 2) has the highest mean.
@@ -261,7 +265,7 @@ def test_where_every_point_failed_nothing_is_selected(results: Path, capsys: pyt
     (told,) = capsys.readouterr().out.splitlines()
     assert "nothing is selected, because all 9 points of the grid have a run that failed by its method" in told
     assert "the loss is nan" in told
-    assert "'sweep.lr=[…]' or 'sweep.k=[…]'" in told
+    assert "'sweep.grid={train.lr:[…]}' or 'sweep.grid={schedule.k:[…]}'" in told
     assert not (results / "selections").exists()
 
 
@@ -284,7 +288,7 @@ def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
     finish_search(results)
     main(["select", "sweep=lr_k", *TYPED])
     compose((*TYPED, "+sweep=lr_k", "hparams=selected"))
-    for other in ("train.batch_size=16", "sweep.seeds=[100,102]", "sweep.k=[1,2]"):
+    for other in ("train.batch_size=16", "sweep.seeds=[100,102]", "sweep.grid={schedule.k:[1,2]}"):
         with pytest.raises(ConfigError, match="nothing was selected"):
             compose((*TYPED, "+sweep=lr_k", "hparams=selected", other))
 
@@ -295,12 +299,12 @@ def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
         (["sweep=lr_k", "seed=0"], "sweep.seeds"),
         (["sweep=lr_k", "sweep=lr_k"], "one sweep="),
         (["task=copa"], "one sweep="),
-        (["sweep=lr"], "lr_k"),
-        (["sweep=lr_k", "task=copa", "sweep.k=[a]"], "sweep.k"),
-        (["sweep=lr_k", "task=copa", "sweep.k=3"], "sweep.k=[3]"),
+        (["sweep=lr_k", "task=copa", "sweep.grid={schedule.k:[a]}"], "schedule.k is 'a'"),
+        (["sweep=lr_k", "task=copa", "sweep.grid={schedule.k:3}"], "sweep.grid.schedule.k=[3]"),
         (["sweep=lr_k", "task=copa", "sweep.seeds=[]"], "sweep.seeds"),
-        (["sweep=lr_k", "task=copa", "schedule=std"], "sweep.keep_lr=[]"),  # whose rate is kept, and which has no k
-        (["sweep=lr_k", "task=mnli", "schedule=gu,lpft", "train.lr=0.1", "schedule.k=3"], "leave out train.lr="),
+        # whose rate is kept, and which has no k
+        (["sweep=lr_k", "task=copa", "schedule=std"], "sweep.keep={train.lr:[]}"),
+        (["sweep=lr_k", "task=mnli", "schedule=gu,lpft", "train.lr=0.1", "schedule.k=3"], "neither typed nor kept"),
         (["sweep=lr_k", "task=copa", "model=micro"], TOO_LATE),
         (["sweep=lr_k", "task=copa", "data_size=10k"], "tries schedule.k=25: data_size=10k asks for 10000 training"),
         (["sweep=lr_k", "task=copa", "hparams=selected"], "+sweep=lr_k, and seed=0,1,2,3"),
@@ -355,7 +359,7 @@ def test_what_would_run_something_else_is_refused(
 def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     """All of it as somebody types it; here k is typed, and so the learning rate alone is searched."""
     typed = ("task=copa", "schedule=gu", *SHORT)
-    own = ("sweep.lr=[0.002,0.004]", "sweep.keep_lr=[]", "sweep.seeds=[100]")
+    own = ("sweep.grid={train.lr:[0.002,0.004]}", "sweep.keep={train.lr:[]}", "sweep.seeds=[100]")
     cli("-m", "+sweep=lr_k", *typed, *own)
     _, runs = search((*typed, *own, "+sweep=lr_k"))
     records = cli.records()

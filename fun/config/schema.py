@@ -30,27 +30,39 @@ class ModelConfig(Section):
     """conf/model: the encoder, and how classification heads read it."""
 
     name: str
-    source: str  # world | hub:<namespace>/<name> | folder:<path>
-    revision: str | None  # of the encoder on the hub; null: main
+    """What the model is called, in folders and tables."""
+    source: str
+    """world, hub:<namespace>/<name> or folder:<path>."""
+    revision: str | None
+    """Commit, tag or branch of the encoder on the hub; null: main."""
     layers: int = Field(ge=1)
+    """Transformer layers; checked against the encoder."""
     positions: int = Field(ge=1)
+    """Tokens of the longest sequence that it reads; checked against the encoder."""
     pooler: bool
+    """Whether classification heads read the published pooler, which stays frozen, or the first token's state."""
     head_layers: int = Field(ge=1)
+    """Linear layers of a classification head."""
 
 
 class DataConfig(Section):
     """Where the data come from. Only their content is identity, and whether they may be other than the paper's."""
 
-    root: str | None = Field(min_length=1)  # empty: a variable of the shell that is not set
+    root: str | None = Field(min_length=1)
+    """A folder with the publishers' own files, read instead of the hub; null: the hub, or the miniature world."""
     nonstandard: bool
+    """Accept other data than the paper's, or other counts of them; marks the run and its record."""
 
 
 class DataSizeConfig(Section):
     """conf/data_size: all training examples, or a subset of so many."""
 
     name: str
+    """What the size is called, in folders and tables."""
     examples: int | None = Field(default=None, ge=1)
+    """Training examples; null: all of them."""
     subset: Literal["seeded", "first"] | None = None
+    """seeded: random, and the smaller one within the larger; first: the first ones."""
 
 
 class TrainConfig(Section):
@@ -66,45 +78,65 @@ class TrainConfig(Section):
     """Of the encoder's hidden states and attention, and of the head; null: the encoder's own."""
 
     lr: float = Field(gt=0)
+    """The largest learning rate."""
     lr_schedule: Literal["linear", "constant"]
+    """linear: down to 0 over all updates; constant."""
     batch_size: int = Field(ge=1)
+    """Examples of one update."""
     epochs: int | None = Field(ge=1)
+    """Passes over the training examples; give these or `updates`."""
     updates: int | None = Field(ge=1)
+    """Optimizer steps; give these or `epochs`."""
     eval_every: Annotated[int, Field(ge=1)] | Literal["epoch"]
+    """Updates between evaluations on English validation, which also select the checkpoint; epoch: at each one's end."""
     ties: Literal["earliest", "latest"]
+    """Which of equally good checkpoints is selected."""
     weight_decay: float = Field(ge=0)
+    """AdamW's."""
     clip: float = Field(gt=0)
+    """The largest L2 norm of the gradient."""
     slots: int = Field(ge=1)
+    """Token slots, padding included, of a micro-batch."""
     eval_slots: int = Field(ge=1)
+    """Token slots of an evaluation batch."""
 
 
 class EvaluateConfig(Section):
     """Which languages to evaluate; not identity."""
 
     languages: tuple[str, ...] | None = Field(strict=False)
+    """Languages to be tested in, such as [en,l1]; null: every language of the task."""
 
 
 class TrackConfig(Section):
     """What to log along training; not identity."""
 
     fisher_every: int = Field(ge=0)
+    """Updates between logs of tr(F) of the open layers; 0: never, at no cost."""
 
 
 class CheckpointConfig(Section):
     """How often to save, and how often to come back to one update; not identity."""
 
     every: int = Field(ge=1)
+    """Updates between checkpoints."""
     minutes: float = Field(gt=0)
+    """There is at least one checkpoint in so many minutes."""
     restarts: int = Field(ge=1)
+    """Starts of a job that got no further than the one before, until the run counts as failed."""
 
 
 class LoggerConfig(Section):
     """conf/logger; not identity."""
 
     name: Literal["none", "wandb"]
+    """none: metrics.jsonl in the run's folder is the log; wandb: a view of it."""
     project: str | None = None
+    """The project of wandb."""
     entity: str | None = None
+    """The account of wandb; null: your default."""
     mode: Literal["offline", "online"] | None = None
+    """offline: kept below the run's folder, to be sent by wandb sync; online."""
 
 
 class RunConfig(Section):
@@ -113,6 +145,7 @@ class RunConfig(Section):
     task: Annotated[Task[Any], Chosen.of(TASKS)]
     model: ModelConfig
     language_adapters: Mapping[str, str | None]
+    """Origin of each language's adapter: world, hub:…, run:…, folder:…, train or null (conf/language_adapters)."""
     adapter: Annotated[Tuning, Chosen.of(TUNINGS)]
     schedule: Annotated[Schedule, Chosen("schedule", SCHEDULES)]
     fisher: Annotated[Estimator, Chosen.of(FISHERS)]
@@ -122,21 +155,31 @@ class RunConfig(Section):
     train: TrainConfig
     data: DataConfig
     precision: Literal["fp32", "bf16", "fp16"]
+    """fp32, or autocast to bf16 or fp16; fp16 needs a GPU."""
     lang: str | None
+    """The language to train an adapter for; task=mlm only."""
     seed: int = Field(ge=0)
-
+    """What all randomness is derived from."""
     paper: str
+    """Whose values fill what nobody typed."""
     setting: int | None = Field(ge=1)
+    """Which of the paper's settings its values are looked up for; null: it has but one."""
     evaluate: EvaluateConfig
     track: TrackConfig
     checkpoint: CheckpointConfig
     logger: LoggerConfig
     device: Literal["auto", "cpu", "cuda"]
+    """auto: a GPU if there is one."""
     threads: int = Field(ge=1)
+    """CPU threads; run two runs side by side before giving one of them two."""
     dry_run: bool
+    """Print the run as JSON, train nothing."""
     force: bool
+    """Run a finished run again; its old record stays until the new one is final."""
     retry: bool
-    looked_up: Mapping[str, str] = Field(exclude=True)  # field that no one typed -> where its value comes from
+    """Run a run again that failed because of its method."""
+    looked_up: Mapping[str, str] = Field(exclude=True)
+    """Field that nobody typed -> where its value comes from."""
 
     SOURCE_LANGUAGE: ClassVar[str] = "en"
 

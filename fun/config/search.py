@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
@@ -20,20 +20,27 @@ from fun.results.files import create_exclusive, make_folder, pretty_json, read_o
 DEFAULT = "lr_k"
 """The search whose selection `hparams=selected` reads where no `+sweep=` is typed."""
 
-LR, K = "train.lr", "schedule.k"
+Value = bool | int | float | str
 
-Values = Mapping[str, float]
+Values = Mapping[str, Value]
 """Field -> value: a point of the grid."""
 
 
 class SweepConfig(Section):
-    """conf/sweep: what to try, with which seeds; `keep_lr` are the tasks whose learning rate is not searched."""
+    """conf/sweep: a search."""
 
     name: str
-    lr: tuple[float, ...] = Field(strict=False, min_length=1)
-    k: tuple[int, ...] = Field(strict=False, min_length=1)
-    keep_lr: tuple[str, ...] = Field(strict=False)
+    """What the search is called."""
+    grid: Mapping[str, Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]]
+    """Field -> the values to try. A field that a run does not have, or that is typed, is not searched."""
+    keep: Mapping[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
+    """Field -> the tasks that keep the value they have."""
     seeds: tuple[int, ...] = Field(strict=False, min_length=1)
+    """The seeds of each point."""
+
+
+GROUPS = ("task", "model", "adapter", "schedule", "data_size", "regularizer", "mask")
+"""The choices that a search is for."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,19 @@ class Search:
 
     name: str
     choice: Mapping[str, str]
-    grid: Mapping[str, tuple[float, ...]]
+    grid: Mapping[str, tuple[Value, ...]]
     seeds: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], sweep: SweepConfig) -> Self:
-        """For composed values that were not looked up yet: what has a value was typed, and is not searched."""
-        grid: dict[str, tuple[float, ...]] = {}
-        if values["train"]["lr"] is None and values["task"]["name"] not in sweep.keep_lr:
-            grid[LR] = tuple(sorted(set(sweep.lr)))
-        if values["schedule"].get("k", 0) is None:
-            grid[K] = tuple(sorted(set(sweep.k)))
-        choice = {group: values[group]["name"] for group in ("task", "model", "adapter", "schedule", "data_size")}
-        return cls(sweep.name, choice, grid, sweep.seeds)
+    def of(cls, values: Mapping[str, Any], sweep: SweepConfig, typed: Collection[str]) -> Self:
+        """For composed values, of which somebody typed those of the fields `typed`."""
+        grid = {
+            field: tuple(sorted(set(tried)))
+            for field, tried in sweep.grid.items()
+            if field not in typed and _has(values, field) and values["task"]["name"] not in sweep.keep.get(field, ())
+        }
+        choice = {group: values[group]["name"] for group in GROUPS}
+        return cls(sweep.name, {group: name for group, name in choice.items() if name != "none"}, grid, sweep.seeds)
 
     @property
     def label(self) -> str:
@@ -83,9 +90,11 @@ class Search:
         return f"{said}{found.partition(': type ')[0]}; type {' and '.join(map(option, named))} with other values"
 
     def edges(self, values: Values) -> list[str]:
-        """The fields whose value is the smallest or largest of several that were tried."""
+        """The fields whose value is the smallest or largest of several numbers that were tried."""
         return [
-            field for field, tried in self.grid.items() if len(tried) > 1 and values[field] in (tried[0], tried[-1])
+            field
+            for field, tried in self.grid.items()
+            if len(tried) > 1 and isinstance(tried[0], int | float) and values[field] in (tried[0], tried[-1])
         ]
 
 
@@ -100,7 +109,7 @@ class Selection:
     rule: str
     label: str
     runs: dict[str, dict[str, Any]]
-    selected: dict[str, float]
+    selected: dict[str, Value]
     edges: list[str]
 
     @classmethod
@@ -138,7 +147,12 @@ def shown(point: Values) -> str:
 
 def option(field: str) -> str:
     """How other values of a field are typed for a search."""
-    return f"'sweep.{field.rpartition('.')[2]}=[…]'"
+    return f"'sweep.grid={{{field}:[…]}}'"
+
+
+def _has(values: Mapping[str, Any], field: str) -> bool:
+    section, _, key = field.partition(".")
+    return section in values and (not key or key in values[section])
 
 
 def sweep_config(values: Mapping[str, Any] | None) -> SweepConfig:
@@ -178,8 +192,8 @@ def parameters(search: Search) -> dict[str, str]:
     """
     if not search.grid:
         raise ConfigError(
-            f"sweep={search.name} has nothing to search here: the learning rate was typed, or stays as it is for this "
-            "task, and so was k, or the schedule has none"
+            f"sweep={search.name} has nothing to search here: {', '.join(sweep_config(None).grid)} were typed, or stay "
+            "as they are for this task, or the choice has no such field"
         )
     swept = {**search.grid, "seed": search.seeds}
     return {field: ",".join(map(str, tried)) for field, tried in swept.items()} | {"evaluate.languages": "[]"}
@@ -192,7 +206,9 @@ def _parameters(*, _root_: DictConfig) -> dict[str, str]:
     """
     if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
-    return parameters(Search.of(_root_, sweep_config(OmegaConf.to_container(_root_["sweep"]))))  # type: ignore[arg-type]
+    sweep: Any = OmegaConf.to_container(_root_["sweep"])
+    fields = {override.partition("=")[0] for override in _root_["hydra"]["overrides"]["task"]}
+    return parameters(Search.of(_root_, sweep_config(sweep), fields))
 
 
 OmegaConf.register_new_resolver("search", _parameters, replace=True)

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from fun.config.compose import compose, search
+from fun.config.compose import compose, hydra_is_up, search
 from fun.config.schema import RunConfig, results_root
 from fun.errors import ConfigError, FunError
 from fun.results.files import make_folder
@@ -28,46 +28,40 @@ class CheckSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns a callback's exceptions into warnings and goes on, so every way out of here is ours.
         try:
-            parameters = config.hydra.sweeper.get("params") or {}
-            swept = [f"{field}={values}" for field, values in parameters.items()]
-            typed = list(config.hydra.overrides.task)
-            if swept:
-                _check_points(typed)
-            jobs = expand([*swept, *typed])
-            problems = {" ".join(job): problem for job in jobs if (problem := _problem(job))}
-            if not problems:
-                make_folder(results_root())  # Hydra is about to write there, and would tell a failure in many lines
+            problems = _problems(config)
         except InterpolationResolutionError as error:
-            print(f"error: {str(error).splitlines()[0].partition('interpolation: ')[2]}", file=sys.stderr)
-            sys.exit(2)
+            problems = [str(error).splitlines()[0].partition("interpolation: ")[2]]
         except FunError as error:
-            SWEEP.clear()
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            problems = [str(error)]
         except Exception:
             traceback.print_exc()
-            SWEEP.clear()
-            sys.exit("error: the sweep could not be checked; none of its jobs was started")
+            problems = ["the sweep could not be checked; none of its jobs was started"]
         if problems:
             SWEEP.clear()
-            for job_text, problem in problems.items():
-                print(f"error: {job_text}: {problem}", file=sys.stderr)
-            print(f"error: {len(problems)} of {len(jobs)} jobs are wrong; none was started", file=sys.stderr)
+            for problem in problems:
+                print(f"error: {problem}", file=sys.stderr)
             sys.exit(2)
 
 
-def _check_points(typed: Sequence[str]) -> None:
-    """Raise ConfigError for the first point of a search that is refused: once, and not as one wrong job per seed."""
-    for choice in expand(typed):
-        search(choice)
-
-
-def _problem(job: list[str]) -> str | None:
-    try:
-        SWEEP[" ".join(job)] = compose(job)
-    except ConfigError as error:
-        return str(error)
-    return None
+def _problems(config: DictConfig) -> list[str]:
+    """What is wrong with a sweep, in lines; its jobs are in SWEEP. Raises what is wrong with all of it."""
+    parameters = config.hydra.sweeper.get("params") or {}
+    swept = [f"{field}={values}" for field, values in parameters.items()]
+    typed = list(config.hydra.overrides.task)
+    if swept:  # a point of a search that is refused is told once, and not as one wrong job per seed
+        for choice in expand(typed):
+            search(choice)
+    jobs = expand([*swept, *typed])
+    problems = []
+    for job in jobs:
+        try:
+            SWEEP[" ".join(job)] = compose(job)
+        except ConfigError as error:
+            problems.append(f"{' '.join(job)}: {error}")
+    if problems:
+        return [*problems, f"{len(problems)} of {len(jobs)} jobs are wrong; none was started"]
+    make_folder(results_root())  # Hydra is about to write there, and would tell a failure in many lines
+    return []
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -76,11 +70,12 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     Raises ConfigError.
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        with hydra_is_up() as loader:  # which `glob` asks for the choices that there are
+            parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
+            fields = {override.get_key_element(): override for override in parsed}
+            return [list(job) for job in itertools.product(*map(_choices, fields.values()))]
     except HydraException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-    fields = {override.get_key_element(): override for override in parsed}
-    return [list(job) for job in itertools.product(*map(_choices, fields.values()))]
+        raise ConfigError(str(error)) from error
 
 
 def _choices(override: Override) -> list[str]:

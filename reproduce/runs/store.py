@@ -10,11 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
 from fun.config import RunConfig, compose, producer, producer_command
-from fun.config.compose import composed, from_values
 from fun.config.schema import ModelConfig
 from fun.inputs.keys import languages, test_sets
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
@@ -83,50 +79,10 @@ def configuration(overrides: Sequence[str]) -> RunConfig:
 
 _SEED = re.compile(r"seed=(\d+)")
 
-GROUPS = {
-    "model": ("model", "language_adapters"),
-    "task": ("task",),
-    "adapter": ("adapter",),
-    "schedule": ("schedule",),
-    "data_size": ("data_size",),
-}
-"""The Hydra groups that fill sections of their own, whatever else is chosen -> those sections."""
-
 
 @cache
 def _configuration(overrides: tuple[str, ...]) -> RunConfig:
-    """Assembled from sections that were composed before, where `overrides` choose groups and give values.
-
-    A composition takes a tenth of a second, and targets choose from few groups in hundreds of combinations.
-    """
-    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS]
-    typed = [override for override in overrides if override not in chosen]
-    filled = [section for override in chosen for section in _sections(override)]
-    if len(set(filled)) < len(filled) or not all(map(_VALUE.match, typed)):
-        return compose(overrides)
-    whole = dict(_composed(()))
-    for override in chosen:
-        whole |= {section: _composed((override,))[section] for section in _sections(override)}
-    try:
-        for parsed in OverridesParser.create().parse_overrides(typed):
-            section, _, field = parsed.key_or_group.partition(".")
-            if isinstance(whole[section], dict) != bool(field) or (field and field not in whole[section]):
-                return compose(overrides)  # which says what is wrong
-            whole[section] = {**whole[section], field: parsed.value()} if field else parsed.value()
-    except (HydraException, KeyError):
-        return compose(overrides)
-    return from_values(whole)
-
-
-def _sections(override: str) -> tuple[str, ...]:
-    """The sections that a chosen group fills; task=mlm has an adapter and a schedule of its own."""
-    return ("task", "adapter", "schedule") if override == "task=mlm" else GROUPS[override.partition("=")[0]]
-
-
-_VALUE = re.compile(r"\w+(\.\w+)?=")
-"""A field is given a value."""
-
-_composed = cache(composed)
+    return compose(overrides)
 
 
 def producers(config: RunConfig) -> dict[str, Needed]:

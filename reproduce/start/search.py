@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fun.config import search
-from fun.config.search import DEFAULT, Search, Selection, option, shown
+from fun.config.search import DEFAULT, Search, Selection, Value, option, shown
 from fun.config.sweep import expand
 from fun.errors import ConfigError
 from fun.results import State
@@ -15,15 +15,15 @@ from reproduce.declare.parts import Needed
 from reproduce.runs.store import Found, Gap, Results, configuration
 
 RULE = (
-    "highest mean validation metric over seeds; of equal ones the smallest learning rate, then the smallest k; values "
-    "with a run that failed by its method are never selected"
+    "highest mean validation metric over seeds; of equal ones the smallest value of the first searched field, then of "
+    "the next; values with a run that failed by its method are never selected"
 )
 
 FAILED = -math.inf
 """The score of a run that failed by its method."""
 
-Point = tuple[tuple[str, float], ...]
-"""(field, value) for each searched field, the learning rate first."""
+Point = tuple[tuple[str, Value], ...]
+"""(field, value) for each searched field, in the order of the grid."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Searched:
         sweep = (f"+sweep={self.search.name}",) if own else ()
         return ("-m", *self.typed, *sweep, "hparams=selected", "seed=0,1,2,3")
 
-    def _run(self, point: Mapping[str, float], seed: int) -> Needed:
+    def _run(self, point: Mapping[str, Value], seed: int) -> Needed:
         values = (f"{field}={value}" for field, value in point.items())
         own = (override for override in self.typed if not override.startswith("sweep."))
         return Needed((*own, *values, f"seed={seed}", "evaluate.languages=[]"))
@@ -78,9 +78,9 @@ def searches(typed: Sequence[str]) -> list[Searched]:
             found.append(Searched(tuple(job), of_job))
     if not found:
         raise ConfigError(
-            f"found nothing to search in {' '.join(typed)}; expected a learning rate or a k that is neither typed, nor "
-            "kept for the task, nor absent from the schedule: leave out train.lr=… or schedule.k=…, or type "
-            "sweep.keep_lr=[] to search a learning rate that is kept"
+            f"found nothing to search in {' '.join(typed)}; expected a field of the grid that is neither typed nor "
+            "kept, and that the choice has: leave out its value, or type 'sweep.keep={train.lr:[]}' to search a rate "
+            "that is kept"
         )
     return found
 
