@@ -35,11 +35,13 @@ from fun.data.corpora import FolderText, Sample, WorldText
 from fun.errors import ConfigError, RunError
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
+from fun.models.language_adapters import trained_adapter
+from fun.results import Damaged
 from fun.tasks.base import collate
 from fun.tasks.mlm import Passage
 from fun.training.batches import Batch, Batches
 from fun.training.randomness import generator
-from tests import declared, tiny_models
+from tests import declared, synthetic, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of, outcome, real_data
 from tests.hub_standin import HubStandin, revision_folder
 from tests.test_resume import steps
@@ -455,3 +457,12 @@ def test_on_real_text_the_loss_falls(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] - 0.3
     assert list(metrics_of(record)["text"]) == ["de"]
     assert str(tmp_path) not in json.dumps([record["identity"], record["inputs"]])
+
+
+def test_a_language_adapter_with_two_outcomes_is_not_read(tmp_path: Path) -> None:
+    trained = compose(("task=mlm", "model=micro", "lang=l1"))
+    run = synthetic.write_run(tmp_path, trained, {"microtext": {"l1": {"accuracy": 50.0}}}, marks=())
+    assert trained_adapter(tmp_path, run.run_id) == run.path
+    synthetic.copy_with_other_values(run)
+    with pytest.raises(Damaged, match="Remove all but one"):
+        trained_adapter(tmp_path, run.run_id)

@@ -63,19 +63,19 @@ def trained_adapter(results: Path, run_id: str) -> Path:
     """The folder of the done run `run_id`, whose files are those that its record lists.
 
     Raises AdapterMissing if that run is not done; Damaged if its files changed since, or if several folders hold
-    other outcomes of it, as a merge leaves them.
+    other outcomes of it, as copying by hand leaves them.
     """
-    found: dict[Path, Record] = {}
+    records: dict[Path, Record] = {}
     for path in folders_of(results, run_id, "mlm"):
         with suppress(NotDone):
-            found[path] = RunFolder(path, run_id).record(verify_files=True)
-    if not found:
+            records[path] = RunFolder(path, run_id).record(verify_files=True)
+    if not records:
         raise AdapterMissing(f"no task=mlm run {run_id} is done under {results}")
-    first, *others = found.values()
+    first, *others = records.values()
     if any(first.differences(other) for other in others):
-        names = ", ".join(path.name for path in found)
+        names = ", ".join(path.name for path in records)
         raise Damaged(f"several folders hold the run {run_id}, and not the same: {names}. Remove all but one")
-    return next(iter(found))
+    return next(iter(records))
 
 
 def _split(place: str) -> tuple[str, str | None]:

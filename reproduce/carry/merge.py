@@ -87,9 +87,8 @@ def _merge_run(theirs: RunFolder, record: Record, ours: RunFolder) -> Merged:
     except NotDone:
         pass
     except Damaged as damage:
-        return Merged(
-            name, Outcome.LEFT, f"damaged here: {damage}. To take theirs: remove {ours.path}, and merge again"
-        )
+        remedy = f"To take theirs: remove {ours.path}, and merge again"
+        return Merged(name, Outcome.LEFT, f"damaged here: {damage}. {remedy}")
     try:
         with ours.begin(retry=True) as attempt:  # a failure here is no reason to lose what was finished there
             for file in sorted(record.files):
@@ -112,16 +111,14 @@ def _compared(name: str, record: Record, own: Record, ours: RunFolder) -> Merged
     more = [
         f"{dataset} in {language}"
         for dataset, languages in record.evaluations.items()
-        for language in languages
-        if language not in own.evaluations.get(dataset, {})
+        for language, evaluation in languages.items()
+        if (here := own.evaluations.get(dataset, {}).get(language)) is None or here["keys"] != evaluation["keys"]
     ]
     if record.tracking["fisher_every"] and not own.tracking["fisher_every"]:
         more.append("tr(F) along training")
-    return (
-        Merged(name, Outcome.LEFT, f"there also with {', '.join(more)}. {remedy}")
-        if more
-        else Merged(name, Outcome.SAME)
-    )
+    if more:
+        return Merged(name, Outcome.LEFT, f"there also with {', '.join(more)}. {remedy}")
+    return Merged(name, Outcome.SAME)
 
 
 def _merge_selection(path: Path, place: Path) -> Merged:
