@@ -17,7 +17,7 @@ from fun.data import subset
 from fun.errors import RunError
 from fun.inputs.gaps import check_source_language, gaps
 from fun.inputs.identity import identity
-from fun.inputs.keys import evaluation_keys, inputs, source, test_sets
+from fun.inputs.keys import evaluation_keys, evaluations, inputs, source
 from fun.machine.device import peak_memory_bytes, pick_device
 from fun.machine.environment import TrainingCode, code_version, environment, training_code
 from fun.results import Attempt, Record, RunFolder, State, folder_of, predictions_file
@@ -55,7 +55,7 @@ def run(config: RunConfig) -> None:
     check_source_language(config)
     folder = folder_of(config.folder(results_root()), config.run_id)
     missing = _gaps(config)
-    wanted = _without(missing, _wanted(config))
+    wanted = _without(missing, evaluations(config))
     if folder.status().state is State.DONE and not config.force:
         _complete(config, folder, wanted)
     else:
@@ -240,18 +240,9 @@ class Experiment:
         return environment(self.device, {**self.model.commits, **self.source.commits})
 
 
-def _wanted(config: RunConfig) -> dict[str, list[str]]:
-    """Data set -> the languages that the command asks for."""
-    wanted = config.evaluate.languages
-    return {
-        dataset: [language for language in available if wanted is None or language in wanted]
-        for dataset, available in test_sets(config).items()
-    }
-
-
 def _gaps(config: RunConfig) -> dict[str, str]:
     """Language -> what fills its gap, for the wanted languages without a language adapter."""
-    return gaps(config, dict.fromkeys(language for names in _wanted(config).values() for language in names))
+    return gaps(config, dict.fromkeys(language for names in evaluations(config).values() for language in names))
 
 
 def _without(missing: Mapping[str, str], wanted: Languages) -> dict[str, list[str]]:

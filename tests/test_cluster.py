@@ -296,7 +296,7 @@ def test_producers_run_before_those_that_read_them(cluster: Cluster, there: Clus
     until(lambda: len(there.records()) == 2, lambda: f"both are done; {cluster.log()}")
     maker, reader = sorted(there.records().values(), key=lambda record: record["label"])
     assert maker["identity"]["task"] == "mlm"
-    assert reader["inputs"]["language_adapter.l1"] == f"run:{maker['run_id']}"
+    assert reader["evaluations"]["microcopa"]["l1"]["keys"]["language_adapter"] == f"run:{maker['run_id']}"
     assert set(metrics_of(reader)["microcopa"]) == {"en", "l1"}
     assert "submitted 0 runs, under way 0, done 1" in there.submit("trained")
 

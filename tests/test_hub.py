@@ -184,7 +184,8 @@ def check_record(hub: HubStandin, record: dict[str, Any], model: str, task: str)
     commits |= {f"datasets/{repo}": hub.commit("datasets", repo, revision) for repo, revision in DATASETS[task].items()}
     assert record["environment"]["hub"] == commits
     assert record["inputs"]["encoder"] == f"hub:{tiny_models.MODELS[model][0]}@main"
-    assert record["inputs"]["language_adapter.vi"] == f"hub:{ADAPTERS[model]['vi']}@main"
+    dataset = next(iter(TASKS[task]))
+    assert record["evaluations"][dataset]["vi"]["keys"]["language_adapter"] == f"hub:{ADAPTERS[model]['vi']}@main"
     assert record["marks"] == ["nonstandard"]
 
 

@@ -326,10 +326,9 @@ def of_task(cli: Cli, task: str) -> tuple[Path, dict[str, Any]]:
 
 def transfer(cli: Cli, origin: str, seed: int) -> float:
     """COPA's zero-shot accuracy in l8, of a run whose language adapter of l8 comes from `origin`."""
-    before = set(cli.records())
-    cli("task=copa", "schedule=std", f"seed={seed}", "evaluate.languages=[l8]", f"language_adapters.l8={origin}")
-    (new,) = set(cli.records()) - before
-    return float(metrics_of(cli.records()[new])["microcopa"]["l8"]["accuracy"])
+    typed = ("task=copa", "schedule=std", f"seed={seed}", "evaluate.languages=[l8]", f"language_adapters.l8={origin}")
+    cli(*typed)
+    return float(metrics_of(cli.records()[cli.preview(*typed)["run_id"]])["microcopa"]["l8"]["accuracy"])
 
 
 def untrained(folder: Path, seed: int) -> str:
@@ -395,7 +394,7 @@ def test_a_missing_language_adapter_is_a_gap_that_the_same_command_fills(
     assert "not evaluated" not in shown
     _, second = of_task(cli, "copa")
     assert second["run_id"] == first["run_id"]
-    assert second["inputs"]["language_adapter.l8"] == f"run:{run_id}"
+    assert second["evaluations"]["microcopa"]["l8"]["keys"]["language_adapter"] == f"run:{run_id}"
     assert list(metrics_of(second)["microcopa"]) == ["en", "l3", "l8"]
     assert {language: metrics_of(second)["microcopa"][language] for language in ("en", "l3")} == metrics_of(first)[
         "microcopa"

@@ -2,7 +2,7 @@
 
 from fun.config.schema import RunConfig
 from fun.errors import ConfigError
-from fun.inputs.keys import inputs, languages, training_examples
+from fun.inputs.keys import evaluation_keys, evaluations, inputs, languages, training_examples
 from fun.inputs.origins import ENCODER, LANGUAGE_ADAPTER
 from fun.models.tuning import TUNINGS
 
@@ -30,7 +30,10 @@ def check(config: RunConfig) -> None:
     _check_schedule(config)
     _check_fisher(config)
     _check_languages(config)
-    inputs(config)  # raises ConfigError where a file or folder that the run reads is not there
+    inputs(config)  # raises ConfigError where a file or folder that the run reads is not there, and so do these
+    for dataset, tested in evaluations(config).items():
+        for language in tested:
+            evaluation_keys(config, dataset, language)
 
 
 def planned_updates(config: RunConfig) -> tuple[int, bool]:

@@ -1,6 +1,7 @@
-"""Run identity (design contract 1): a run_id hashes what the run reads, as canonical JSON.
+"""Run identity (design contract 1): a run_id hashes what the training reads, as canonical JSON.
 
 Always in: the semantics number, task, model, adapter, schedule, seed, precision and a content key per input.
+Test sets and the language adapters of target languages never are: each evaluation of a record has keys of its own.
 Every other active field enters only where it differs from the frozen defaults of its semantics number, so a
 field added later, with a default that means what was done before, renames no finished run.
 """
@@ -12,11 +13,11 @@ from fun.config.schema import RunConfig
 from fun.inputs.keys import inputs
 from fun.results import run_id_of
 
-SEMANTICS = 1
+SEMANTICS = 2
 """Raised whenever a default or a meaning changes; then FROZEN gets an entry of its own."""
 
 FROZEN: dict[int, dict[str, Any]] = {
-    1: {
+    2: {
         "adapter.embeddings": "always",
         "adapter.reduction": 16,
         "adapter.nonlinearity": "relu",

@@ -29,12 +29,10 @@ def source(config: RunConfig) -> sources.Source:
 
 
 def inputs(config: RunConfig) -> dict[str, str]:
-    """Input -> content key: encoder, language adapters, and every split of the task's data sets.
+    """Input of the training -> content key: encoder, training and validation rows, their language's adapter.
 
-    All languages of the task are in, whichever were evaluated: evaluating one more does not rename a run. A
-    language without a language adapter has no key for one. With `data.root` and `data.nonstandard` the
-    languages are those whose files lie there, so that adding a language's file makes another run. Files on disk
-    are hashed; nothing is downloaded. Raises ConfigError where one of them is not there.
+    What a run is tested on is no part of it: see `evaluation_keys`. Files on disk are hashed; nothing is downloaded.
+    Raises ConfigError where one of them is not there.
     """
     task, language, data = config.task, config.training_language, source(config)
     keys = {"encoder": encoder_key(config)}
@@ -43,13 +41,8 @@ def inputs(config: RunConfig) -> dict[str, str]:
     dataset = data.training_set(task)
     for split in ("train", "validation"):
         keys[f"{dataset}.{language}.{split}"] = data.key(dataset, language, split)
-    for dataset, tested in test_sets(config).items():
-        for language in tested:
-            keys[f"{dataset}.{language}.test"] = data.key(dataset, language, "test")
-    if config.uses_language_adapters:
-        for language in languages(config):
-            if (origin := config.language_adapters.get(language)) is not None:
-                keys[f"language_adapter.{language}"] = language_adapter_key(origin, language)
+    if config.uses_language_adapters and (origin := config.language_adapters.get(language)) is not None:
+        keys[f"language_adapter.{language}"] = language_adapter_key(origin, language)
     return keys
 
 
@@ -85,6 +78,15 @@ def test_sets(config: RunConfig) -> dict[str, tuple[str, ...]]:
     """
     available = source(config).test_sets(config.task)
     return dict.fromkeys(available, (config.training_language,)) if config.lang is not None else available
+
+
+def evaluations(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """Data set -> the languages of it that the command asks for."""
+    wanted = config.evaluate.languages
+    return {
+        dataset: tuple(language for language in tested if wanted is None or language in wanted)
+        for dataset, tested in test_sets(config).items()
+    }
 
 
 def languages(config: RunConfig) -> tuple[str, ...]:

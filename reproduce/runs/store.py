@@ -4,15 +4,15 @@ import itertools
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
 from fun.config import RunConfig, compose, producer, producer_command
 from fun.config.schema import ModelConfig
-from fun.inputs.keys import languages, test_sets
+from fun.inputs.keys import evaluation_keys, evaluations, languages
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import ANY, Needed
@@ -143,7 +143,7 @@ class Store:
 
     def find(self, config: RunConfig, needed: Needed) -> Found | Gap:
         """The same where the configuration of the needed run is known."""
-        return look(self.runs(config), needed, self.allow_marked)
+        return look(self.runs(config), needed, self.allow_marked, partial(evaluation_keys, config))
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
@@ -151,12 +151,18 @@ class Store:
         return [RunFolder(path, config.run_id) for path in in_order(found, config.folder(self.root))]
 
 
-def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False) -> Found | Gap:
+Keys = Callable[[str, str], dict[str, str]]
+"""Data set, language -> the content keys of what an evaluation reads."""
+
+
+def look(
+    runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False, keys: Keys | None = None
+) -> Found | Gap:
     """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
-    results = [examine(run, needed, allow_marked) for run in runs]
+    results = [examine(run, needed, allow_marked, keys) for run in runs]
     told = [result for result in results if _has_record(result)]
     records = [result.record for result in told if isinstance(result, Found)]
     conflict = any(one.differences(other) for one, other in itertools.combinations(records, 2))
@@ -179,8 +185,8 @@ def _has_record(result: Found | Gap) -> bool:
     return isinstance(result, Found) or result.state in (State.DONE, State.DAMAGED)
 
 
-def examine(run: RunFolder, needed: Needed, allow_marked: bool) -> Found | Gap:
-    """What a run's folder holds of what is needed of it."""
+def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | None = None) -> Found | Gap:
+    """What a run's folder holds of what is needed of it; an evaluation counts that read what `keys` say."""
     try:
         record = run.record()
     except NotDone:
@@ -190,7 +196,7 @@ def examine(run: RunFolder, needed: Needed, allow_marked: bool) -> Found | Gap:
     if record.marks and not allow_marked:
         reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
         return Gap(State.DONE, reason, startable=False, option="force=true")
-    return Found(record, run, _lacks(record, needed))
+    return Found(record, run, _lacks(record, needed, keys))
 
 
 def value(record: Record, dataset: str, language: str, metric: str) -> float | None:
@@ -201,9 +207,7 @@ def value(record: Record, dataset: str, language: str, metric: str) -> float | N
 
 def evaluated(config: RunConfig) -> tuple[tuple[str, str, str], ...]:
     """What a run's record holds once it is complete, as `Needed.values`, whatever the metrics."""
-    wanted = config.evaluate.languages
-    tested = ((dataset, language) for dataset, names in test_sets(config).items() for language in names)
-    return tuple((dataset, language, ANY) for dataset, language in tested if wanted is None or language in wanted)
+    return tuple((dataset, language, ANY) for dataset, names in evaluations(config).items() for language in names)
 
 
 def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
@@ -259,11 +263,15 @@ def _unfinished(status: Status) -> Gap:
             return Gap(status.state, status.detail)
 
 
-def _lacks(record: Record, needed: Needed) -> str:
+def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:
     absent: dict[str, set[str]] = defaultdict(set)
     for dataset, language, metric in needed.values:
-        found = record.metrics.get(dataset, {}).get(language, {})
-        if not (found if metric == ANY else metric in found):
+        evaluation = record.evaluations.get(dataset, {}).get(language)
+        if (
+            evaluation is None
+            or not (evaluation["metrics"] if metric == ANY else metric in evaluation["metrics"])
+            or (keys is not None and evaluation["keys"] != keys(dataset, language))
+        ):
             absent[dataset].add(language)
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
     if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:
