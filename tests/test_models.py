@@ -215,7 +215,25 @@ def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
+def retyped(folder: Path, **settings: Any) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+def with_more_tokens(folder: Path) -> None:
+    tokenizer = load_tokenizer(f"folder:{folder}")
+    tokenizer.add_tokens([f"token{number}" for number in range(1000)])
+    tokenizer.save_pretrained(folder)
+
+
 BROKEN = {
+    "more tokens than embeddings": (
+        "mbert",
+        with_more_tokens,
+        r"tokenizer has \d+ tokens, and its encoder 800 rows of",
+    ),
+    "another padding": ("mbert", lambda f: changed(f, pad_token_id=3), "tokenizer pads with 0, and its encoder with 3"),
+    "no separator": ("mbert", lambda f: retyped(f, sep_token=None), "tokenizer has no sep token"),
     "a safetensors header": ("mbert", lambda f: cut(f / "model.safetensors", 100), "cannot be read"),
     "half of the safetensors": ("mbert", lambda f: cut(f / "model.safetensors", 40_000), "cannot be read"),
     "half of the pickle": ("mdeberta", lambda f: cut(f / "pytorch_model.bin", 40_000), "cannot be read"),
@@ -324,6 +342,11 @@ def described(folder: Path, **settings: Any) -> None:
 UNFIT = {
     "hidden size": (lambda f: described(f, hidden_size=768), ConfigError, "hidden_size=768, but this one has hidden"),
     "architecture": (lambda f: described(f, model_type="xlm-roberta"), ConfigError, "model_type=xlm-roberta"),
+    "encoder": (
+        lambda f: described(f, model_name="a/xlm-r"),
+        ConfigError,
+        "model_name=xlm-r, but this one has model_name=",
+    ),
     "weights": (without_a_layer, RunError, "lacks 4 weights of the language adapter"),
     "no weights": (lambda f: (f / "pytorch_adapter.bin").unlink(), ConfigError, "no adapter_config.json with"),
     "cut weights": (lambda f: cut(f / "pytorch_adapter.bin", 5000), FunError, "cannot be read"),

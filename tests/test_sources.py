@@ -1,5 +1,6 @@
 """Where rows come from: the facts, the hub by id through a stand-in, the publishers' files, and what is refused."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import ClassLabel
 
 from fun.data import FolderSource, HubSource, Source, WorldSource, facts
+from fun.data.corpora import FolderText, Sample
 from fun.errors import ConfigError
+from fun.paths import CONFIG_DIR
 from tests import declared
 from tests.conftest import ROOT
 from tests.hub_datasets import LAYOUTS, publish, publish_world, world_rows, write_cards
@@ -149,7 +153,7 @@ def test_rows_by_id_then_from_the_cache_then_from_nowhere(tmp_path: Path) -> Non
     assert nowhere.startswith(
         "HubError: squad (en, train): rajpurkar/squad@main is not in the cache, and the hub cannot"
     )
-    assert "python -m reproduce prefetch" in nowhere
+    assert "the same cache (HF_HOME)" in nowhere
     assert nowhere.endswith("data.root=DIR")
 
 
@@ -299,41 +303,104 @@ def test_root_that_is_no_folder(tmp_path: Path) -> None:
         FolderSource(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "split", "complaint"),
-    [
-        ("xquad/xquad.en.json", '{"data": [', ("xquad", "en", "test"), "cannot be read as squad_json"),
-        ("xquad/xquad.en.json", '{"rows": []}', ("xquad", "en", "test"), "not in the format squad_json .no 'data'."),
-        ("copa/copa-dev.xml", "<copa-corpus><item>", ("copa", "en", "train"), "cannot be read as copa_xml"),
-        ("copa/copa-dev.xml", '<c><item id="7"><p>x</p></item></c>', ("copa", "en", "train"), "item 7 has no a1"),
-        (
-            "xnli/de.test.tsv",
-            "label\tsentence1_sw\tsentence2_sw\nneutral\ta\tb",
-            ("xnli", "de", "test"),
-            "sentence1_de",
-        ),
-        ("xnli/de.test.tsv", "label\tsentence1_de\tsentence2_de\nmaybe\ta\tb", ("xnli", "de", "test"), "label 'maybe'"),
-        (
-            "xnli/de.test.tsv",
-            "label\tsentence1_de\tsentence2_de\nneutral\ta",
-            ("xnli", "de", "test"),
-            "line 2 ends early",
-        ),
-        (
-            "xcopa/test.et.jsonl",
-            '{"premise": "a"}',
-            ("xcopa", "et", "test"),
-            "columns premise; expected premise, choice1",
-        ),
-        ("xcopa/test.et.jsonl", "\x80", ("xcopa", "et", "test"), "cannot be read as xcopa_jsonl"),
-        ("xcopa/test.et.jsonl", "[1]", ("xcopa", "et", "test"), "not in the format xcopa_jsonl"),
-    ],
-)
-def test_files_that_are_not_the_publishers(
-    tmp_path: Path, file: str, content: str, split: tuple[str, str, str], complaint: str
-) -> None:
-    (tmp_path / file).parent.mkdir()
-    (tmp_path / file).write_text(content, encoding="latin-1")
+TSV = "label\tsentence1_de\tsentence2_de\n"
+ANSWER = '{"id": "q7", "question": "Q", "answers": [{"text": "a", "answer_start": 0}]}'
+QUESTIONS = f'{{"data": [{{"paragraphs": [{{"context": "a", "qas": [{ANSWER}]}}]}}]}}'
+JSON = '{"premise": "a", "choice1": "b", "choice2": "c", "question": "cause", "label": 0}\n'
+ITEM = '<c><item id="7" asks-for="cause" most-plausible-alternative="1"><p>x</p><a1>y</a1></item></c>'
+
+MALFORMED = [
+    ("xnli/de", TSV + "neutral\ta\tb\nneutral\ta\tb\tc\n", "line 3: .*found 4 fields; expected 3"),
+    ("xnli/de", TSV + "neutral\ta\n", "line 2: .*found 2 fields; expected 3"),
+    ("xnli/de", TSV + "\nneutral\ta\tb\n", "line 2: .*found 1 fields; expected 3"),
+    ("xnli/de", TSV + "neutral\ta\tb\r\n", "line 2: .*found 3 fields and CR; expected 3"),
+    ("xnli/de", TSV + "maybe\ta\tb", "line 2: .*label 'maybe', expected one of entailment"),
+    ("xnli/de", TSV.replace("_de", "_sw") + "neutral\ta\tb", "line 2: .*no 'sentence1_de'"),
+    ("xnli/de", TSV + "neutral\ta\t\x80", "line 2 is no UTF-8"),
+    ("xcopa/et", JSON + '{"premise": "a"}', "line 2: .*columns premise; expected premise, choice1.*no choice1"),
+    ("xcopa/et", JSON + "\n" + JSON, "line 2: .*Expecting value"),
+    ("xcopa/et", JSON + JSON.replace('"b"', r'"\ud83d"'), r"line 2: .*half of a surrogate pair, '.ud83d'"),
+    ("xcopa/et", JSON + "\x80", "line 2 is no UTF-8"),
+    ("xcopa/et", "[1]", r"line 1: .*found \[1\], expected an object"),
+    ("xquad/en", '{"data": [', "Expecting value: line 1 column 11"),
+    ("xquad/en", '{"rows": []}', "no 'data'"),
+    ("xquad/en", QUESTIONS.replace('"text"', '"txt"'), "question q7: .*no 'text'"),
+    ("xquad/en", QUESTIONS.replace('"Q"', r'"\udc00"'), "question q7: .*half of a surrogate pair"),
+    ("xquad/en", "\n\n\x80", "line 3 is no UTF-8"),
+    ("copa/en", "<copa-corpus><item>", "line 1"),
+    ("copa/en", ITEM, "item 7: .*no a2"),
+    ("copa/en", ITEM.replace('"1"', '"one"'), "item 7: .*(no a2|invalid literal)"),
+]
+
+
+@pytest.mark.parametrize(("split", "content", "complaint"), MALFORMED)
+def test_files_that_are_not_the_publishers(tmp_path: Path, split: str, content: str, complaint: str) -> None:
+    """In every format the file is named, and the line, question or item."""
+    dataset, language = split.split("/")
+    source = FolderSource(tmp_path, nonstandard=True)
+    file = tmp_path / facts.facts(dataset).files["validation" if dataset == "copa" else "test"].path.format(
+        language=language
+    )
+    file.parent.mkdir()
+    file.write_text(content, encoding="latin-1")
     with pytest.raises(ConfigError, match=complaint) as caught:
-        FolderSource(tmp_path, nonstandard=True).rows(*split)
+        source.rows(dataset, language, "validation" if dataset == "copa" else "test")
+    assert str(caught.value).startswith(str(file))
     assert "\n" not in str(caught.value)
+
+
+def test_the_end_of_a_line_is_no_part_of_it(tmp_path: Path) -> None:
+    rows = []
+    for number, text in enumerate((TSV + "neutral\ta\tb\n", TSV + "neutral\ta\tb", (TSV + "neutral\ta\tb\n"))):
+        file = tmp_path / str(number) / "xnli" / "de.test.tsv"
+        file.parent.mkdir(parents=True)
+        file.write_text(text, newline="\r\n" if number == 2 else "\n")
+        rows.append(FolderSource(tmp_path / str(number), nonstandard=True).rows("xnli", "de", "test"))
+    assert rows == 3 * [[{"premise": "a", "hypothesis": "b", "label": 1}]]
+
+
+def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+    """Neither that of the cache, read by the hub's own client, nor data.root."""
+    strange = "a [b-c] *~ é{language}"
+    publish(tmp_path / "hub", "xquad", "th", "validation", rows := world_rows("squad", "en", "test", 1190))
+    with HubStandin(tmp_path / "hub") as hub:
+        (read_rows,) = read(hub.url, tmp_path / strange, ("xquad", "th", "test"))
+    assert [row["context"] for row in read_rows] == [row["context"] for row in rows]
+    question_file(tmp_path / strange / "xquad" / "xquad.en.json", "cat")
+    source = FolderSource(tmp_path / strange, nonstandard=True)
+    assert len(source.rows("xquad", "en", "test")) == 1
+    text_file(tmp_path / strange / "th" / "[1].txt", "one", "two")
+    assert FolderText(tmp_path / strange, Sample(0, 0)).documents("th") == ["one", "two"]
+
+
+def test_labels_have_the_numbers_of_the_task_whatever_the_order_in_the_file(tmp_path: Path) -> None:
+    pairs = world_rows("mnli", "en", "test", 5010)
+    for language, names in {
+        "de": ["entailment", "neutral", "contradiction"],
+        "sw": ["contradiction", "neutral", "entailment"],
+        "th": ["yes", "maybe", "no"],
+    }.items():
+        columns = LAYOUTS["xnli"].columns | {"label": ClassLabel(names=names)}
+        numbered = [row | {"label": 2 - row["label"] if language == "sw" else row["label"]} for row in pairs]
+        publish(tmp_path / "hub", "xnli", language, "test", numbered, LAYOUTS["xnli"]._replace(columns=columns))
+    splits = [("xnli", language, "test") for language in ("de", "sw", "th")]
+    with HubStandin(tmp_path / "hub") as hub:
+        same, reversed_order, unknown = read(hub.url, tmp_path / "home", *splits)
+    assert [row["label"] for row in same] == [row["label"] for row in reversed_order] == [row["label"] for row in pairs]
+    assert unknown.startswith("ConfigError: xnli (th, test): found the labels yes, maybe, no, expected entailment,")
+
+
+def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other languages, the same records: one more file, and no second name."""
+    shutil.copytree(CONFIG_DIR / "datasets", tmp_path / "datasets")
+    text_file(tmp_path / "datasets" / "xnli_fr.yaml", "of: xnli", "languages: [en, fr]")
+    monkeypatch.setattr(facts, "CONFIG_DIR", tmp_path)
+    for cached in (facts.facts, facts._named):
+        cached.cache_clear()
+    task = dataclasses.replace(declared.task("mnli"), test_sets=("xnli", "xnli_fr"))
+    tested = HubSource().test_sets(task)
+    assert list(tested) == ["xnli"]
+    assert tested["xnli"][-2:] == ("zh", "fr")
+    assert HubSource().key("xnli", "fr", "test") == "hub:facebook/xnli@main/fr/test-*.parquet"
+    for cached in (facts.facts, facts._named):
+        cached.cache_clear()

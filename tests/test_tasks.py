@@ -471,10 +471,18 @@ def test_question_without_answer() -> None:
         SQUAD.encode([row], LETTERS)
 
 
-def test_answer_outside_its_context() -> None:
-    row = question("a b", "a") | {"answers": {"text": ["b"], "answer_start": [3]}}
-    with pytest.raises(ConfigError, match="'b' at character 3, outside its context of 3 characters"):
-        SQUAD.encode([row], LETTERS)
+@pytest.mark.parametrize("start", [3, -1, 0])
+def test_answer_that_is_not_where_it_is_said_to_be(start: int) -> None:
+    """Outside the context, before it, or at another place: a blank that was lost, or bytes counted for characters."""
+    rows = [question("a b", "a"), question("a b", "b") | {"answers": {"text": ["b", "a"], "answer_start": [start, 0]}}]
+    found = {3: "''", -1: "''", 0: "'a'"}[start]
+    with pytest.raises(ConfigError, match=rf"1 of 3 answers .* \(q: {found} for 'b' at character {start}\)"):
+        SQUAD.encode(rows, LETTERS)
+
+
+def test_label_that_is_true_and_no_number() -> None:
+    with pytest.raises(ConfigError, match="row 0 has label = True, expected one of 0, 1, 2"):
+        MNLI.encode([pair("a", "b", True)], LETTERS)
 
 
 def test_no_rows() -> None:

@@ -112,7 +112,9 @@ def language_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     model.save_adapter(str(folder), language, with_head=head)
     description = folder / "adapter_config.json"
-    described = json.loads(description.read_text(encoding="utf-8")) | {"version": "0.1.1", "type": "text_lang"}
+    hub = next((Path(id).name for id, _ in MODELS.values() if id in encoder.as_posix()), encoder.name)
+    described = json.loads(description.read_text(encoding="utf-8"))
+    described |= {"version": "0.1.1", "type": "text_lang", "model_name": hub}
     description.write_text(json.dumps(described, indent=2), encoding="utf-8")
     (folder / "README.md").write_text(f"---\ntags:\n- adapter-transformers\n---\n# {language}\n", encoding="utf-8")
     return folder

@@ -7,7 +7,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ import numpy as np
 from fun import world
 from fun.data.base import SUBSET_SEED, Declaration
 from fun.data.facts import check_columns
+from fun.data.files import sha256_of, text_of
 from fun.errors import ConfigError
 
 MOST_DOCUMENTS = 200_000
@@ -120,15 +120,15 @@ class HubText(Corpus):
         """See Corpus."""
         # Imported here: it takes a second, and a preview of a run needs none of it.
         from fun.data.hub import load
+        from fun.data.parquet import Texts
         from fun.machine.hub import Repository
 
         where = f"{self.name} ({language})"
         repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
         table, read = load(where, repository, FILES.format(language=language))
         self.commits |= read
-        check_columns(where, table.column_names, ("text",))
-        articles: Sequence[str] = table["text"]
-        return articles
+        check_columns(where, table.columns, ("text",))
+        return Texts(table, "text")
 
     def content(self, language: str) -> str:
         """See Corpus."""
@@ -153,15 +153,15 @@ class FolderText(Corpus):
         for path in self._files(language):
             try:
                 # Not str.splitlines: a document may hold other line separators of Unicode.
-                lines = path.read_text(encoding="utf-8").split("\n")
-            except UnicodeDecodeError as error:
-                raise ConfigError(f"{path} is no text in UTF-8 ({error.reason}): convert it") from error
+                lines = text_of(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            except ValueError as error:
+                raise ConfigError(f"{path}: {error}: convert it") from error
             documents += (line.strip() for line in lines if line.strip())
         return documents
 
     def content(self, language: str) -> str:
         """See Corpus: a hash of the files' contents, whatever their names."""
-        contents = [_sha256(path, path.stat().st_mtime_ns) for path in self._files(language)]
+        contents = [sha256_of(path) for path in self._files(language)]
         return (
             f"sha256:{contents[0] if len(contents) == 1 else hashlib.sha256(' '.join(contents).encode()).hexdigest()}"
         )
@@ -175,10 +175,3 @@ class FolderText(Corpus):
                 "document per line"
             )
         return files
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, changed_at: int) -> str:
-    """The hash of a file that was last changed at `changed_at`, so that no file is read twice."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

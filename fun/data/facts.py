@@ -51,9 +51,10 @@ class Split(Facts):
 class Dataset(Facts):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
-    `rows` are numbers of rows by split, where they differ by split and language. `english` is the split that
-    stands for its missing English test set. `substitutes` are files that are read only with
-    data.nonstandard=true, where the split's own file is absent. `errata` say where the paper errs about it.
+    `labels` name the numbers 0, 1, … of column `label`. `rows` are numbers of rows by split, where they differ by
+    split and language. `english` is the split that stands for its missing English test set. `substitutes` are files
+    that are read only with data.nonstandard=true, where the split's own file is absent. `errata` say where the paper
+    errs about it.
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records.
@@ -62,6 +63,7 @@ class Dataset(Facts):
     name: str
     columns: tuple[str, ...]
     languages: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     rows: Mapping[str, int | Mapping[str, int]]
     hub: Hub
     files: Mapping[str, File]

@@ -1,15 +1,14 @@
 """The publishers' own files below one folder, `data.root`."""
 
-import hashlib
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from fun.data import facts, formats
 from fun.data.base import Declaration
 from fun.data.facts import File
+from fun.data.files import sha256_of
 from fun.errors import ConfigError
 
 
@@ -53,10 +52,7 @@ class FolderSource:
         where = f"{dataset} ({language}, {split})"
         found, _ = facts.located(dataset, language, split)
         path, file = self._file(dataset, language, split)
-        rows = formats.read(path, file.format, language)
-        if rows:
-            facts.check_columns(where, list(rows[0]), found.columns)
-        rows = [{column: row[column] for column in found.columns} for row in rows[slice(*(file.part or (None,)))]]
+        rows = formats.read(path, file.format, language, found.columns, found.labels)[slice(*(file.part or (None,)))]
         if not self._nonstandard:
             facts.check_count(where, rows, self.expected_rows(dataset, language, split))
         return rows
@@ -65,7 +61,7 @@ class FolderSource:
         """See Source: the hash of the file, and the part of it; never its path."""
         path, file = self._file(dataset, language, split)
         part = "[{}:{}]".format(*file.part) if file.part else ""
-        return f"sha256:{_sha256(path, path.stat().st_mtime_ns)}{part}"
+        return f"sha256:{sha256_of(path)}{part}"
 
     def expected_rows(self, dataset: str, language: str, split: str) -> int:
         """See Source."""
@@ -97,10 +93,3 @@ class FolderSource:
 
     def _path(self, file: File, language: str) -> Path:
         return self._root / file.path.format(language=language)
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, changed_at: int) -> str:
-    """The hash of a file that was last changed at `changed_at`, so that no file is read twice."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

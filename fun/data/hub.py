@@ -8,8 +8,7 @@ from fun.data.base import Declaration
 from fun.errors import ConfigError, FunError, HubError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
+    from fun.data.parquet import Parquet
     from fun.machine.hub import Repository, Snapshot
 
 
@@ -38,8 +37,9 @@ class HubSource:
         repository = Repository(found.hub.id, found.hub.revision, kind="dataset")
         table, read = load(where, repository, found.hub.files[theirs].format(language=language))
         self.commits |= read
-        facts.check_columns(where, table.column_names, found.columns)
-        rows: list[dict[str, Any]] = table.select_columns(list(found.columns)).to_list()
+        facts.check_columns(where, table.columns, found.columns)
+        rows = table.rows(found.columns)
+        _number_labels(where, rows, table.names("label"), found.labels)
         if not self._nonstandard:
             facts.check_count(where, rows, self.expected_rows(dataset, language, split))
         return rows
@@ -55,34 +55,38 @@ class HubSource:
         return found.expected_rows(language, theirs)
 
 
-def load(where: str, repository: "Repository", pattern: str) -> tuple["Dataset", dict[str, str]]:
+def load(where: str, repository: "Repository", pattern: str) -> "tuple[Parquet, dict[str, str]]":
     """The parquet files that match `pattern`, as one table, and {datasets/<id>: commit} of the repository.
 
-    Raises ConfigError and HubError, `where` first.
+    Raises ConfigError and HubError, `where` first; so does the table, where its files cannot be read.
     """
-    import datasets
-    import pyarrow
-
-    from fun.machine.hub import first_line, snapshot, unreadable
+    from fun.data.parquet import Parquet
+    from fun.machine.hub import snapshot, unreadable
 
     try:
         found = snapshot(repository, [pattern])
         files = _downloaded(repository, found, pattern)
     except FunError as error:
         raise type(error)(f"{where}: {error}; or read the publisher's files with data.root=DIR") from error
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
-    try:
-        table = datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
-    except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowException) as error:
-        raise HubError(f"{where}: {unreadable(repository, found, _origin(error))}") from error
-    except OSError as error:
-        raise HubError(
-            f"{where}: cannot be kept in the cache of datasets ({first_line(error)}): type export "
-            "HF_DATASETS_CACHE=FOLDER with a folder that can be written"
-        ) from error
+    table = Parquet(files, lambda error: HubError(f"{where}: {unreadable(repository, found, error)}"))
     # A model may have the same id: the hub itself tells them apart by this prefix.
     return table, {f"datasets/{repository.name}": found.commit}
+
+
+def _number_labels(where: str, rows: list[dict[str, Any]], names: list[str] | None, labels: tuple[str, ...]) -> None:
+    """Give column `label` the numbers of `labels`, where the file names its own; -1 stays (no label).
+
+    Raises ConfigError for names that are not these.
+    """
+    if not labels or names is None or tuple(names) == labels:
+        return
+    if set(names) != set(labels):
+        raise ConfigError(
+            f"{where}: found the labels {', '.join(names)}, expected {', '.join(labels)}: name an older revision in "
+            "conf/datasets"
+        )
+    for row in rows:
+        row["label"] = labels.index(names[row["label"]]) if row["label"] >= 0 else row["label"]
 
 
 def _downloaded(repository: "Repository", found: "Snapshot", pattern: str) -> list[Path]:
@@ -104,11 +108,3 @@ def _downloaded(repository: "Repository", found: "Snapshot", pattern: str) -> li
         f"{repository} has no {pattern}, but {', '.join(theirs[:3])} and others ({len(theirs)} files): the publisher "
         "may have renamed it, so name an older revision in conf/datasets"
     )
-
-
-def _origin(error: BaseException) -> Exception:
-    """The exception that the library started from."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    assert isinstance(error, Exception)
-    return error

@@ -114,6 +114,26 @@ def check_encoder(module: Any, *, name: str, layers: int, positions: int) -> Non
         raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
 
 
+def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ConfigError unless the encoder has an embedding for all that the tokenizer makes."""
+    rows = module.get_input_embeddings().num_embeddings
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    types = getattr(module.base_model.embeddings, "token_type_embeddings", None)
+    problems = [
+        f"has no {name} token" for name in ("pad", "cls", "sep") if getattr(tokenizer, f"{name}_token_id") is None
+    ]
+    if tokens > rows:
+        problems.append(f"has {tokens} tokens, and its encoder {rows} rows of embeddings")
+    if tokenizer.pad_token_id != module.config.pad_token_id:
+        problems.append(f"pads with {tokenizer.pad_token_id}, and its encoder with {module.config.pad_token_id}")
+    if "token_type_ids" in tokenizer.model_input_names and types is not None and types.num_embeddings < 2:
+        problems.append(f"numbers two segments, and its encoder {types.num_embeddings}")
+    if problems:
+        raise ConfigError(
+            f"{source}: its tokenizer {problems[0]}: give the tokenizer that the encoder was trained with"
+        )
+
+
 def readable_positions(config: Any) -> int:
     """How many tokens an encoder reads."""
     total = int(config.max_position_embeddings)
@@ -150,6 +170,7 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
         tokenizer = _load_tokenizer(folder)
     finally:
         logging.set_verbosity(verbosity)
+    check_tokenizer(source, module, tokenizer)
     # Every saved adapter names its encoder: by what it is, not by where it lies on this machine.
     module.config.name_or_path = f"folder:{folder.name}" if source.startswith("folder:") else source
     prefix = f"{module.base_model_prefix}."

@@ -130,12 +130,23 @@ def _load(module: Any, language: str, folder: Path, origin: str) -> None:
 
 
 def _check_fits(module: Any, folder: Path, origin: str) -> None:
-    """An adapter of another architecture would load without a word, as no name in its file would fit."""
+    """An adapter of another architecture would load without a word, as no name in its file would fit; one of another
+    encoder of the same size would load, and be of no use."""
     described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    for field in ("model_type", "hidden_size"):
-        found, expected = described.get(field), getattr(module.config, field)
-        if found != expected:
+    encoder = module.config
+    expected = {"model_type": encoder.model_type, "hidden_size": encoder.hidden_size}
+    found = {field: described.get(field) for field in expected}
+    # What a run of ours trained is known by that run, wherever the encoder's folder lay then.
+    if (named := described.get("model_name")) and not origin.startswith("run:"):
+        expected["model_name"], found["model_name"] = _last(encoder.name_or_path), _last(named)
+    for field, value in expected.items():
+        if found[field] != value:
             raise ConfigError(
-                f"{origin} is a language adapter for an encoder with {field}={found}, but this one has "
-                f"{field}={expected}: give one that was trained for {module.config.name_or_path}"
+                f"{origin} is a language adapter for an encoder with {field}={found[field]}, but this one has "
+                f"{field}={value}: give one that was trained for {encoder.name_or_path}"
             )
+
+
+def _last(name: str) -> str:
+    """An encoder's name without its namespace or folder: published adapters name it with or without."""
+    return Path(name.partition(":")[2] or name).name

@@ -251,7 +251,8 @@ def check_rows(task: str, rows: Sequence[Row], columns: Columns) -> None:
             if isinstance(expected, type):
                 fits, wanted = isinstance(row[column], expected), expected.__name__
             else:
-                fits, wanted = row[column] in expected, f"one of {', '.join(map(repr, expected))}"
+                fits = row[column] in expected and type(row[column]) is type(expected[0])  # True is no label
+                wanted = f"one of {', '.join(map(repr, expected))}"
             if not fits:
                 raise ConfigError(
                     f"{task}: row {index} has {column} = {row[column]!r}, expected {wanted};"

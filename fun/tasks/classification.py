@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from fun.data.facts import facts
+from fun.errors import ConfigError
 from fun.tasks.base import (
     CHUNK,
     TASKS,
@@ -25,6 +27,7 @@ from fun.tasks.base import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from fun.config import RunConfig
     from fun.models.heads import Head
 
 
@@ -46,6 +49,15 @@ class ClassificationTask(Task[Feature]):
     def texts(self) -> tuple[str, ...]:
         """See Task."""
         return self.columns
+
+    def check(self, config: "RunConfig") -> None:
+        """See Task: the numbers of the labels are those of its data sets."""
+        for dataset in map(facts, (self.training_set, *self.test_sets)):
+            if dataset.labels != self.labels:
+                raise ConfigError(
+                    f"task.labels is {', '.join(self.labels)}, and the data set {dataset.name} numbers its labels "
+                    f"{', '.join(dataset.labels) or 'without names'}: type task.labels=[{','.join(dataset.labels)}]"
+                )
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
         """One softmax over the labels."""

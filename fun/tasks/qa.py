@@ -220,7 +220,8 @@ class QaTask(Task[Window]):
 
 
 def check_answers(task: str, rows: Sequence[Row]) -> None:
-    """Raises ConfigError unless every row has at least one answer, inside its context."""
+    """Raises ConfigError unless every row has at least one answer, and each stands where it is said to stand."""
+    total, elsewhere = 0, []
     for index, row in enumerate(rows):
         texts, starts = row["answers"].get("text", ()), row["answers"].get("answer_start", ())
         if len(texts) == 0 or len(texts) != len(starts):
@@ -228,12 +229,16 @@ def check_answers(task: str, rows: Sequence[Row]) -> None:
                 f"{task}: row {index} has answers = {row['answers']!r}, expected text and answer_start,"
                 " equally long and not empty; check the data set and its split"
             )
+        total += len(texts)
         for text, start in zip(texts, starts, strict=True):
-            if start < 0 or start + len(text) > len(row["context"]):
-                raise ConfigError(
-                    f"{task}: row {index} has the answer {text!r} at character {start}, outside its"
-                    f" context of {len(row['context'])} characters; check the data set"
-                )
+            there = row["context"][start : start + len(text)] if isinstance(start, int) and start >= 0 else ""
+            if not text or there != text:
+                elsewhere.append(f"{row['id']}: {there!r} for {text!r} at character {start}")
+    if elsewhere:
+        raise ConfigError(
+            f"{task}: {len(elsewhere)} of {total} answers are not where answer_start says ({'; '.join(elsewhere[:3])}"
+            f"{'; …' * (len(elsewhere) > 3)}); expected the answer there, in characters of Unicode: mend the data set"
+        )
 
 
 def answer_span(row: Row) -> tuple[int, int]:

@@ -1,0 +1,26 @@
+"""Files of text on disk: their content, and the hash that names it."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+
+def text_of(path: Path) -> str:
+    """The text of a file in UTF-8. Raises ValueError with the line of what is not."""
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is no UTF-8: {error.reason}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content; no file is read twice that did not change."""
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, changed_at: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
