@@ -1,7 +1,6 @@
 """Every table of the paper: its runs, its printed numbers from synthetic records, and each kind of gap for what it is."""
 
 import csv
-import dataclasses
 import math
 import random
 import re

@@ -199,6 +199,9 @@ def test_holm_of_nothing() -> None:
         (OURS, Summary(57.37, 0.32, 2), None, Conclusion.not_enough_runs),
         (OURS, Summary(57.37, None, 4), None, Conclusion.no_published_spread),
         ((57.4,), Summary(57.37, None, 4), None, Conclusion.no_published_spread),
+        # However small its spread: over how many runs it is decides what that is worth.
+        (OURS, Summary(57.37, 0.32, None), None, Conclusion.runs_unstated),
+        (OURS, Summary(57.37, None, None), None, Conclusion.runs_unstated),
         ((57.1, None, 57.2, 57.9), GU_57, 0.001, Conclusion.incomplete),
         ((None, None), Summary(57.37, None, 4), None, Conclusion.incomplete),
         # No variance on one side, on both, and none with a difference.
@@ -221,11 +224,13 @@ def test_an_incomplete_number_has_no_numbers() -> None:
 
 def test_without_a_published_spread_our_interval_and_the_difference_are_shown() -> None:
     """OURS: std 0.3559, error 0.1780, t(0.975; 3) = 3.182."""
-    found = verdict(OURS, Summary(57.0, None, 4), 1.0)
-    assert found.difference == pytest.approx(0.4)
-    assert found.interval == Interval(pytest.approx(56.834, abs=1e-3), pytest.approx(57.966, abs=1e-3))
-    assert found.estimate is None
+    judged = verdict(OURS, Summary(57.0, None, 4), 1.0)
+    assert judged.difference == pytest.approx(0.4)
+    assert judged.interval == Interval(pytest.approx(56.834, abs=1e-3), pytest.approx(57.966, abs=1e-3))
+    assert judged.estimate is None
     assert verdict((57.4,), Summary(57.0, None, 4), 1.0).interval is None
+    unstated = verdict(OURS, Summary(57.0, 0.3, None), 1.0)
+    assert (unstated.difference, unstated.interval, unstated.estimate) == (judged.difference, judged.interval, None)
 
 
 # --- a table ------------------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def field_names(choice: Any) -> list[str]:
 def active_fields(choice: Any) -> dict[str, Any]:
     """A choice as the identity has it: its name, and its fields that have a value."""
     return {"name": choice.name} | {
-        name: value for name, value in dataclasses.asdict(choice).items() if value is not None
+        name: list(value) if isinstance(value, tuple) else value  # as a record's JSON has it
+        for name, value in dataclasses.asdict(choice).items()
+        if value is not None
     }
 
 

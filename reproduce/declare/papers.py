@@ -65,7 +65,7 @@ class Paper(Declaration):
 
     @cached_property
     def published(self) -> Published:
-        """What it prints. Raises ConfigError for two numbers for one cell."""
+        """What it prints."""
         return published.load(self.folder)
 
     @cached_property

@@ -13,8 +13,8 @@ TABLE = "table"
 SELECTED = (TABLE, "model", "adapter", "method", "data_size")
 """The columns of numbers.csv that a table, its panels, rows and columns together must select."""
 
-KEY = (*SELECTED, "dataset", "metric", "language")
-"""The columns that name a number."""
+MEASURED = ("model", "adapter", "method", "data_size", "dataset", "metric", "language")
+"""The columns that say what a number is of, wherever it is printed."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +56,24 @@ class Published:
     ) -> None:
         self._errata = errata
         self._settings = settings
-        self._numbers: dict[tuple[str, ...], dict[str, Number]] = defaultdict(dict)
+        self._rows: dict[tuple[str, ...], list[Mapping[str, str]]] = defaultdict(list)
         for row in rows:
-            kind, _, named = row["language"].partition(":")
-            table, *key = (kind if column == "language" else row[column] for column in KEY)
-            if table in self._numbers[tuple(key)]:
-                raise ConfigError(f"published numbers: two rows for {', '.join((table, *key))}; remove one.")
-            runs = int(row["runs"]) if row["runs"] else None
-            self._numbers[tuple(key)][table] = Number(row["mean"], row["std"], named or kind, runs)
+            measured = {**row, "language": row["language"].partition(":")[0]}
+            self._rows[tuple(measured[column] for column in MEASURED)].append(row)
 
     def number(self, selected: Mapping[str, str]) -> Number | None:
-        """The number that these columns select, None where none is printed.
+        """The number that these columns select, None where none is printed; without a table the first that prints it.
 
-        Without a table: the first that prints it. Raises ConfigError where another table prints another mean.
+        Raises ConfigError where a table prints two, or another table another mean.
         """
-        printed = self._numbers.get(tuple(selected[column] for column in KEY[1:]), {})
-        if TABLE in selected:
-            return printed.get(selected[TABLE])
-        if len({(float(number.mean), number.runs) for number in printed.values()}) > 1:
-            tables = " and ".join(f"{number.mean} in table {table}" for table, number in printed.items())
-            raise ConfigError(f"published numbers: found {tables} for {', '.join(selected.values())}.")
-        return next(iter(printed.values()), None)
+        rows = self._rows.get(tuple(selected[column] for column in MEASURED), [])
+        others = {column: value for column, value in selected.items() if column not in MEASURED}
+        rows = [row for row in rows if all(row[column] == value for column, value in others.items())]
+        once = len({row[TABLE] for row in rows}) == len(rows)
+        if not once or len({(float(row["mean"]), row["runs"]) for row in rows}) > 1:
+            printed = " and ".join(f"{row['mean']} in table {row[TABLE]}" for row in rows)
+            raise ConfigError(f"published numbers: found {printed} for {dict(selected)}; expected one.")
+        return _number(rows[0]) if rows else None
 
     def setting(self, selected: Mapping[str, str]) -> str | None:
         """The value printed in a table of settings, by the columns of settings.csv; None where there is none.
@@ -101,15 +98,17 @@ class Published:
 
 
 def load(folder: Path) -> Published:
-    """What a paper's folder says is printed; nothing of a file that is not there.
-
-    Raises ConfigError for two numbers for one cell.
-    """
+    """What a paper's folder says is printed; nothing of a file that is not there."""
     errata = [
         Erratum({k: v for k, v in row.items() if v and k not in ("erratum", "text")}, row["text"])
         for row in _rows(folder / "errata.csv")
     ]
     return Published(_rows(folder / "numbers.csv"), errata, _rows(folder / "settings.csv"))
+
+
+def _number(row: Mapping[str, str]) -> Number:
+    kind, _, named = row["language"].partition(":")
+    return Number(row["mean"], row["std"], named or kind, int(row["runs"]) if row["runs"] else None)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -29,8 +29,8 @@ class Conclusion(StrEnum):
     different = "different"
     undecided = "undecided"
     not_enough_runs = "not enough runs"
-    no_published_spread = "no published spread"
     runs_unstated = "runs unstated"
+    no_published_spread = "no published spread"
     another_language = "another language"
     incomplete = "incomplete"
 
@@ -69,8 +69,9 @@ def verdict(
     """Whether our runs reproduce a published number. The first rule that applies decides:
 
     1. *incomplete*: a declared run has no value. There is no number then.
-    2. *no published spread*: the paper prints no std. Our mean, its interval and the difference are all there is.
-    3. *runs unstated*: the paper does not say over how many runs its std is. The same holds.
+    2. *runs unstated*: the paper does not say over how many runs its number is, and no interval of it can be had. Our
+       mean, its interval and the difference are all there is.
+    3. *no published spread*: the paper prints no std. The same holds.
     4. *not enough runs*: fewer than 3 on either side.
     5. *reproduced*: the 90 % Welch interval of the difference lies within ±`margin` (TOST at 5 %: the difference
        is shown to be small, not merely not shown to be large).
@@ -103,10 +104,10 @@ def verdict(
 def _conclusion(
     ours: Summary, published: Summary, estimate: Estimate | None, margin: float, adjusted_p: float | None
 ) -> Conclusion:
-    if published.std is None:
-        return Conclusion.no_published_spread
     if published.n is None:
         return Conclusion.runs_unstated
+    if published.std is None:
+        return Conclusion.no_published_spread
     if estimate is None or not (testable(ours.n) and testable(published.n)):
         return Conclusion.not_enough_runs
     if estimate.equivalent(margin):

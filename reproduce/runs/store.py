@@ -216,15 +216,16 @@ def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
     for position in reversed(range(max(map(len, merged), default=0))):
         values: dict[tuple[str, ...], list[str]] = {}
         for run in merged:
-            name, equals, value = run[position].partition("=") if position < len(run) else ("", "", "")
-            values.setdefault((*run[:position], name + equals, *run[position + 1 :]), []).append(value)
-        merged = [_swept(run, position, swept) for run, swept in values.items()]
+            if position < len(run):
+                name, equals, value = run[position].partition("=")
+                values.setdefault((*run[:position], name + equals, *run[position + 1 :]), []).append(value)
+            else:  # this run has fewer overrides than others
+                values[run] = []
+        merged = [_swept(run, position, swept) if swept else run for run, swept in values.items()]
     return [command(run, *(["-m"] if any("," in override for override in run) else [])) for run in merged]
 
 
 def _swept(run: tuple[str, ...], position: int, values: Sequence[str]) -> tuple[str, ...]:
-    if not run[position]:  # this run has fewer overrides than others
-        return run[:position]
     return (*run[:position], run[position] + ",".join(values), *run[position + 1 :])
 
 

@@ -35,6 +35,11 @@ VERDICTS: Mapping[Conclusion, Reading] = {
         "?", "open", "Neither: with so few runs the difference is neither shown to be small nor shown to be there."
     ),
     Conclusion.not_enough_runs: Reading("<3", "none", f"Fewer than {FEWEST} runs on either side: nothing is tested."),
+    Conclusion.runs_unstated: Reading(
+        "∅",
+        "none",
+        "The paper does not say over how many runs. Our mean, its interval and the difference are all there is.",
+    ),
     Conclusion.no_published_spread: Reading(
         "○", "none", "The paper prints no ±. Our mean, its interval and the difference are all there is."
     ),
