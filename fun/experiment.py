@@ -11,7 +11,7 @@ import yaml
 
 from fun.assembly import build_model
 from fun.config import SEMANTICS, RunConfig, results_root
-from fun.config.checks import check_last_opening
+from fun.config.checks import check_updates
 from fun.config.choices import active_fields
 from fun.data import subset
 from fun.errors import RunError
@@ -152,7 +152,7 @@ class Experiment:
             unit=self.model.head.unit,
         )
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
-        check_last_opening(config, updates, batches.per_epoch)
+        check_updates(config, updates, batches.per_epoch)
         rows = self.source.rows(dataset, language, "validation")
         features = self.task.encode(rows, self.model.tokenizer)
         return batches, updates, lambda: self.score(rows, features, language, dataset).metrics

@@ -30,6 +30,7 @@ MISTAKES = [
         "a permutation of [0, 1, 2",
         "schedule.order=[",
     ),
+    ("train.warmup=500", "train.warmup is 500", "training has 500 updates", "a smaller train.warmup"),
     ("schedule.k=500", "at update 5501", "training has 500 updates", "schedule.k or train.updates=5501 or more"),
     ("schedule=gu model=mbert adapter=full", "schedule.k has no value", "for this choice", "type schedule.k=…"),
     ("train.eval_every=never", "train.eval_every is 'never'", "a valid integer", ""),

@@ -55,8 +55,12 @@ def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
     return -(-examples // config.train.batch_size), not exact
 
 
-def check_last_opening(config: RunConfig, updates: int, per_epoch: int) -> None:
-    """Raise ConfigError unless every layer opens within `updates` updates, `per_epoch` of them in an epoch."""
+def check_updates(config: RunConfig, updates: int, per_epoch: int) -> None:
+    """Raise ConfigError unless warm-up and schedule end within `updates` updates, `per_epoch` of them in an epoch."""
+    if config.train.warmup >= updates:
+        raise ConfigError(
+            f"train.warmup is {config.train.warmup}, and training has {updates} updates: type a smaller train.warmup"
+        )
     planned = config.schedule.planned(config.model.layers, updates, per_epoch)
     last = max((change.update for change in planned), default=0)
     if last > updates:
@@ -129,11 +133,6 @@ def _check_budget(config: RunConfig) -> None:
     if (config.train.epochs is None) == (config.train.updates is None):
         found = "both" if config.train.epochs else "neither"
         raise ConfigError(f"{found} of train.epochs and train.updates given; expected one: type train.updates=…")
-    updates, at_least = planned_updates(config)
-    if not at_least and config.train.warmup >= updates:
-        raise ConfigError(
-            f"train.warmup is {config.train.warmup}, and training has {updates} updates: type a smaller train.warmup"
-        )
 
 
 def _check_lengths(config: RunConfig) -> None:
@@ -165,7 +164,7 @@ def _check_schedule(config: RunConfig) -> None:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not at_least:  # otherwise known, and checked, once the windows are counted
-        check_last_opening(config, updates, per_epoch)
+        check_updates(config, updates, per_epoch)
 
 
 def _check_fisher(config: RunConfig) -> None:
