@@ -30,6 +30,9 @@ FROZEN: dict[int, dict[str, Any]] = {
         "schedule.delay": 0,
         "schedule.first": "top",
         "schedule.offset": 1,
+        "task.choices": ["choice1", "choice2"],
+        "task.columns": ["premise", "hypothesis"],
+        "task.labels": ["entailment", "neutral", "contradiction"],
         "task.mask_padding": True,
         "task.max_answer_length": 30,
         "task.n_best": 20,
@@ -48,8 +51,7 @@ FROZEN: dict[int, dict[str, Any]] = {
 ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "precision")
 
 # The encoder enters as a content key among the inputs; where it came from is not what it is.
-# What a task declares was not a field when these semantics were frozen.
-NEVER = ("model.source", "model.revision", "task.choices", "task.columns", "task.labels")
+NEVER = ("model.source", "model.revision")
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
