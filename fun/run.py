@@ -66,9 +66,10 @@ def _start() -> int:
     """Let Hydra run what was typed, and tell without a traceback what it or a launcher refuses. The exit status."""
     if {"--help", "-h"} & set(sys.argv):
         return _help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra would print its errors itself, some of them with a traceback, and leave
-    )
+    if root := os.environ.get("FUN_RESULTS"):
+        os.environ["FUN_RESULTS"] = os.path.expanduser(root)  # Hydra writes there too
+    # Hydra would print its errors itself, some of them with a traceback, and leave
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     # A cluster without accounting refuses every poll, and submitit then looks for the job's output, which is enough.
     logging.getLogger("submitit").addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
     try:

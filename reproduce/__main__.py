@@ -1,6 +1,7 @@
 """The command line of the reproduction: `python -m reproduce --help`. Each command is a module of `commands`."""
 
 import argparse
+import errno
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ EPILOG = """examples:
   python -m reproduce run table1 --model micro      run what it still needs, here
   python -m reproduce figure figure3 --model micro  tr(F) over training, on the miniature world
 """
+
+
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
+"""What a file system answers where a folder cannot be read or written."""
 
 
 def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS) -> int:
@@ -43,6 +48,15 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
         return 2 if isinstance(error, ConfigError) else 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing more may be flushed to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in CLOSED or error.filename is None:
+            raise
+        print(
+            f"error: {error.filename}: {error.strerror}: make room or get the permission there, or type --results "
+            "FOLDER, or --out FOLDER where there is that option",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

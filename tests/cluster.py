@@ -6,16 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT, Cli
+from tests.waiting import run, until
 
 TARGETS = Path(__file__).parent / "data" / "cluster"
 SCRIPT = ROOT / "slurm" / "test-cluster"
@@ -36,15 +35,14 @@ class Cluster:
 
     def __call__(self, *command: str, check: bool = True) -> str:
         """Run one of SLURM's programs, and return what it prints."""
-        environment = os.environ | self.environment
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = run(command, ROOT, os.environ | self.environment)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return str(done.stdout)
 
     def control(self, *command: str) -> None:
         """slurm/test-cluster COMMAND, here."""
         name, *arguments = command
-        subprocess.run([SCRIPT, name, self.folder, *arguments], check=True, timeout=90, capture_output=True, text=True)
+        subprocess.run([SCRIPT, name, self.folder, *arguments], check=True, capture_output=True, text=True)
 
     def jobs(self) -> list[str]:
         """The jobs that wait or run."""
@@ -159,16 +157,6 @@ class ClusterCli(Cli):
         """The update behind which each attempt at a run began."""
         files = sorted((self.folder(name) / "attempts").glob("*.heartbeat"))
         return [json.loads(file.read_text())["resumed"] for file in files]
-
-
-def until(condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = 400) -> Any:
-    """Wait until a condition holds, and return its value. So long, because a busy machine is no failure."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"waited {seconds:g} s in vain until {what if isinstance(what, str) else what()}")
 
 
 def asked_to_end(pid: int, number: signal.Signals) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from fun.results import RunFolder
 from reproduce.start.status import report
+from tests.waiting import ended
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,7 +71,7 @@ class Cli:
         self, *arguments: str, module: str = "fun.run", status: int | None = 0
     ) -> "subprocess.CompletedProcess[str]":
         process = self.start(*arguments, module=module)
-        out, err = process.communicate(timeout=600)
+        out, err = ended(process)
         assert status is None or process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import SETTINGS, Cluster, ClusterCli, asked_to_end, fill, gone, running_cluster, small_disk, until
+from tests.cluster import SETTINGS, Cluster, ClusterCli, asked_to_end, fill, gone, running_cluster, small_disk
 from tests.conftest import ROOT, Cli, metrics_of, outcome
+from tests.waiting import ended, until
 
 RUN = ("model=micro", "task=copa", "train.updates=36", "train.eval_every=12", "train.batch_size=8", "fisher.batches=2",
        "checkpoint.every=5", "evaluate.languages=[en,l1]", "schedule=fun", "schedule.k=2", "seed=0")  # fmt: skip
@@ -308,7 +309,7 @@ def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: d
     sweep = there.start("-m", "hydra/launcher=slurm_a100", *typed, *swept)
     until(lambda: list(there.results.glob("runs/*/*/*-fun-*/metrics.jsonl")), lambda: f"the job began; {cluster.log()}")
     cluster("scancel", "--signal=USR2", *cluster.jobs())
-    _, error = sweep.communicate(timeout=400)
+    _, error = ended(sweep)
     assert sweep.returncode == 0, error
     assert undisturbed in [outcome(record) for record in there.records().values()]
     assert len(there.records()) == 2

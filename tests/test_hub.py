@@ -20,6 +20,7 @@ from fun import world
 from tests import hub_datasets, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of, outcome
 from tests.hub_standin import HubStandin, revision_folder
+from tests.waiting import ended
 
 LANGUAGES = ("en", "vi", "tr")
 TASKS = {"squad": {"xquad": ["en", "vi"], "mlqa": ["en", "vi"]}, "mnli": {"xnli": ["en", "vi", "tr"]}}
@@ -94,7 +95,7 @@ def arguments(model: str, task: str) -> list[str]:
 
 def finished(process: "subprocess.Popen[str]", status: int = 0) -> str:
     """What it said on standard error."""
-    out, err = process.communicate(timeout=300)
+    out, err = ended(process)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return err
 
@@ -294,7 +295,7 @@ def test_whatever_is_wrong_with_a_repository_is_told_in_one_line(hub: HubStandin
     }
     user = User(hub.url, tmp_path / "home", tmp_path / "results")
     process = user.start("-c", REPORT, json.dumps(encoders), json.dumps(adapters))
-    out, err = process.communicate(timeout=120)
+    out, err = ended(process)
     assert process.returncode == 0, err
     found = json.loads(out.splitlines()[-1])
     expected = {

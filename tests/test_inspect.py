@@ -25,6 +25,7 @@ from fun.tasks.base import by_example
 from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
 from tests.conftest import ROOT, real_data
 from tests.hub_standin import HubStandin, revision_folder
+from tests.waiting import ended
 
 
 def looked(*typed: str) -> Report:
@@ -227,7 +228,7 @@ def test_by_id_only_the_tokenizer_is_downloaded_and_the_cache_serves_without_a_n
         assert process.stdout
         online = "".join(iter(process.stdout.readline, "again\n"))
         requests = list(hub.requests)
-    offline, err = process.communicate("\n", timeout=100)
+    offline, err = ended(process, "\n")
     assert not err
     assert online.splitlines()[0].split() == ["run", "task=squad", "model=xlmr"]
     assert "xquad, lang=th, split=test: 1,190 examples" in online

@@ -14,9 +14,9 @@ from reproduce.declare.parts import Needed
 from reproduce.runs.plan import plan
 from reproduce.runs.store import Store, configuration
 from reproduce.start.jobs import job_of, submitted_job
-from tests.cluster import until
 from tests.conftest import ROOT, everybody, nobody, queue, told
 from tests.synthetic import write_run
+from tests.waiting import until
 
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
 

@@ -247,7 +247,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(roots: tuple[
     here, there = roots
     finish(there)
     command = [sys.executable, "-c", FULL_DISK, "merge", str(there), "--results", str(here)]
-    stopped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    stopped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert stopped.returncode == 1
     assert stopped.stderr.startswith("error: ")
     assert stopped.stderr.count("\n") == 1

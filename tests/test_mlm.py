@@ -294,9 +294,7 @@ def test_wikipedia_is_read_by_id(tmp_path: Path) -> None:
         pd.DataFrame(articles).to_parquet(folder / f"train-{shard:05}-of-00002.parquet")
     with HubStandin(tmp_path / "hub") as hub:
         environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
-        done = subprocess.run(
-            [sys.executable, "-c", READ], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120
-        )
+        done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     read, missing = done.stdout.splitlines()
     assert len(json.loads(read)) == len(set(json.loads(read))) == 3 + 3 + 20

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fun.config import CONFIG_DIR, compose
+from fun.config import compose
+from fun.config.compose import assignment
 from fun.preview import preview
 from fun.results import RunFolder, load_records, local_job
 from reproduce.__main__ import main
 from reproduce.declare import papers
-from reproduce.runs.store import GROUPS, Store, configuration, needed_runs
-from tests import synthetic
-from tests.conftest import ROOT, queue
+from reproduce.runs.store import Store, configuration, needed_runs
+from tests import synthetic, waiting
+from tests.conftest import ROOT, Cli, queue
 
 KNOWN = papers.targets()
 
@@ -60,17 +61,6 @@ def test_a_configuration_is_the_composed_one(overrides: str) -> None:
     typed = shlex.split(overrides)
     assert configuration(typed) == compose(typed)
     assert configuration(typed).run_id == compose(typed).run_id
-
-
-def test_groups_fill_no_section_but_their_own() -> None:
-    """What lets a configuration be assembled from sections that were composed apart."""
-    for group in GROUPS:
-        for file in (CONFIG_DIR / group).glob("*.yaml"):
-            text = file.read_text(encoding="utf-8")
-            defaults = yaml.safe_load(text).get("defaults", [])
-            own = all(isinstance(entry, str) for entry in defaults)  # another file of its group, or _self_
-            assert "@package" not in text
-            assert own or file.name == "mlm.yaml"
 
 
 # --- the plan -------------------------------------------------------------------------------------------------
@@ -210,6 +200,32 @@ def test_folders_that_differ_are_damaged_in_status_too(root: Path, capsys: pytes
     assert "several folders have this run_id, and they do not hold the same" in shown
 
 
+def test_a_folder_that_cannot_be_read_is_named(cli: Cli) -> None:
+    """Of two runs one lies in the folder of a colleague who lets nobody read it."""
+    synthetic.write_run(cli.results, compose(["task=copa"]), {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
+    synthetic.write_run(cli.results, compose(["task=mnli"]), {"micronli": {"en": {"accuracy": 50.0}}}, marks=())
+    closed = cli.results / "runs" / "copa"
+    closed.chmod(0)
+    unprivileged = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    try:
+        for typed in (["status"], ["plan", "task=copa,mnli"], ["collect", "task=copa,mnli"], ["table", "miniature"]):
+            command = [*unprivileged, sys.executable, "-m", "reproduce", *typed]
+            told = waiting.run(command, ROOT, cli.environment())
+            assert f"{closed}" in told.stdout + told.stderr, typed
+            assert "cannot be read (Permission denied)" in told.stdout + told.stderr, typed
+            assert "Traceback" not in told.stderr, told.stderr
+    finally:
+        closed.chmod(0o700)
+
+
+def test_what_is_printed_can_be_pasted_whatever_the_path() -> None:
+    """A value of Hydra's grammar, or like a number, is read back as the string that it is."""
+    for source in ("folder:/a (b)/c", "folder:/it's", "folder:/a,b", "hub:a/b", "1e5", "null", "folder:/ä [x]\\"):
+        printed = shlex.join([assignment("model.source", source)])
+        (parsed,) = OverridesParser.create().parse_overrides(shlex.split(printed))
+        assert parsed.value() == source
+
+
 def test_a_run_is_known_by_its_id_whatever_its_label(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose(["task=copa"])
     done = synthetic.write_run(root, config, {}, marks=())
@@ -257,7 +273,7 @@ def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pyt
 def test_no_model_is_loaded() -> None:
     code = "import sys; from reproduce.__main__ import main; main(sys.argv[1:]); assert not {'torch', 'transformers'} & set(sys.modules)"
     command = [sys.executable, "-c", code, "plan", "table16", "miniature"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = waiting.run(command, ROOT)
     assert done.returncode == 0, done.stderr
     assert "all, each once" in done.stdout
 
@@ -327,7 +343,7 @@ def crowd(root: Path, processes: int, runs: int) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=300) for process in started]
+    told = [waiting.ended(process) for process in started]
     assert not any(error for _, error in told), told
     return [line for out, _ in told for line in out.split()]
 

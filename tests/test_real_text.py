@@ -135,7 +135,7 @@ def test_files_and_hub_hold_the_same_rows(tmp_path: Path) -> None:
         environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
         command = [sys.executable, "-c", READ]
         found = subprocess.run(
-            command, input=json.dumps(wanted), capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120
+            command, input=json.dumps(wanted), capture_output=True, text=True, env=environment, cwd=ROOT
         )
     assert found.returncode == 0, found.stderr
     # HubSource counts the rows as well: 1,190, 5,010, 500, 100 and 400 were right.

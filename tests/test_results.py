@@ -39,6 +39,7 @@ from fun.results.claim import AttemptFiles, attempt_status
 from fun.results.errors import NotWritable
 from fun.results.files import create_exclusive
 from tests.conftest import queue
+from tests.waiting import ended, until
 
 
 @pytest.fixture(autouse=True)
@@ -149,16 +150,9 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)
-
-
 def wait_until_stale(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUN_STALE_SECONDS", "0.3")
-    wait_until(lambda: attempt_state(run) is State.STALE, "the stopped process is stale")
+    until(lambda: attempt_state(run) is State.STALE, "the stopped process is stale")
 
 
 def attempt_state(run: RunFolder) -> State:
@@ -168,7 +162,7 @@ def attempt_state(run: RunFolder) -> State:
 
 def wait_until_stopped(process: "subprocess.Popen[str]") -> None:
     stat = Path(f"/proc/{process.pid}/stat")
-    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the process is stopped")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the process is stopped")
 
 
 BEGIN_AND_WAIT = """
@@ -600,7 +594,7 @@ def test_a_killed_process_that_nobody_reaped_is_stale(root: Path, processes: lis
     processes.append(start(BEGIN_AND_WAIT, root))
     assert line_of(processes[0]) == "1"
     os.kill(processes[0].pid, signal.SIGKILL)
-    wait_until(lambda: run_in(root).status().state is State.STALE, "the zombie counts as gone")
+    until(lambda: run_in(root).status().state is State.STALE, "the zombie counts as gone")
 
 
 def test_a_recycled_pid_is_not_mistaken_for_the_process(root: Path) -> None:
@@ -624,7 +618,7 @@ def test_the_heartbeat_keeps_a_long_attempt_alive(root: Path, processes: list[An
     processes.append(start(BEGIN_AND_WAIT, root))
     assert line_of(processes[0]) == "1"
     first = (run.path / "attempts/0001.heartbeat").stat().st_mtime
-    wait_until(lambda: (run.path / "attempts/0001.heartbeat").stat().st_mtime > first + 0.2, "it beats on")
+    until(lambda: (run.path / "attempts/0001.heartbeat").stat().st_mtime > first + 0.2, "it beats on")
     assert run.status(now=first + 1000.1).state is State.RUNNING
     processes[0].communicate("go on\n")
     assert run.record(verify_files=True).attempt == 1
@@ -694,7 +688,7 @@ def test_an_attempt_stopped_between_check_and_rename_writes_nothing(
         if first_finishes == "after":
             life(second, 22.0)
         os.kill(processes[0].pid, signal.SIGCONT)
-        said, _ = processes[0].communicate(timeout=20)
+        said, _ = ended(processes[0])
         if first_finishes == "before":
             life(second, 22.0)
     assert "attempt 2 took over" in said
@@ -723,13 +717,13 @@ except Superseded as error:
             root,
         )
     )
-    wait_until(lambda: len(run.metrics_log()) > 20, "the first attempt trains")
+    until(lambda: len(run.metrics_log()) > 20, "the first attempt trains")
     os.kill(processes[0].pid, signal.SIGSTOP)
     wait_until_stale(run, monkeypatch)
     with run.begin() as second:
         log = second.metrics_log(keep=20)
         os.kill(processes[0].pid, signal.SIGCONT)
-        said, _ = processes[0].communicate(timeout=20)
+        said, _ = ended(processes[0])
         log.append({"update": 21, "by": 2})
         second.finish(body())
     assert "attempt 2 took over" in said
@@ -755,7 +749,7 @@ def test_an_attempt_stopped_after_its_record_was_final_disturbs_no_later_one(
         assert not third.folder.exists()  # the second attempt's work aside is over, and not to be continued
         third.write_bytes("checkpoint/last", b"1")
         os.kill(processes[0].pid, signal.SIGCONT)
-        said, _ = processes[0].communicate(timeout=20)
+        said, _ = ended(processes[0])
         assert said == ""
         assert (third.folder / "checkpoint/last").read_bytes() == b"1"
         life(third, 33.0)
@@ -774,9 +768,9 @@ def test_an_attempt_that_finishes_while_another_takes_over_stays_the_result(
     processes.append(second)
     wait_until_stopped(second)
     os.kill(first.pid, signal.SIGCONT)
-    assert first.communicate(timeout=20)[0] == ""
+    assert ended(first)[0] == ""
     os.kill(second.pid, signal.SIGCONT)
-    assert "attempt 1 at run" in second.communicate(timeout=20)[0]
+    assert "attempt 1 at run" in ended(second)[0]
     assert run.status().state is State.DONE
     assert run.record(verify_files=True).attempt == 1
 
@@ -821,7 +815,7 @@ for number in range(1, 1000):
 def test_killed_before_any_change_of_the_disk_the_record_is_whole_and_the_run_goes_on(
     tmp_path: Path, mode: str
 ) -> None:
-    said, _ = start(KILL_AT_EVERY_CHANGE, tmp_path, mode).communicate(timeout=60)
+    said, _ = ended(start(KILL_AT_EVERY_CHANGE, tmp_path, mode))
     cases = said.split()
     assert len(cases) > 30
     seen = set()
@@ -980,4 +974,4 @@ def test_what_cannot_be_written_is_told_with_its_path_and_the_reason() -> None:
 
 def test_importing_the_store_is_light() -> None:
     process = start("print(sorted({'torch', 'pandas', 'numpy', 'transformers'} & set(sys.modules)))")
-    assert process.communicate(timeout=20)[0].strip() == "[]"
+    assert ended(process)[0].strip() == "[]"

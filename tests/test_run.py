@@ -5,7 +5,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +14,9 @@ from fun.config import results_root
 from fun.errors import ConfigError
 from fun.machine.environment import CodeVersion, TrainingCode, training_code
 from fun.results import Record
-from tests.cluster import until
 from tests.conftest import ROOT, SHORT, Cli, metrics_of, openings_of, outcome
 from tests.test_unfreezing import parsed
+from tests.waiting import until
 
 FUN_COPA = ("task=copa", "schedule=fun", *SHORT)
 
@@ -385,9 +384,5 @@ def wandb_steps(file: Path) -> list[int]:
 
 def wait_for_update(cli: Cli, update: int) -> None:
     """Until some run's step log has reached `update`."""
-    for _ in range(3000):
-        for log in cli.results.glob("runs/*/*/*/metrics.jsonl"):
-            if any(f'"update": {update},' in line for line in log.read_text().splitlines()):
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"no run reached update {update}")
+    logs = lambda: cli.results.glob("runs/*/*/*/metrics.jsonl")  # noqa: E731
+    until(lambda: any(f'"update": {update},' in log.read_text() for log in logs()), f"a run reached update {update}")

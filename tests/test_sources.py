@@ -111,7 +111,6 @@ def read(url: str, home: Path, *splits: tuple[str, str, str], nonstandard: bool 
         text=True,
         env=environment,
         cwd=ROOT,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     answers: list[Any] = json.loads(done.stdout)

@@ -21,9 +21,10 @@ from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, SchedulerError
 from reproduce.start.profiles import Profile
 from reproduce.start.starting import Start
-from tests.cluster import ClusterCli, until
+from tests.cluster import ClusterCli
 from tests.conftest import ROOT, Cli, everybody, metrics_of, nobody, queue, told
 from tests.synthetic import fail, write_run
+from tests.waiting import until
 
 COPA = ("model=micro", "task=copa", "schedule=std", "train.updates=20")
 
@@ -268,11 +269,33 @@ def test_ctrl_c_does_not_lose_a_submitted_job(tmp_path: Path) -> None:
     planner = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
     until((tmp_path / "accepted").exists, "sbatch runs")
     os.killpg(planner.pid, signal.SIGINT)
-    assert planner.wait(60) == 0
+    until(lambda: planner.poll() is not None, "the planner has ended")
+    assert planner.returncode == 0
     config = configuration(COPA)
     mark = RunFolder(config.folder(results), config.run_id).mark()
     assert mark is not None
     assert mark.job == "41"
+
+
+def test_a_surrounding_job_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM's programs see which cluster is meant, and nothing else of what a session or a shell has exported."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, says in (("sbatch", "Submitted batch job 41"), ("srun", ""), ("squeue", "41")):
+        (programs / name).write_text(f"#!/bin/sh\nenv > {tmp_path}/{name}\necho {says}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_CONF", "/etc/ours.conf")
+    for variable in ("SLURM_MEM_PER_CPU", "SLURM_JOB_ID", "SBATCH_TIMELIMIT", "SQUEUE_STATES", "SUBMITIT_EXECUTOR"):
+        monkeypatch.setenv(variable, "7")
+    typed = ["submit", *COPA, "--profile", "a100", "--results", str(tmp_path / "results")]
+    assert main(typed) == main(typed) == 0
+    for name in ("sbatch", "squeue"):
+        seen = {line.partition("=")[0] for line in (tmp_path / name).read_text().splitlines()}
+        assert {variable for variable in seen if variable.startswith(("SLURM", "SBATCH", "SQUEUE", "SUBMITIT"))} == {
+            "SLURM_CONF"
+        }
+    assert os.environ["SLURM_JOB_ID"] == "7"
 
 
 def test_names_of_jobs() -> None:

@@ -14,6 +14,7 @@ from fun.results import Busy, NoProgress, RunFolder, State, Superseded
 from fun.training.checkpoint import Checkpoint
 from tests.conftest import ROOT, Cli
 from tests.test_run import only, wait_for_update
+from tests.waiting import ended
 
 RUN = ("task=copa", "schedule=fun", "train.updates=24", "train.eval_every=12", "train.batch_size=8", "fisher.batches=2",
        "schedule.k=2", "checkpoint.every=20", "evaluate.languages=[en]")  # fmt: skip
@@ -28,7 +29,7 @@ def test_a_run_that_is_asked_to_end_loses_no_update(cli: Cli) -> None:
     process = cli.start(*RUN)
     wait_for_update(cli, 7)
     process.send_signal(signal.SIGUSR2)
-    _, error = process.communicate(timeout=120)
+    _, error = ended(process)
     assert process.returncode == 128 + signal.SIGUSR2
     assert "asked to end by SIGUSR2: the same command goes on" in error
     (folder,) = cli.results.glob("runs/*/*/*")

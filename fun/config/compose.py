@@ -267,8 +267,21 @@ def producer_command(model: ModelConfig, language: str) -> str:
     """What to type for that run."""
     default = _mlm(model.name).model
     read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
-    typed = [f"model.{key}={value}" for key, value in read.items() if value != getattr(default, key)]
+    typed = [assignment(f"model.{key}", value) for key, value in read.items() if value != getattr(default, key)]
     return shlex.join(["python", "-m", "fun.run", "task=mlm", f"lang={language}", f"model={model.name}", *typed])
+
+
+def assignment(key: str, value: object) -> str:
+    """`key=value` as Hydra reads it back: a string with characters of Hydra's grammar, or like a number, is quoted."""
+    plain = f"{key}={value}"
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([plain])
+        if not isinstance(value, str) or (parsed.value() == value and not parsed.is_sweep_override()):
+            return plain
+    except HydraException:
+        pass
+    escaped = re.sub(r"(\\*)('|$)", lambda part: 2 * part[1] + (part[2] and f"\\{part[2]}"), str(value))
+    return f"{key}='{escaped}'"
 
 
 @cache

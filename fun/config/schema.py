@@ -252,7 +252,9 @@ def ours(config: RunConfig) -> dict[str, str]:
 def results_root() -> Path:
     """`$FUN_RESULTS`, else `results` under the current directory. Raises ConfigError as `checked_root`."""
     typed, cure = os.environ.get("FUN_RESULTS"), "export FUN_RESULTS=FOLDER"
-    return checked_root(Path(typed or "results").absolute(), "FUN_RESULTS" if typed else "the results root", cure)
+    return checked_root(
+        Path(typed or "results").expanduser().absolute(), "FUN_RESULTS" if typed else "the results root", cure
+    )
 
 
 def checked_root(root: Path, name: str, cure: str) -> Path:

@@ -4,6 +4,7 @@ import itertools
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,8 +15,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
 from fun.config.compose import compose, hydra_is_up, search
-from fun.config.schema import RunConfig, results_root
+from fun.config.schema import RunConfig
 from fun.errors import ConfigError, FunError
+from fun.machine import slurm
 from fun.results.files import make_folder
 
 SWEEP: dict[str, RunConfig] = {}
@@ -60,7 +62,9 @@ def _problems(config: DictConfig) -> list[str]:
             problems.append(f"{' '.join(job)}: {error}")
     if problems:
         return [*problems, f"{len(problems)} of {len(jobs)} jobs are wrong; none was started"]
-    make_folder(results_root())  # Hydra is about to write there, and would tell a failure in many lines
+    make_folder(Path(config.hydra.sweep.dir))  # Hydra would tell a failure in many lines
+    if config.hydra.launcher._target_.endswith("SlurmLauncher"):
+        slurm.leave_job()
     return []
 
 

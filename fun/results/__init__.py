@@ -26,9 +26,10 @@ from fun.results.errors import (
     NotDone,
     ResultsError,
     Superseded,
+    Unreadable,
 )
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, folder_of, folders_of, in_order, load_records
+from fun.results.folder import RunFolder, folder_of, folders_of, in_order, load_records, run_folders
 from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import MARKS, SCHEMA, Record, predictions_file
 
@@ -56,6 +57,7 @@ __all__ = [
     "State",
     "Status",
     "Superseded",
+    "Unreadable",
     "canonical_json",
     "checksum",
     "file_checksum",
@@ -65,5 +67,6 @@ __all__ = [
     "load_records",
     "local_job",
     "predictions_file",
+    "run_folders",
     "run_id_of",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from fun.results.errors import Damaged, ResultsError
-from fun.results.files import pretty_json, read_object
+from fun.results.files import names_in, pretty_json, read_object
 
 Failure = Literal["method", "machine"]
 Mode = Literal["run", "force", "extend"]
@@ -90,7 +90,7 @@ class AttemptFiles:
     @classmethod
     def latest(cls, folder: Path) -> Self:
         """The attempt with the highest number; number 0, without files, where nobody has begun."""
-        names = os.listdir(folder) if folder.is_dir() else []
+        names = names_in(folder)
         numbers = (int(found[1]) for name in names if (found := _CLAIM.fullmatch(name)))
         return cls(folder, max(numbers, default=0))
 

@@ -41,3 +41,7 @@ class InvalidRecord(ResultsError):
 
 class Damaged(ResultsError):
     """A file of the store that is not what was written: unreadable, altered, or in the wrong folder."""
+
+
+class Unreadable(Damaged):
+    """Something that is there, and that the file system does not let one read: nobody knows what it holds."""

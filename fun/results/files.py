@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fun.results.errors import Damaged, NotWritable, ResultsError
+from fun.results.errors import Damaged, NotWritable, ResultsError, Unreadable
 
 
 def file_checksum(path: Path) -> str:
@@ -77,11 +77,27 @@ def read_object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise
+    except PermissionError as error:
+        raise unreadable(error) from error
     except (OSError, ValueError) as error:
         raise Damaged(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise Damaged(f"{path} holds a JSON {type(value).__name__}, expected an object")
     return value
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder; none where there is no folder. Raises Unreadable."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: OSError) -> Unreadable:
+    return Unreadable(f"{error.filename} cannot be read ({error.strerror}): get the permission there")
 
 
 def pretty_json(value: object) -> bytes:

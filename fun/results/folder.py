@@ -23,8 +23,8 @@ from fun.results.claim import (
     scheduler_job,
     stale_seconds,
 )
-from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded
-from fun.results.files import create_exclusive, file_checksum, make_folder, read_object
+from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded, Unreadable
+from fun.results.files import create_exclusive, file_checksum, make_folder, names_in, read_object
 from fun.results.log import read_log
 from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import WEIGHTS, Record
@@ -47,7 +47,10 @@ class RunFolder:
         believed.
         """
         # The attempt before the record: one that finishes in between is then seen as done.
-        latest = self._latest_attempt(time.time() if now is None else now)
+        try:
+            latest = self._latest_attempt(time.time() if now is None else now)
+        except Unreadable as damage:
+            return Status(State.DAMAGED, str(damage), 0)
         try:
             record = self.record()
         except NotDone:
@@ -70,6 +73,8 @@ class RunFolder:
             record = Record.from_json(read_object(path))
         except FileNotFoundError as error:
             raise NotDone(f"{self} is not done: it has no {RECORD}") from error
+        except Unreadable:
+            raise
         except Damaged as error:
             raise self._damaged(str(error)) from error
         except InvalidRecord as error:
@@ -287,7 +292,8 @@ def _with_note(status: Status, note: str) -> Status:
 
 def folder_of(expected: Path, run_id: str) -> RunFolder:
     """Where the run is to be looked for and continued: `expected`, unless only folders of other labels bear its id."""
-    return RunFolder(in_order(expected.parent.glob(f"*-{run_id}"), expected)[0], run_id)
+    names = [name for name in names_in(expected.parent) if name.endswith(f"-{run_id}")]
+    return RunFolder(in_order((expected.with_name(name) for name in names), expected)[0], run_id)
 
 
 def in_order(found: Iterable[Path], expected: Path) -> list[Path]:
@@ -299,6 +305,20 @@ def in_order(found: Iterable[Path], expected: Path) -> list[Path]:
 def folders_of(root: Path, run_id: str, task: str = "*") -> list[Path]:
     """The folders below a results root that bear `run_id`, whatever their label: labels are for people."""
     return sorted(root.glob(f"runs/{task}/*/*-{run_id}"))
+
+
+def run_folders(root: Path) -> tuple[list[Path], list[Unreadable]]:
+    """The folders of runs below a results root, in order of path; and what there cannot be looked into."""
+    folders, closed = [root / "runs"], []
+    for _ in ("task", "model", "run"):
+        below = []
+        for folder in folders:
+            try:
+                below += [folder / name for name in sorted(names_in(folder))]
+            except Unreadable as reason:
+                closed.append(reason)
+        folders = below
+    return [path for path in folders if "-" in path.name], closed
 
 
 def load_records(root: Path) -> Iterator[tuple[RunFolder, Record | Damaged]]:

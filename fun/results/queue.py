@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from fun.results.claim import Claim, stale_seconds
 from fun.results.errors import Damaged
-from fun.results.files import create_exclusive, make_folder, pretty_json, read_object, replace, sync
+from fun.results.files import create_exclusive, make_folder, names_in, pretty_json, read_object, replace, sync
 
 JobKnown = Callable[[str], bool]
 """Whether the scheduler still knows a job, waiting or running."""
@@ -49,7 +49,7 @@ class Mark:
     @classmethod
     def latest_number(cls, folder: Path) -> int:
         """The number of the mark that counts; 0 where there is none."""
-        names = os.listdir(folder) if folder.is_dir() else []
+        names = names_in(folder)
         return max((int(found[1]) for name in names if (found := _MARK.fullmatch(name))), default=0)
 
     @classmethod

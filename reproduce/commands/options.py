@@ -149,4 +149,4 @@ def positive(text: str) -> int:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).absolute()
+    return Path(text).expanduser().absolute()

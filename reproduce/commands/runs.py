@@ -110,10 +110,11 @@ def _collect(typed: argparse.Namespace, known: Targets) -> int:
     entries = plan(groups, store)
     written = [entry for entry in entries if entry.state in (State.DONE, State.DAMAGED)]
     damage = {entry.run: reason for entry in written if (reason := _damage(entry))}
-    size = sum(file.stat().st_size for entry in written for file in entry.run.path.rglob("*") if file.is_file())
+    intact = [entry.run.path for entry in written if entry.run not in damage]
+    size = sum(file.stat().st_size for path in intact for file in path.rglob("*") if file.is_file())
     print(
-        f"{len(written) - len(damage)} of {len(entries)} runs are done and as they were written, "
-        f"{size / 1e6 / max(len(written), 1):.1f} MB each"
+        f"{len(intact)} of {len(entries)} runs are done and as they were written, "
+        f"{size / 1e6 / max(len(intact), 1):.1f} MB each"
     )
     for reason in damage.values():
         print(f"damaged: {reason}")

@@ -172,10 +172,10 @@ def _standing(typed: argparse.Namespace, known: Targets, jobs: JobKnown | None) 
         return report(
             {name: {entry.run: entry.status for entry in entries if name in entry.targets} for name in groups}, root
         )
-    begun = on_disk(root, jobs)
-    if not begun:
+    begun, closed = on_disk(root, jobs)
+    if not begun and not closed:
         return Group(Text(f"no run was begun under {root} (FUN_RESULTS or --results names another folder)"))
-    return report(begun, root)
+    return Group(report(begun, root), *map(Text, closed))
 
 
 # --- cancel ---
@@ -194,7 +194,7 @@ def _cancel(typed: argparse.Namespace, known: Targets) -> int:
         print("no job of these targets waits or runs")
         return 0
     names = set(doomed.values())
-    every = (run for group in on_disk(options.root(typed), jobs).values() for run in group)
+    every = (run for group in on_disk(options.root(typed), jobs)[0].values() for run in group)
     others = [run for run, job in _submitted(every, jobs).items() if job in names and run not in doomed]
     cancel(names)
     print(f"cancelled {len(names)} jobs of {len(doomed)} runs; what they saved stays")

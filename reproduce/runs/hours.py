@@ -6,7 +6,8 @@ from typing import Any
 
 from fun.config import RunConfig
 from fun.inputs.keys import test_sets
-from fun.results import Damaged, NotDone, Record, RunFolder
+from fun.results import Damaged, NotDone, Record, RunFolder, Unreadable
+from fun.results.files import names_in
 from reproduce.runs.store import Store
 
 SAMPLE = 20
@@ -46,7 +47,11 @@ class Hours:
     def _records(self, config: RunConfig) -> Iterator[Record]:
         """Records of about the same label, spread over all of them: reading every one would take long."""
         folder = config.folder(self.root)
-        alike = sorted(path for path in folder.parent.glob("*-*") if _kind(path.name) == _kind(folder.name))
+        try:
+            names = names_in(folder.parent)
+        except Unreadable:
+            return
+        alike = [folder.parent / name for name in sorted(names) if "-" in name and _kind(name) == _kind(folder.name)]
         step = -(-len(alike) // SAMPLE) or 1
         for path in alike[::step]:
             try:

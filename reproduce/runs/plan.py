@@ -223,6 +223,8 @@ class _Planner:
 
     def _reason_to_hold(self, entry: Entry) -> str:
         """Why a run is not to be started unasked; empty where it may be."""
+        if entry.state is State.DAMAGED:
+            return f"{entry.state.value}: {entry.reason}"
         if not self.retry and (reason := self._reason_to_wait(entry)):
             return reason
         result = entry.result

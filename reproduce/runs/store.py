@@ -13,7 +13,7 @@ from typing import Protocol
 from fun.config import RunConfig, compose, producer, producer_command
 from fun.config.schema import ModelConfig
 from fun.inputs.keys import evaluation_keys, evaluations, languages
-from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, in_order
+from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import ANY, Needed
 
@@ -134,7 +134,7 @@ class Store:
     def _folders(self) -> Mapping[str, list[Path]]:
         """run_id -> the folders that bear it, whatever their label: labels are for people."""
         folders: dict[str, list[Path]] = defaultdict(list)
-        for path in sorted((self.root / "runs").glob("*/*/*-*")):
+        for path in run_folders(self.root)[0]:
             folders[path.name.rpartition("-")[2]].append(path)
         return folders
 
@@ -191,6 +191,8 @@ def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | Non
         record = run.record()
     except NotDone:
         return _unfinished(run.status())
+    except Unreadable as error:
+        return Gap(State.DAMAGED, str(error), startable=False)
     except Damaged as error:
         return Gap(State.DAMAGED, str(error), startable=False, option="force=true")
     if record.marks and not allow_marked:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fun.errors import FunError
+from fun.machine import slurm
 from fun.results import JobKnown, RunFolder, State, local_job
 from reproduce.runs.logs import last_line
 
@@ -88,7 +89,7 @@ def _process(job: str) -> int:
 
 def _ask(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=slurm.environment())
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]} is not installed here: type this where SLURM is") from error
     if done.returncode:

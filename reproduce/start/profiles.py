@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fun.config import CONFIG_DIR
 from fun.errors import ConfigError
+from fun.machine import slurm
 from fun.results import local_job
 from reproduce.start.jobs import LOCAL, SchedulerError, last_line
 
@@ -95,7 +96,8 @@ class Profile:
     ) -> list[str]:
         """Submit `job(part)` for every part, as an array; the jobs' names as SLURM's tools print them."""
         try:
-            submitted = self.executor(folder, dependency).map_array(job, parts)
+            with slurm.outside_of_jobs():
+                submitted = self.executor(folder, dependency).map_array(job, parts)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise SchedulerError(f"profile {self.name}: sbatch refused: {last_line(str(error))}") from error
         except RuntimeError as error:  # there is no srun here
@@ -108,7 +110,7 @@ class Profile:
         """The sbatch script that `submit` would hand over, with `jobs` as folder; empty for the local profile."""
         if self.local:
             return ""
-        with TemporaryDirectory() as folder, _idle_slurm(Path(folder) / "bin"):
+        with TemporaryDirectory() as folder, slurm.outside_of_jobs(), _idle_slurm(Path(folder) / "bin"):
             submitted = self.executor(Path(folder) / "jobs", dependency).map_array(job, parts)
             text: str = submitted[0].paths.submission_file.read_text()
             return text.replace(str(Path(folder) / "jobs"), str(jobs))

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status, run_folders
 from reproduce.runs.logs import idle_logs, job_log, last_line
 from reproduce.runs.store import checked
 from reproduce.start.progress import Training
@@ -18,10 +18,14 @@ from reproduce.start.progress import Training
 TROUBLE = (State.FAILED, State.DAMAGED, State.STALE)
 
 
-def on_disk(root: Path, known: JobKnown | None) -> dict[str, Mapping[RunFolder, Status]]:
-    """`<task>/<model>` -> the runs with a folder there that were begun; `known` asks the scheduler."""
+def on_disk(root: Path, known: JobKnown | None) -> tuple[dict[str, Mapping[RunFolder, Status]], list[str]]:
+    """`<task>/<model>` -> the runs with a folder there that were begun; and what cannot be looked into.
+
+    `known` asks the scheduler.
+    """
+    paths, closed = run_folders(root)
     copies: dict[str, list[RunFolder]] = defaultdict(list)
-    for path in sorted((root / "runs").glob("*/*/*-*")):
+    for path in paths:
         run_id = path.name.rpartition("-")[2]
         copies[run_id].append(RunFolder(path, run_id))
     groups: dict[str, dict[RunFolder, Status]] = {}
@@ -29,7 +33,7 @@ def on_disk(root: Path, known: JobKnown | None) -> dict[str, Mapping[RunFolder, 
         status = checked(copies[run.run_id], run.status(job_known=known))
         if status != NEVER_BEGUN:  # else there are withdrawn marks alone, of a submission that was refused
             groups.setdefault(f"{run.path.parent.parent.name}/{run.path.parent.name}", {})[run] = status
-    return dict(sorted(groups.items()))
+    return dict(sorted(groups.items())), [str(reason) for reason in closed]
 
 
 def report(groups: Mapping[str, Mapping[RunFolder, Status]], root: Path) -> Group:
