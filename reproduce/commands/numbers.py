@@ -36,7 +36,8 @@ def _explain(typed: argparse.Namespace, known: Targets) -> int:
 
     target = options.target(typed, known)
     if not isinstance(target, Table):
-        raise ConfigError(f"'{target.name}' is not a table of results.")
+        tables = (name for name, other in known.items() if isinstance(other, Table))
+        raise ConfigError(f"'{target.name}' is not a table of results; those are {', '.join(tables)}.")
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
     places = explain.places(target, names)
     results = found(needed_runs(target), options.store(typed))
