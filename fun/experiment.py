@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 import yaml
 
-from fun.assembly import build_model
 from fun.config import SEMANTICS, RunConfig, results_root
 from fun.config.checks import check_updates
 from fun.config.choices import active_fields
@@ -20,6 +19,8 @@ from fun.inputs.identity import identity
 from fun.inputs.keys import evaluation_keys, evaluations, inputs, source
 from fun.machine.device import peak_memory_bytes, pick_device
 from fun.machine.environment import TrainingCode, code_version, environment, training_code
+from fun.models.encoders import check_encoder
+from fun.models.task_model import TaskModel
 from fun.results import Attempt, Record, RunFolder, State, folder_of, predictions_file
 from fun.results.files import read_object
 from fun.results.record import Evaluation
@@ -29,7 +30,7 @@ from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.training.loop import Training
-from fun.training.randomness import generator
+from fun.training.randomness import derive, generator
 
 log = logging.getLogger("fun")
 
@@ -238,6 +239,24 @@ class Experiment:
     def _environment(self) -> dict[str, Any]:
         """Where the run ran, and which commits of the hub it read."""
         return environment(self.device, {**self.model.commits, **self.source.commits})
+
+
+def build_model(config: RunConfig) -> TaskModel:
+    """The encoder with what trains on it. Raises ConfigError where it is not what conf/model says."""
+    model = TaskModel(
+        config.model.source,
+        config.adapter,
+        config.task.head(layers=config.model.head_layers, pooler=config.model.pooler),
+        name=config.lang or config.task.name,
+        language_adapters=config.language_adapters if config.uses_language_adapters else {},
+        init_seed=derive(config.seed, "initialisation", 0),
+        revision=config.model.revision,
+        dropout=config.train.dropout,
+        results=results_root(),
+    )
+    expected = config.model
+    check_encoder(model.module, name=expected.name, layers=expected.layers, positions=expected.positions)
+    return model
 
 
 def _gaps(config: RunConfig) -> dict[str, str]:

@@ -7,9 +7,22 @@ one is a module of its room and a yaml; nothing else names it.
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from fun.config import RunConfig
 
 C = TypeVar("C", bound=type)
+
+
+class Choice:
+    """What every choice is asked."""
+
+    name: ClassVar[str] = ""
+    """What it is registered under."""
+
+    def check(self, config: "RunConfig") -> None:
+        """Raise ConfigError, with the remedy, for fields that do not fit together or not to the run."""
 
 
 class Registry(dict[str, type]):

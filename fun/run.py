@@ -68,7 +68,7 @@ def _start() -> int:
         return _help([argument for argument in sys.argv[1:] if not argument.startswith("-")])
     if root := os.environ.get("FUN_RESULTS"):
         os.environ["FUN_RESULTS"] = os.path.expanduser(root)  # Hydra writes there too
-    # Hydra would print its errors itself, some of them with a traceback, and leave
+    # else Hydra prints its errors itself, some of them with a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # A cluster without accounting refuses every poll, and submitit then looks for the job's output, which is enough.
     logging.getLogger("submitit").addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())

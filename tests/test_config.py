@@ -1,19 +1,33 @@
 """Composition, look-up and identity."""
 
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+from pydantic import BaseModel
 
-from fun.config import compose, ours, producer, producer_command
+from fun.config import RunConfig, compose, ours, producer, producer_command
+from fun.config.choices import field_names
+from fun.config.compose import composed, hydra_is_up
+from fun.config.help import docstrings, help_text
 from fun.errors import ConfigError
+from fun.fisher import FISHERS
 from fun.inputs.gaps import check_source_language, gaps
 from fun.inputs.identity import FROZEN, SEMANTICS, identity
 from fun.inputs.keys import languages
 from fun.machine.device import pick_device
+from fun.models.tuning import TUNINGS
 from fun.preview import preview
+from fun.tasks import TASKS
+from fun.unfreezing import SCHEDULES, Standard
+from reproduce.runs.store import configuration
 from tests.conftest import ROOT, Cli
 from tests.test_unfreezing import parsed
 
@@ -233,6 +247,58 @@ def test_dry_run_prints_one_json_object(cli: Cli) -> None:
 def test_a_preview_says_at_least_where_windows_decide() -> None:
     shown = preview(compose(["task=squad", "train.epochs=2", "data_size=1k"]))
     assert shown["updates"] == {"at_least": 2 * 32}  # 1,000 examples in batches of 32
+
+
+def test_help_says_what_every_field_means() -> None:
+    sections = [RunConfig, *(field.annotation for field in RunConfig.model_fields.values())]
+    choices = [kind for registry in (TASKS, TUNINGS, SCHEDULES, FISHERS) for kind in registry.values()]
+    for section in [*(part for part in sections if isinstance(part, type) and issubclass(part, BaseModel)), *choices]:
+        names = section.model_fields if issubclass(section, BaseModel) else field_names(section)
+        own = [name for name in names if section is not RunConfig or not RunConfig.model_fields[name].metadata]
+        nested = [name for name in own if section is RunConfig and name in ("model", "data_size", "train", "data")]
+        assert not set(own) - {*docstrings(section), *nested, "evaluate", "track", "checkpoint", "logger"}, section
+
+
+def test_help_shows_values_and_meanings_of_what_is_chosen() -> None:
+    text = help_text(["schedule=lpft", "model=xlmr", "schedule.k=7"])
+    assert "  schedule.k=7                            Updates of the head alone.\n" in text
+    assert "  model.pooler=false " in text  # as the paper's rules say it
+    assert re.search(r"\n  paper +fun fun_official\n", text)
+    assert "schedule.delay" not in text
+
+
+@dataclass(frozen=True)
+class Twice(Standard):
+    """A schedule of the tests."""
+
+    times: int = 2
+    """A field of its own."""
+
+
+def test_a_choice_registered_here_composes_by_itself_and_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULES, "twice", Twice)
+    monkeypatch.setattr(Twice, "name", "twice")
+    ConfigStore.instance().store(group="schedule", name="twice", node={"name": "twice", "times": 3})
+    try:
+        alone, beside = compose(["schedule=twice"]), configuration(("schedule=twice", "task=copa", "seed=1"))
+        assert alone.schedule == beside.schedule == Twice(times=3)
+        assert beside.active()["schedule"] == {"name": "twice", "times": 3}
+        assert compose(["schedule=twice", "schedule.times=5"]).schedule == Twice(times=5)
+        assert "schedule.times=3                        A field of its own." in help_text(["schedule=twice"])
+    finally:
+        del ConfigStore.instance().repo["schedule"]["twice.yaml"]
+
+
+def test_choices_put_together_are_what_hydra_composes() -> None:
+    for typed in (
+        ["task=mlm", "lang=th", "model=mbert"],
+        ["paper=fun_official", "schedule=fun", "model=xlmr", "task=squad", "data_size=1k", "train.lr=1e-3"],
+        ["lang=${oc.env:NO_SUCH_VARIABLE,l1}", "schedule=fixed3"],
+        ["logger=wandb", "adapter=lora", "evaluate.languages=[en]", "data.root='a b'", "lang=null"],
+    ):
+        with hydra_is_up():
+            whole = OmegaConf.to_container(hydra.compose("config", overrides=typed), resolve=True)
+        assert composed(typed) == whole
 
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:

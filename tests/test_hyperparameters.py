@@ -1,7 +1,6 @@
 """Every hyperparameter that the paper prints, compared with what composing the run gives."""
 
 import csv
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import product
@@ -11,8 +10,7 @@ import yaml
 
 from fun.config import CONFIG_DIR, RunConfig, compose, ours
 from fun.inputs.identity import flat
-from fun.models import tuning as adapters
-from fun.training import loop
+from fun.models.tuning.lora import Lora
 from reproduce.declare.papers import PAPERS
 
 Row = Mapping[str, str]
@@ -37,6 +35,7 @@ FIELDS = {
     "lora_r": "adapter.r",
     "lora_alpha": "adapter.alpha",
     "fisher_batches": "fisher.batches",
+    "warmup_steps": "train.warmup",
 }
 
 
@@ -136,6 +135,13 @@ def bounds_budget(row: Row) -> bool:
     )
 
 
+def adapted(config: RunConfig) -> list[str]:
+    """The projections that a run with LoRA adapts."""
+    assert isinstance(config.adapter, Lora)
+    projections: list[str] = config.adapter.config().attn_matrices
+    return projections
+
+
 # Printed keys that are no field of a run -> whether what they say holds here.
 STATEMENTS: dict[str, Callable[[Row], bool]] = {
     "lr_search": lambda row: searched(row, "train.lr"),
@@ -143,9 +149,8 @@ STATEMENTS: dict[str, Callable[[Row], bool]] = {
     "runs": replicates,
     "fisher_every_steps": tracked,
     "schedules": lambda row: len(list((CONFIG_DIR / "schedule").glob("fixed[1-9].yaml"))) == int(row["value"]),
-    "optimizer": lambda row: f"torch.optim.{row['value']}(" in inspect.getsource(loop),
-    "warmup_steps": lambda row: row["value"] == "0" and loop.learning_rate(1.0, "linear", 1, 10) == 1.0,
-    "target_modules": lambda row: adapters.lora(r=8, alpha=8).attn_matrices == row["value"].split(","),
+    "optimizer": lambda row: all(config.train.optimizer == row["value"].lower() for config in configs_of(row)),
+    "target_modules": lambda row: all(adapted(config) == row["value"].split(",") for config in configs_of(row)),
     "checkpoint": lambda row: composed("model=mdeberta", "schedule=std").model.source.endswith(f"/{row['value']}"),
     "max_epochs": bounds_budget,
     "max_hours": bounds_budget,

@@ -29,10 +29,10 @@ from transformers import (
 )
 
 from fun import world
-from fun.assembly import build_model
 from fun.config import compose
 from fun.data.corpora import FolderText, Sample, WorldText
 from fun.errors import ConfigError, RunError
+from fun.experiment import build_model
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
 from fun.models.language_adapters import trained_adapter

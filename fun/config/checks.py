@@ -30,6 +30,8 @@ def check(config: RunConfig) -> None:
     _check_schedule(config)
     _check_fisher(config)
     _check_languages(config)
+    for choice in (config.task, config.adapter, config.regularizer, config.mask):
+        choice.check(config)
     inputs(config)  # raises ConfigError where a file or folder that the run reads is not there, and so do these
     for dataset, tested in evaluations(config).items():
         for language in tested:
@@ -142,7 +144,6 @@ def _check_lengths(config: RunConfig) -> None:
             f"task.max_length is {task.max_length}, but model={config.model.name} reads at most "
             f"{config.model.positions} tokens: type task.max_length={config.model.positions} or less"
         )
-    task.check(config)
 
 
 def _check_data(config: RunConfig) -> None:
@@ -170,27 +171,8 @@ def _check_schedule(config: RunConfig) -> None:
 def _check_fisher(config: RunConfig) -> None:
     if config.task.by_language and config.track.fisher_every:
         raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
-    used = config.schedule.chooses_by_scores or config.track.fisher_every
-    if used and getattr(config.fisher, "labels", None) == "expected" and config.task.windows:
-        raise ConfigError(
-            "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
-        )
-    if used and config.fisher.name == "exact":
-        _check_exact(config)
-
-
-def _check_exact(config: RunConfig) -> None:
-    """Of modules that `fun.fisher.per_example` does not know: found there too, but in the middle of training."""
-    if config.adapter.name == "full":
-        raise ConfigError(
-            "fisher=exact reads the projections of adapters, and adapter=full trains every parameter: type "
-            "fisher=algorithm2"
-        )
-    if config.adapter.name == "lora" and config.model.name == "mdeberta":
-        raise ConfigError(
-            "fisher=exact needs modules that a forward pass calls once, and mDeBERTa calls its query and key, and so "
-            "LoRA there, again for its relative positions: type fisher=algorithm2"
-        )
+    if config.schedule.chooses_by_scores or config.track.fisher_every:
+        config.fisher.check(config)
 
 
 def _check_languages(config: RunConfig) -> None:

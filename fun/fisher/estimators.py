@@ -9,16 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from fun.errors import ConfigError
 from fun.fisher.totals import Batch, Blocks
-from fun.registry import Registry
+from fun.registry import Choice, Registry
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+    from fun.config import RunConfig
     from fun.models.heads import Head, Predictive
 
 FISHERS = Registry("fisher")
@@ -26,13 +28,11 @@ FISHERS = Registry("fisher")
 
 
 @dataclass(frozen=True)
-class Estimator(ABC):
+class Estimator(Choice, ABC):
     """Scores blocks by tr(F)."""
 
     batches: Annotated[int, Field(ge=1)] = 40
     """How many batches of the training batch size one scoring reads at most."""
-
-    name: ClassVar[str] = ""
 
     @abstractmethod
     def score(
@@ -102,6 +102,23 @@ class Exact(Estimator):
 
     labels: Literal["sampled", "expected"] = "sampled"
     """sampled: one ŷ per example; expected: all classes with their probabilities, for heads with one distribution."""
+
+    def check(self, config: "RunConfig") -> None:
+        """See Choice. Modules that `per_example` does not know are found there too, but in the middle of training."""
+        if self.labels == "expected" and config.task.windows:
+            raise ConfigError(
+                "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
+            )
+        if config.adapter.name == "full":
+            raise ConfigError(
+                "fisher=exact reads the projections of adapters, and adapter=full trains every parameter: type "
+                "fisher=algorithm2"
+            )
+        if config.adapter.name == "lora" and config.model.name == "mdeberta":
+            raise ConfigError(
+                "fisher=exact needs modules that a forward pass calls once, and mDeBERTa calls its query and key, and "
+                "so LoRA there, again for its relative positions: type fisher=algorithm2"
+            )
 
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"

@@ -4,9 +4,9 @@ before_update → parts forward and backward → unscale → add_gradient → fi
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from fun.registry import Registry
+from fun.registry import Choice, Registry
 
 if TYPE_CHECKING:
     from fun.models.task_model import TaskModel
@@ -44,10 +44,8 @@ class Method:
         return {}
 
 
-class MethodChoice(ABC):
+class MethodChoice(Choice, ABC):
     """What `regularizer=` or `mask=` names; `name` is what it is registered under."""
-
-    name: ClassVar[str] = ""
 
     @abstractmethod
     def build(self, model: "TaskModel", seed: int) -> Method | None:

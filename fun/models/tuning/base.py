@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fun.registry import Registry
+from fun.registry import Choice, Registry
 
 if TYPE_CHECKING:
     from adapters import AdapterConfig
@@ -20,13 +20,12 @@ Nonlinearity = Literal["relu", "gelu", "swish", "tanh"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning(ABC):
+class Tuning(Choice, ABC):
     """What trains on an encoder besides the head.
 
     `module` is an adapters-library model everywhere, and `name` the name of the task or language it is tuned to.
     """
 
-    name: ClassVar[str]
     artifact: ClassVar[str] = "adapter"
     """The folder of a run that `save` fills."""
     layered: ClassVar[bool] = True
