@@ -264,11 +264,12 @@ def test_the_miniature_world_needs_no_hub(tmp_path: Path) -> None:
 
 
 PAPER = """
-name: tiny
+title: Tiny
 datasets:
   xcopa: {label: XCOPA, overrides: task=copa, targets: [th, it], metrics: {accuracy: Accuracy}}
-tables:
+targets:
   tiny:
+    kind: table
     title: Tiny
     overrides: adapter=madx
     replicates: [seed=0, seed=1]
@@ -290,8 +291,8 @@ sys.exit(main(["preflight", "tiny", "--json", "--results", "results"], Path(sys.
 
 def test_the_command_prints_a_table_and_json(tree: Path, tmp_path: Path) -> None:
     papers = tmp_path / "papers"
-    papers.mkdir()
-    (papers / "tiny.yaml").write_text(PAPER, encoding="utf-8")
+    (papers / "fun").mkdir(parents=True)
+    (papers / "fun/paper.yaml").write_text(PAPER, encoding="utf-8")
     other_count(tree)
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     with HubStandin(tree) as hub:
