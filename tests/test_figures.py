@@ -14,11 +14,13 @@ from matplotlib.patches import Rectangle
 
 from fun.config import compose
 from fun.errors import ConfigError, FunError
+from fun.registry import Registry
 from fun.results import file_checksum
 from fun.unfreezing import FixedOrder
 from reproduce.__main__ import main
 from reproduce.declare import papers
 from reproduce.declare.figures import Figure as Declared
+from reproduce.declare.figures import Part
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.tables import Table
 from reproduce.numbers.curves import grouped, mean_order, moving_average
@@ -217,6 +219,44 @@ def test_files_are_the_same_each_time(folder: Path, name: str) -> None:
     assert [path.name for path in written[0]] == [f"{name}.png", f"{name}.pdf"]
     assert [path.read_bytes()[:4] for path in written[0]] == [b"\x89PNG", b"%PDF"]
     assert [path.read_bytes() for path in written[0]] == [path.read_bytes() for path in written[1]]
+
+
+MATRIX = """
+  squares:
+    kind: matrix
+    title: Squares
+    overrides: adapter=madx data_size=full
+    replicates: [seed=0, seed=1]
+    parts: {micro: {label: micro, overrides: model=micro, datasets: [microqa]}}
+    rows: {gu: {label: Ada+GU, overrides: schedule=gu}}
+"""
+
+
+def test_a_new_kind_of_figure_is_a_class_that_declares_and_one_that_draws(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(papers, "KINDS", Registry("targets", by="kind"))
+    monkeypatch.setattr(drawing, "DRAWINGS", {})
+
+    @papers.KINDS.register("matrix")
+    class Matrix(Declared):
+        """F1 by run and language."""
+
+    @drawing.draws(Matrix)
+    class MatrixDrawing(drawing.Drawing[Matrix]):
+        axis, reading = "run", "darker: higher"
+
+        def draw_part(self, axes: Sequence[Axes], part: Part) -> None:
+            (row,) = self.rows(part).values()
+            axes[0].imshow([[m["f1"] for m in run.record.metrics["microqa"].values()] for run in row.done])
+            style.say_missing(axes[0], [row])
+
+    head = FIGURES.partition("\ntargets:")[0]
+    (folder / "paper.yaml").write_text(f"{head}\ntargets:{MATRIX}")
+    (axes,) = draw(folder, "squares").axes
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[43.0, 60.0], [44.0, 60.4]]
+    lose(folder, "gu", 1)
+    assert texts(draw(folder, "squares").axes[0]) == ["Ada+GU 1/2 runs: no mean"]
 
 
 # --- what is missing ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from fun.errors import ConfigError
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.declare.figures import Figure
-from reproduce.declare.papers import Target
+from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
 from reproduce.show import latex
@@ -142,21 +142,22 @@ def _figure(typed: argparse.Namespace, known: Targets) -> int:
 
 
 def _report_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
+    papers = list(dict.fromkeys(target.paper.name for target in known.values()))
+    parser.add_argument("paper", nargs="?", choices=papers, help="whose (default: every paper's)")
     parser.add_argument("--model", help="the miniature's page instead of the paper's, for example micro")
     options.add_reading(parser)
 
 
 def _report(typed: argparse.Namespace, known: Targets) -> int:
     # matplotlib and scipy take a second to import; --help does without
-    from reproduce.show.page.material import gather
-    from reproduce.show.page.page import build
+    from reproduce.show.page import page
 
-    page = build(gather(typed.model, known, options.store(typed)))
+    papers = {target.paper.name: target.paper for target in known.values()}
+    name = ANCHOR if typed.model and not typed.paper else typed.paper
+    chosen = [papers[name]] if name else [*papers.values()]
     folder = options.out(typed) / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / (f"{typed.model}.html" if typed.model else "fun.html")
-    file.write_text(page, encoding="utf-8")
-    print(f"wrote {file}: open it in a browser")
+    *pages, index = page.write([*papers.values()], chosen, typed.model, options.store(typed), folder)
+    print(*(f"wrote {file}" for file in pages), f"wrote {index}: open it in a browser", sep="\n")
     return 0
 
 
@@ -164,5 +165,5 @@ COMMANDS = (
     Command("table", "print a target's table; write it as CSV and LaTeX", _table_arguments, _table),
     Command("tables", "write every table of a paper as CSV and LaTeX", _tables_arguments, _tables),
     Command("figure", "draw a figure as PNG and PDF", _figure_arguments, _figure),
-    Command("report", "write one HTML page of what is reproduced so far", _report_arguments, _report),
+    Command("report", "write a page for each paper of what is reproduced so far", _report_arguments, _report),
 )

@@ -111,7 +111,11 @@ def _rows(panel: Sequence[Part]) -> list[str]:
         slots = [slot for line in beside for slot in line.slots]
         between = lines and any(line.published for part in panel for line in part.lines)
         lines += [BETWEEN_ROWS] if between else []
-        lines.append(_row([escape(beside[0].label), *map(_ours, slots)]))
+        label = escape(beside[0].label)
+        if beside[0].quoted:
+            lines.append(_row([rf"\published{{{label} (quoted)}}", *map(_published, slots)]))
+            continue
+        lines.append(_row([label, *map(_ours, slots)]))
         if any(slot.published for slot in slots):
             lines.append(_row([r"\quad\published{published}", *map(_published, slots)]))
     return lines
@@ -123,7 +127,7 @@ def _row(cells: Iterable[str]) -> str:
 
 def _ours(slot: Slot) -> str:
     texts = " / ".join(STYLES[rank] % escape(text) for text, rank in slot.texts)
-    return texts + escape((" ≠" if slot.differs else "") + slot.language) + _superscript(slot.notes)
+    return texts + escape(" ≠" if slot.differs else "") + _superscript(slot.notes)
 
 
 def _published(slot: Slot) -> str:

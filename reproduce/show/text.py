@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reproduce.declare.tables import Rank
-from reproduce.show.view import Part, Slot, View
+from reproduce.show.view import Line, Part, Slot, View
 
 WIDTH = 120
 """Columns of a terminal that the text fits into."""
@@ -55,7 +55,7 @@ def _widths(view: View) -> dict[str, int]:
         for heading in part.headings:
             widen(heading.key, heading.label)
         for line in part.lines:
-            widen("", line.label)
+            widen("", _label(line))
             for heading, slot in zip(part.headings, line.slots, strict=True):
                 widen(heading.key, _ours(slot).plain)
                 widen(heading.key, _published(slot))
@@ -84,10 +84,16 @@ def _table(part: Part, columns: Sequence[int], widths: dict[str, int]) -> RichTa
         table.add_column(Text(heading.label), width=widths[heading.key])
     for line in part.lines:
         slots = [line.slots[position] for position in columns]
-        table.add_row(Text(line.label), *map(_ours, slots))
-        if any(slot.published for slot in slots):
-            table.add_row(PUBLISHED, *(Text(_published(slot)) for slot in slots), style="dim")
+        published = [Text(_published(slot)) for slot in slots]
+        if not line.quoted:
+            table.add_row(Text(line.label), *map(_ours, slots))
+        if line.quoted or any(slot.published for slot in slots):
+            table.add_row(Text(_label(line) if line.quoted else PUBLISHED), *published, style="dim")
     return table
+
+
+def _label(line: Line) -> str:
+    return f"{line.label} (quoted)" if line.quoted else line.label
 
 
 def _corner(part: Part) -> str:
@@ -96,7 +102,7 @@ def _corner(part: Part) -> str:
 
 def _ours(slot: Slot) -> Text:
     texts = Text(" / ").join(Text(text, style=STYLES[rank]) for text, rank in slot.texts)
-    return texts + Text((" ≠" if slot.differs else "") + slot.language + _numbers(slot.notes))
+    return texts + Text((" ≠" if slot.differs else "") + _numbers(slot.notes))
 
 
 def _published(slot: Slot) -> str:

@@ -3,6 +3,7 @@
 Writers (`text`, `latex`, `spreadsheet`, `page`) set a `View` and know nothing of tables of results or of settings.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
@@ -25,16 +26,14 @@ NOTHING = "–"
 class Item:
     """One number or word of a table. `text` is ours, `published` what the paper prints (empty where nothing).
 
-    `language` and `published_language` are given where the item names them itself. `notes` are the numbers of footnotes
-    on ours, `errata` of those on the published. `exact` is its row of the CSV file. `place` leads to the runs behind
-    it; `verdict` is on ours beside the published.
+    Both name their language where the column does not. `notes` are the numbers of footnotes on ours, `errata` of those
+    on the published. `exact` is its row of the CSV file. `place` leads to the runs behind it; `verdict` is on ours
+    beside the published.
     """
 
     text: str
     published: str = ""
     metric: str = ""
-    language: str = ""
-    published_language: str = ""
     rank: Rank | None = None
     complete: bool = True
     differs: bool = False
@@ -60,15 +59,9 @@ class Slot:
         return (texts if complete else list(dict.fromkeys(texts))) or [(NOTHING, None)]
 
     @property
-    def language(self) -> str:
-        """` (Th)` where the items name their language."""
-        return in_brackets(item.language for item in self.items)
-
-    @property
     def published(self) -> str:
         """`57.37±0.32 / 38.27±0.27`; empty where nothing is published."""
-        printed = " / ".join(item.published for item in self.items if item.published)
-        return printed + in_brackets(item.published_language for item in self.items)
+        return " / ".join(item.published for item in self.items if item.published)
 
     @property
     def differs(self) -> bool:
@@ -85,10 +78,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a part; a slot for each heading."""
+    """A row of a part; a slot for each heading. A `quoted` one has published numbers only."""
 
     label: str
     slots: tuple[Slot, ...]
+    quoted: bool = False
 
     @property
     def published(self) -> bool:
@@ -98,10 +92,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Heading:
-    """A column: its name in the declaration, its label and, where that is a code, the name that it stands for."""
+    """A column: its name in the declaration, its label, and the name of the language whose code that is.
+
+    `label` says the metrics where it shows more than every column does, `short` does not.
+    """
 
     key: str
     label: str
+    short: str
     name: str = ""
 
 
@@ -174,12 +172,6 @@ def printed(statistic: Statistic | None, spread: bool = True) -> str:
     return f"{statistic.mean:.{DECIMALS}f}{std}"
 
 
-def in_brackets(languages: Iterable[str]) -> str:
-    """` (Ar, Th)`; empty for none."""
-    names = ", ".join(sorted({language.title() for language in languages if language}))
-    return f" ({names})" if names else ""
-
-
 @singledispatch
 def view(target: Target, results: Results) -> View:
     """A target's table from what was found of its runs; for each kind of target that is one a function of its own."""
@@ -231,6 +223,7 @@ class _Layout:
             Line(
                 row.label or table.panels[panel].label,
                 tuple(self._slot(panel, row_name, name, column) for column in columns),
+                row.quoted,
             )
             for row_name, row in table.rows.items()
         )
@@ -245,13 +238,12 @@ class _Layout:
     def _item(self, place: Place) -> Item:
         cell, table = self.grid.cells[place], self.grid.target
         named = table.over(place.column) == LOWEST and place.dataset in table.own_lowest
-        number = cell.published
+        number, text = cell.published, printed(cell.statistic, table.columns[place.column].spread)
+        theirs = (f"{number.mean}±{number.std}" if number.std else number.mean) if number else ""
         return Item(
-            text=printed(cell.statistic, table.columns[place.column].spread),
-            published=(f"{number.mean}±{number.std}" if number.std else number.mean) if number else "",
+            text=f"{text} ({cell.language.title()})" if named and cell.language else text,
+            published=f"{theirs} ({number.language.title()})" if named and number else theirs,
             metric=self.grid.target.datasets[place.dataset].metrics[place.metric],
-            language=cell.language or "" if named else "",
-            published_language=number.language if number and named else "",
             rank=cell.rank,
             complete=cell.statistic is not None and cell.statistic.complete,
             notes=self.notes.number(note for note in cell.notes if note not in self.grid.notes),
@@ -270,7 +262,8 @@ class _Layout:
         over, label = table.over(column), table.columns[column].label
         lowest = self._lowest(panel, name, column) if over == LOWEST else ""
         named = language_names(self.grid.target).get(over.printed(dataset), "") if label is None else ""
-        return Heading(column, (label or over.label(dataset)) + lowest + more, named)
+        short = (label or over.label(dataset)) + lowest
+        return Heading(column, short + more, short, named)
 
     def _lowest(self, panel: str, name: str, column: str) -> str:
         """The lowest language, and the published one where that is another: ` (Ar)`, ` (Hi, published: Ar)`.
@@ -324,13 +317,16 @@ def _decimals(value: float | None) -> str:
 def _caption(grid: Grid) -> Iterator[str]:
     """What the numbers are over, and the notes that all of ours have; a sentence each."""
     table = grid.target
-    usual = len(table.replicates)
-    parts = [f"Mean ± sample std over {usual} runs ({', '.join(table.replicates)})"]
-    parts += [
-        f"row {row.label}: over {len(row.replicates)} ({', '.join(row.replicates)})"
-        for row in table.rows.values()
-        if row.replicates
-    ]
+    lists = {(row, name): table.replicates_of(row, name) for row in table.rows for name in table.datasets}
+    counted = Counter(replicates for replicates in lists.values() if replicates)
+    usual = max(counted, key=counted.__getitem__, default=())
+    parts = [f"Mean ± sample std over {_runs(usual)}"]
+    for row, group in table.rows.items():
+        others = {name: lists[row, name] for name in table.datasets if lists[row, name] not in ((), usual)}
+        if len(others) == len(table.datasets) and len(set(others.values())) == 1:
+            parts.append(f"row {group.label}: over {_runs(next(iter(others.values())))}")
+        else:
+            parts += [f"row {group.label} on {table.datasets[n].label}: over {_runs(others[n])}" for n in others]
     if any(table.over(column).average for column in table.columns):
         parts.append("an average is over the target languages")
     if not all(column.spread for column in table.columns.values()):
@@ -340,11 +336,17 @@ def _caption(grid: Grid) -> Iterator[str]:
         own = " and ".join(grid.target.datasets[name].label for name in table.own_lowest)
         each = f"; {own}: of each row, named in the cell" if own else ""
         yield f"Lowest: the lowest target language of row {table.rows[table.lowest].label}{each}."
-    yield f"n/{usual}: only n runs have the value, so there is no mean yet."
+    yield f"n/{len(usual)}: only n runs have the value, so there is no mean yet."
     if table.published:
-        yield "Below each number the published one."
+        quoted = " A quoted row is another paper's." if any(r.quoted for r in table.rows.values()) else ""
+        yield f"Below each number the published one.{quoted}"
     for note in grid.notes:
         yield f"Every number of ours: {note}."
+
+
+def _runs(replicates: Sequence[str]) -> str:
+    """`4 runs (seed=0, …)`."""
+    return f"{len(replicates)} runs ({', '.join(replicates)})"
 
 
 OURS = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
@@ -353,7 +355,7 @@ OURS = "Ours are the values that runs get; below each row the printed ones, wher
 def of_settings(sheet: settings.Sheet) -> View:
     """A table of hyperparameters or data sets: a part for each panel."""
     notes = Footnotes()
-    headings = tuple(Heading(column, column) for column in sheet.columns)
+    headings = tuple(Heading(column, column, column) for column in sheet.columns)
     parts = [
         Part(panel, headings, tuple(_settings_line(sheet, panel, row, values, notes) for _, row, values in rows))
         for panel, rows in groupby(sheet.rows, key=lambda row: row[0])

@@ -1,5 +1,5 @@
-"""One self-contained HTML page: what is reproduced so far, and the truth about each number.
+"""One self-contained HTML page per paper: what is reproduced so far, and the truth about each number; and an index.
 
-`material` gathers everything from the run folders; `glance`, `tables`, `figures`, `claims` and `upkeep` turn it into
-what each section shows; `page` sets it, by the templates and styles here.
+`material` gathers everything from the run folders; `sections` and `upkeep` say what each part of the page shows;
+`page` sets it, by the templates and styles here.
 """

@@ -1,56 +1,83 @@
-"""Sets the page: one HTML file that needs nothing else, with the same bytes for the same results."""
+"""Sets the pages: HTML files that need nothing else, with the same bytes for the same results."""
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reproduce.declare.figures import Figure
-from reproduce.declare.papers import Margin, Target
-from reproduce.numbers.claims import RULES
-from reproduce.runs.store import needed_runs
-from reproduce.show.page import claims, upkeep, wording
-from reproduce.show.page.figures import FigureView, figure_view
-from reproduce.show.page.glance import Progress, glance
-from reproduce.show.page.material import Material
-from reproduce.show.page.tables import SettingsView, TableView, settings_view, table_view
-from reproduce.show.page.upkeep import Reason
+from reproduce.declare import claims
+from reproduce.declare.papers import Paper
+from reproduce.numbers.cells import notes_on
+from reproduce.numbers.claims import RULES, Checked, Result
+from reproduce.numbers.explain import interval, selected_for
+from reproduce.numbers.verdicts import FEWEST, Conclusion
+from reproduce.runs.store import Store, sweeps
+from reproduce.show.page import upkeep, wording
+from reproduce.show.page.material import Material, gather, miniatures
+from reproduce.show.page.sections import Section
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-FIRST = (
-    ("Three schedules on the miniature world, in minutes and without a GPU", "make demo"),
-    ("Table 1 on the miniature world, with every run of it", "python -m reproduce run table1 --model micro"),
-    ("What the paper’s Table 1 needs, and what is known of it", "python -m reproduce plan table1"),
-    ("The same on a SLURM cluster; shows the jobs", "python -m reproduce submit table1 --profile a100 --dry-run"),
-    ("This page again, for the miniature world", "python -m reproduce report --model micro"),
-)
-"""What to type where nothing has run yet, and what for."""
+
+def write(
+    papers: Sequence[Paper], chosen: Sequence[Paper], model: str | None, store: Store, folder: Path
+) -> list[Path]:
+    """The page of each chosen paper, or of its miniature, and the index of all; return the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for paper in chosen:
+        material = gather(paper, model, store)
+        written.append(folder / f"{material.name}.html")
+        written[-1].write_text(build(material), encoding="utf-8")
+    written.append(folder / "index.html")
+    written[-1].write_text(index(papers, folder), encoding="utf-8")
+    return written
 
 
-@dataclass(frozen=True)
-class Section:
-    """A target on the page; `view` is its table, settings or figure, as `kind` says. `damaged` are runs of a figure."""
+def index(papers: Sequence[Paper], folder: Path) -> str:
+    """A page that links the pages of a folder: each paper's, and those of its miniatures."""
+    pages = {paper.name: [name for name in _names(paper) if (folder / f"{name}.html").exists()] for paper in papers}
+    return _environment().get_template("index.html").render(papers=papers, pages=pages, style=_asset("page.css"))
 
-    target: Target
-    kind: str
-    title: str
-    view: TableView | SettingsView | FigureView
-    progress: Progress
-    damaged: tuple[Reason, ...]
 
-    @property
-    def short(self) -> str:
-        """What it is called in a list: `Table 1` where it has a number, without what all of a miniature's say."""
-        title = self.title.replace(" on the miniature world", "")
-        numbered = title.partition(":")[0]
-        return numbered if numbered[-1].isdigit() else title
+def _names(paper: Paper) -> list[str]:
+    return [paper.name, *(f"{paper.name}-{model}" for model in miniatures(paper, claims.load(paper)))]
 
 
 def build(material: Material) -> str:
-    """The page as HTML."""
+    """A paper's page as HTML."""
+    script = _asset("page.js")
+    states = upkeep.states(material.entries)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            material=material,
+            paper=material.paper,
+            style=_asset("page.css"),
+            script=script,
+            script_digest=_digest(script),
+            sections=material.sections,
+            done=states.pop("", 0),
+            states=states,
+            conclusions=_conclusions(material.sections),
+            results=_results(material.checked),
+            judged_on_paper=any(checked.published for checked in material.checked),
+            missing=upkeep.missing(material.entries, material.root),
+            spent=upkeep.spent(material.records),
+            notes=notes_on(material.records),
+            own_values=upkeep.own_values(material.entries),
+            rules=RULES,
+            margins=_margins(material.paper),
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -58,50 +85,44 @@ def build(material: Material) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, seen = _asset("page.js"), glance(material)
-    return environment.get_template("page.html").render(
-        material=material,
-        style=_asset("page.css"),
-        script=script,
-        script_digest=_digest(script),
-        glance=seen,
-        sections=[_section(material, progress) for progress in seen.progress],
-        claims=[claims.claim_view(checked) for checked in material.checked],
-        lacking=upkeep.lacking(material.entries, material.root),
-        compute=upkeep.compute(material.records),
-        own_values=upkeep.own_values(material.entries),
-        verdicts=wording.VERDICTS,
-        claim_results=wording.RESULTS,
-        assumptions=material.paper.assumptions,
-        rules=RULES,
-        margins=_margins(material),
-        first=FIRST,
-        count=wording.count,
-    )
+    words = (wording.number, wording.spaced, wording.bounds, wording.difference, wording.probability, wording.sentence)
+    environment.filters |= {word.__name__: word for word in words} | {"anchor": _anchor, "interval": interval}
+    environment.globals |= {
+        "fewest": FEWEST,
+        "count": wording.count,
+        "sweeps": sweeps,
+        "selected_for": selected_for,
+        "conclusions_of_verdicts": tuple(Conclusion),
+        "results_of_claims": tuple(Result),
+    }
+    return environment
 
 
-def _section(material: Material, progress: Progress) -> Section:
-    target = next(target for target in material.targets if target.name == progress.name)
-    results, kind = material.results[target.name], material.kind(target)
-    view: TableView | SettingsView | FigureView
-    match kind:
-        case "table":
-            view = table_view(material.grids[target.name], material.verdicts[target.name], results, material.root)
-        case "settings":
-            view = settings_view(material.sheets[target.name])
-        case _:
-            assert isinstance(target, Figure)
-            view = figure_view(material, target)
-    damaged = upkeep.damaged(needed_runs(target), results, material.root) if kind == "figure" else ()
-    return Section(target, kind, progress.title, view, progress, damaged)
+def _anchor(item: Any, stem: str) -> str:
+    """A name for a number that is fit for an address."""
+    place = item.place
+    return ".".join((stem, place.panel, place.row, place.dataset, place.column, place.metric))
 
 
-def _margins(material: Material) -> list[tuple[list[str], Margin]]:
+def _conclusions(sections: Sequence[Section]) -> Mapping[Conclusion, int]:
+    """Every verdict's number, also of those that are none; nothing where there are no verdicts at all."""
+    counted = sum((each.conclusions for each in sections), Counter[Conclusion]())
+    return {conclusion: counted[conclusion] for conclusion in Conclusion} if counted else {}
+
+
+def _results(checked: Iterable[Checked]) -> Mapping[Result, tuple[int, int]]:
+    """How many claims have which result by our runs, and by the printed numbers."""
+    ours = Counter(claim.ours.result for claim in checked)
+    printed = Counter(claim.published.result for claim in checked if claim.published)
+    return {result: (ours[result], printed[result]) for result in Result if ours[result] or printed[result]}
+
+
+def _margins(paper: Paper) -> list[tuple[list[str], float, str]]:
     """Each margin once, with the metrics that it is for."""
     metrics: dict[tuple[float, str], list[str]] = {}
-    for metric, margin in material.paper.margins.items():
+    for metric, margin in paper.margins.items():
         metrics.setdefault((margin.points, margin.reason), []).append(metric)
-    return [(names, material.paper.margins[names[0]]) for names in metrics.values()]
+    return [(names, points, reason) for (points, reason), names in metrics.items()]
 
 
 def _asset(name: str) -> str:

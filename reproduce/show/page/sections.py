@@ -1,0 +1,167 @@
+"""What the page shows of each target: how far it is, its table or image, and the runs behind its numbers."""
+
+import base64
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+from fun.errors import FunError
+from fun.results import State
+from reproduce.declare.figures import Figure
+from reproduce.declare.papers import Target
+from reproduce.declare.tables import Table
+from reproduce.numbers import cells
+from reproduce.numbers.explain import Behind, Explanation, below, explain
+from reproduce.numbers.verdicts import Conclusion, verdicts
+from reproduce.runs.store import Found, Gap, Results, command, needed_runs
+from reproduce.show.figures import drawing, style
+from reproduce.show.view import Item, View, language_names, of_results, view
+
+SALT: dict[Any, Any] = {"svg.hashsalt": "fun"}
+"""matplotlib names parts of an SVG at random unless it is given a salt."""
+
+POINTS = 80
+"""Pixels of the page to an inch of a figure: its 9 points are then as large as the page's small print."""
+
+
+class Values(NamedTuple):
+    """A row of what is behind numbers: a value per run. `item` is None for a language that no number is about."""
+
+    label: str
+    values: tuple[float | None, ...]
+    item: Item | None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs behind one or more numbers of a row, and their values."""
+
+    title: str
+    runs: tuple[Behind, ...]
+    rows: tuple[Values, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A target on the page: a table (`view`) or a figure (`image`, an address that holds it, or a `reason` for none).
+
+    Of its `needed` runs so many are `done`, and so many of the others `startable` unasked. `damaged` are runs of a
+    figure, which also reads what no table does: why, and what to type.
+    """
+
+    target: Target
+    needed: int
+    done: int
+    startable: int
+    view: View | None = None
+    runs: tuple[Runs, ...] = ()
+    image: str = ""
+    width: int = 0
+    description: str = ""
+    reason: str = ""
+    damaged: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def figure(self) -> bool:
+        return isinstance(self.target, Figure)
+
+    @property
+    def short(self) -> str:
+        """What it is called in a list: `Table 1` where it has a number."""
+        numbered = re.match(r"\w+ \d+", self.target.title)
+        return numbered[0] if numbered else self.target.title
+
+    @property
+    def share(self) -> float:
+        """Of its runs, in percent."""
+        return 100 * self.done / self.needed if self.needed else 100.0
+
+    @property
+    def conclusions(self) -> Counter[Conclusion]:
+        """Its verdicts, counted."""
+        items = self.view.items if self.view else ()
+        return Counter(item.verdict.conclusion for item in items if item.verdict)
+
+
+def section(target: Target, results: Results, root: Path) -> Section:
+    """What is shown of a target; `results` are those of its runs, below `root`."""
+    done = sum(isinstance(result, Found) and not result.lacks for result in results.values())
+    startable = sum(result.startable for result in results.values())
+    if isinstance(target, Figure):
+        shown = {**_image(target, results, root), "damaged": tuple(_damaged(target, results, root))}
+    elif isinstance(target, Table):
+        grid = cells.fill(target, results)
+        judged = verdicts(grid)
+        table = of_results(grid, judged)
+        explained = (explain(grid, results, judged, place, root) for place in grid.cells)
+        shown = {"view": table, "runs": tuple(_behind(target, table, explained))}
+    else:
+        shown = {"view": view(target, results)}
+    return Section(target, len(results), done, startable, **shown)
+
+
+def _damaged(target: Target, results: Results, root: Path) -> Iterator[tuple[str, str]]:
+    for run in needed_runs(target):
+        gap = results[run.overrides]
+        if isinstance(gap, Gap) and gap.state is State.DAMAGED:
+            to_type = command((*run.arguments, gap.option)) if gap.option else ""
+            yield below(root, " ".join(gap.reason.split())), to_type
+
+
+def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
+    """A figure drawn as SVG inside the page; in words, for those who do not see it, what is drawn."""
+    parts = "; ".join(part.label for part in figure.parts.values())
+    rows = ", ".join(row.label for row in figure.rows.values())
+    description = f"{figure.title}. Parts: {parts}. Lines or bars: {rows}."
+    drawn = drawing.drawing(figure, results)
+    if not drawn.served:
+        return {"reason": f"Nothing to draw yet: none of its {len(results)} runs has what it shows."}
+    try:
+        with matplotlib.rc_context({**style.LOOK, **SALT}):
+            sheet, file = drawn.draw(), io.BytesIO()
+            sheet.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    except FunError as error:  # tr(F) of estimators that do not compare, or at updates that differ
+        return {"reason": below(root, str(error))}
+    image = f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return {"image": image, "width": round(sheet.get_figwidth() * POINTS), "description": description}
+
+
+def _behind(table: Table, shown: View, explained: Iterable[Explanation]) -> Iterator[Runs]:
+    """Numbers that come from the same runs of a row and data set stand together."""
+    items, names = {item.place: item for item in shown.items}, language_names(table)
+    groups: dict[tuple[object, ...], list[Explanation]] = {}
+    for number in explained:
+        place = number.place
+        key = (place.panel, place.dataset, place.row, *(run.run_id for run in number.runs))
+        groups.setdefault(key, []).append(number)
+    for group in groups.values():
+        place, runs = group[0].place, group[0].runs
+        if not runs:  # a quoted row
+            continue
+        dataset = table.datasets[place.dataset]
+        labels = (table.panels[place.panel].label, table.rows[place.row].label, dataset.label)
+        numbers = []
+        for number in group:
+            over = table.over(number.place.column).label(dataset)
+            label = table.columns[number.place.column].label or names.get(over.lower(), over)
+            values = tuple(run.average for run in number.runs)
+            metric = dataset.metrics[number.place.metric]
+            numbers.append(Values(f"{label}, {metric}", values, items[number.place]))
+        languages = [row for number in group for row in _languages(number, dataset.metrics, table.columns, names)]
+        yield Runs(" · ".join(filter(None, labels)), runs, (*numbers, *languages))
+
+
+def _languages(
+    number: Explanation, metrics: dict[str, str], columns: Sequence[str] | dict[str, Any], names: dict[str, str]
+) -> Iterator[Values]:
+    """The languages of an average, but for those that are numbers themselves."""
+    if len(number.languages) > 1:
+        for language in (language for language in number.languages if language not in columns):
+            values = tuple(run.values.get(language) for run in number.runs)
+            yield Values(f"{names.get(language, language)}, {metrics[number.place.metric]}", values, None)
