@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fun.config import compose
 from fun.errors import ConfigError
-from fun.inputs.identity import identity
 from fun.results import State
 from reproduce.__main__ import main
 from reproduce.declare import papers
@@ -24,6 +22,7 @@ from reproduce.runs.store import Gap, found, missing, sweeps
 from reproduce.show import text
 from reproduce.show.latex import to_latex
 from reproduce.show.view import of_results, printed
+from tests import synthetic
 from tests.golden import make
 from tests.latex import check_latex
 
@@ -268,12 +267,13 @@ def test_sweeps_are_the_same_runs() -> None:
 
 
 def write_demo_records(root: Path, marks: list[str]) -> None:
-    for index, needed in enumerate(TARGETS["demo"].needed()):
-        config = compose(needed.overrides)
-        metrics = {"micronli": {lang: {"accuracy": 60.0 + index} for _, lang, _ in needed.values}}
-        tracking = {"fisher_every": needed.fisher_every, "fisher": {"name": "algorithm2"}}
-        fields = make.content(identity(config), metrics, marks=marks, tracking=tracking)
-        make.write_record(config.folder(root), fields)
+    runs = enumerate(TARGETS["demo"].needed())
+    values = {run.overrides: (60.0 + index, [language for _, language, _ in run.values]) for index, run in runs}
+    metrics = {
+        run: {"micronli": {language: {"accuracy": value} for language in languages}}
+        for run, (value, languages) in values.items()
+    }
+    synthetic.write(root, metrics, marks)
 
 
 def test_table_from_real_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
