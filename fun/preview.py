@@ -24,6 +24,6 @@ def preview(config: RunConfig) -> dict[str, Any]:
         "unfreezing": [
             {"update": change.update, "layers": list(change.opened)}
             | ({"closed": list(change.closed)} if change.closed else {})
-            for change in config.schedule.planned(config.model.layers, updates, updates_per_epoch(config)[0])
+            for change in config.schedule.planned(config.layers, updates, updates_per_epoch(config)[0])
         ],
     }

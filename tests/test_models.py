@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,40 @@ def test_a_fully_fine_tuned_run_is_saved_whole_and_evaluated_further(cli: Cli) -
     (after,) = cli.records().values()
     assert set(metrics_of(after)["micronli"]) == {"en", "l1"}
     assert metrics_of(after)["micronli"]["en"] == metrics_of(before)["micronli"]["en"]
+
+
+STEPS = ("train.updates=13", "train.eval_every=13", "train.batch_size=4", "evaluate.languages=[en]", "device=cpu")
+
+
+def stages(cli: Cli) -> list[tuple[int, int]]:
+    """The first update of each stage, and the number of parameters that train in it."""
+    (record,) = cli.records().values()
+    return [(stage["update"], stage["trainable"]) for stage in record["stages"]]
+
+
+@pytest.mark.parametrize("embeddings", ["always", "layer0"])
+def test_full_fine_tuning_takes_every_schedule(cli: Cli, embeddings: str) -> None:
+    cli("adapter=full", f"adapter.embeddings={embeddings}", "schedule=gu", "schedule.k=1", "train.lr=1e-4", *STEPS)
+    names = {name: p.numel() for name, p in load_encoder("world").module.named_parameters() if "heads" not in name}
+    layers = [sum(n for name, n in names.items() if layer_of(name) == layer) for layer in range(12)]
+    embedding = sum(n for name, n in names.items() if ".embeddings." in name)
+    found = stages(cli)
+    assert [update for update, _ in found] == list(range(1, 13))
+    opened = [after - before for (_, before), (_, after) in pairwise(found)]
+    expected = layers[-2::-1]
+    assert opened == [*expected[:-1], expected[-1] + embedding * (embeddings == "layer0")]
+
+
+def test_a_tuning_without_layers_and_a_kind_of_task_are_a_class_each(cli: Cli) -> None:
+    """Both registered in `tests.toys` alone, from the command line to the record and back."""
+    run = ("task=swapped", "adapter=prompt", "schedule=std", "train.lr=1e-2", "train.lr_schedule=linear",
+           "train.slots=999", "train.eval_slots=4096", *STEPS)  # fmt: skip
+    cli(*run, module="tests.toys")
+    ((update, trainable),) = stages(cli)
+    assert (update, trainable) == (1, 4 * 64 + 64 * 64 + 64 + 64 * 3 + 3)  # the prompt, a head of two linear layers
+    (run_id,) = cli.records()
+    (folder,) = cli.results.glob(f"runs/swapped/micro/*-{run_id}")
+    assert list((folder / "adapter").glob("*.safetensors"))
+    cli(*run, "evaluate.languages=[en,l1]", module="tests.toys")
+    refused = cli(*run, "schedule=gu", module="tests.toys", status=2).stderr
+    assert "adapter=prompt has no unfreezing schedule" in refused

@@ -63,7 +63,7 @@ def check_updates(config: RunConfig, updates: int, per_epoch: int) -> None:
         raise ConfigError(
             f"train.warmup is {config.train.warmup}, and training has {updates} updates: type a smaller train.warmup"
         )
-    planned = config.schedule.planned(config.model.layers, updates, per_epoch)
+    planned = config.schedule.planned(config.layers, updates, per_epoch)
     last = max((change.update for change in planned), default=0)
     if last > updates:
         raise ConfigError(
@@ -161,7 +161,7 @@ def _check_schedule(config: RunConfig) -> None:
     updates, at_least = planned_updates(config)
     per_epoch, _ = updates_per_epoch(config)
     try:
-        config.schedule.planned(config.model.layers, updates, per_epoch)
+        config.schedule.planned(config.layers, updates, per_epoch)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if not at_least:  # otherwise known, and checked, once the windows are counted
@@ -171,6 +171,8 @@ def _check_schedule(config: RunConfig) -> None:
 def _check_fisher(config: RunConfig) -> None:
     if config.task.by_language and config.track.fisher_every:
         raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
+    if not config.layers and config.track.fisher_every:
+        raise ConfigError(f"track.fisher_every is by layer, and adapter={config.adapter.name} has none: leave it out")
     if config.schedule.chooses_by_scores or config.track.fisher_every:
         config.fisher.check(config)
 

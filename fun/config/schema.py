@@ -193,6 +193,11 @@ class RunConfig(Section):
         """Whether inputs go through the language adapter of their language."""
         return self.adapter.uses_language_adapters
 
+    @property
+    def layers(self) -> int:
+        """The layers that the schedule opens and closes: the encoder's, or none where what is tuned has none."""
+        return self.model.layers if self.adapter.layered else 0
+
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
         model = self.model.model_dump(include={"name", "source", "revision"}, exclude_none=True)

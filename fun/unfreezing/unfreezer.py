@@ -24,7 +24,7 @@ class Unfreezer:
     """
 
     def __init__(self, schedule: Schedule, blocks: Blocks, seed: int = 0, scorer: Scorer | None = None) -> None:
-        if sorted(blocks) != list(range(len(blocks))) or not blocks:
+        if sorted(blocks) != list(range(len(blocks))):
             raise ValueError(f"blocks has layers {sorted(blocks)}; expected 0 … L-1 without gaps")
         self.schedule = schedule
         self.blocks = blocks
