@@ -83,6 +83,20 @@ def test_the_grid_is_the_papers(overrides: list[str], lr: tuple[float, ...], k: 
     assert len({run.run_id for run in runs}) == count
 
 
+def test_a_search_may_be_over_any_fields_also_those_with_a_default() -> None:
+    grid = "++sweep.grid={adapter.reduction:[16,2],train.lr_schedule:[linear,constant]}"
+    typed = ["model=micro", "task=copa", "schedule=std", "+sweep=lr_k", grid]
+    reductions, schedules = ("adapter.reduction", (2, 16)), ("train.lr_schedule", ("constant", "linear"))
+    searched, runs = search([*typed, "train.batch_size=8"])
+    assert dict([reductions, schedules]).items() <= searched.grid.items()
+    assert {(run.adapter.reduction, run.train.lr_schedule) for run in runs} == {  # type: ignore[attr-defined]
+        (reduction, schedule) for reduction in (2, 16) for schedule in ("constant", "linear")
+    }
+    # What is typed is not searched, be it the default.
+    assert "adapter.reduction" not in search([*typed, "adapter.reduction=16"])[0].grid
+    assert search(typed)[0].edges({"adapter.reduction": 2, "train.lr_schedule": "linear"}) == ["adapter.reduction"]
+
+
 def test_a_run_of_a_search_is_the_one_typed_by_hand() -> None:
     base = ["model=mbert", "task=mnli", "schedule=fun"]
     _, runs = search([*base, "+sweep=lr_k"])
