@@ -42,7 +42,9 @@ class Over:
         return "avg" if self.average else "lowest" if self == LOWEST else self.languages(dataset)[0]
 
     def label(self, dataset: Tested) -> str:
-        """The heading of its column: `En`, `Lowest`, `Average`."""
+        """The heading of its column: `En`, `Lowest`, `Average`, `Average with En`."""
+        if self == AVERAGE_WITH_SOURCE:
+            return f"Average with {dataset.source.title()}"
         return "Average" if self.average else "Lowest" if self == LOWEST else self.languages(dataset)[0].title()
 
 

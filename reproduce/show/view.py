@@ -346,7 +346,7 @@ def _caption(grid: Grid) -> Iterator[str]:
 
 def _runs(replicates: Sequence[str]) -> str:
     """`4 runs (seed=0, …)`."""
-    return f"{len(replicates)} runs ({', '.join(replicates)})"
+    return f"{len(replicates)} run{'' if len(replicates) == 1 else 's'} ({', '.join(replicates)})"
 
 
 OURS = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
