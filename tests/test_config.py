@@ -289,6 +289,26 @@ def test_a_choice_registered_here_composes_by_itself_and_beside_others(monkeypat
         del ConfigStore.instance().repo["schedule"]["twice.yaml"]
 
 
+def test_another_paper_has_its_own_values_for_the_same_choice_and_one_for_each_setting() -> None:
+    full = {"model": ["mbert"], "adapter": ["full"]}
+    rules = [
+        "fun/shared",
+        {**full, "set": {"train.lr": 1e-5, "train.ties": "latest", "fisher.batches": 1}, "source": "Table 9"},
+        {**full, "setting": [2, 3], "set": {"train.lr": 2e-5}, "source": "appendix Z"},
+    ]
+    ConfigStore.instance().store(group="paper", name="other", node={"name": "other", "rules": rules})
+    try:
+        typed = ["paper=other", "model=mbert", "task=mnli", "adapter=full", "schedule=std"]
+        one, two = compose(typed), compose([*typed, "setting=2"])
+        assert (one.train.lr, two.train.lr, compose(typed[1:]).train.lr) == (1e-5, 2e-5, 2e-5)  # the last is BERT's
+        assert (one.looked_up["train.lr"], two.looked_up["train.lr"]) == ("Table 9", "appendix Z")
+        # A paper and its setting fill values, and are no identity.
+        by_hand = compose([*typed[1:], "train.lr=2e-5", "train.ties=latest"])
+        assert by_hand.run_id == two.run_id != one.run_id
+    finally:
+        del ConfigStore.instance().repo["paper"]["other.yaml"]
+
+
 def test_choices_put_together_are_what_hydra_composes() -> None:
     for typed in (
         ["task=mlm", "lang=th", "model=mbert"],

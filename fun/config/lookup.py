@@ -31,16 +31,16 @@ SELECTORS = ("task", "model", "adapter", "schedule", "regularizer", "mask", "dat
 EITHER = ("train.epochs", "train.updates")
 
 
-def fill(values: dict[str, Any], files: Sequence[str]) -> dict[str, str]:
-    """Fill null fields of the nested `values` in place from the rules of `files`, names below conf/paper.
+def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str]:
+    """Fill null fields of the nested `values` in place from a paper's `entries`: files below conf/paper, or rules.
 
     Returns each filled field's `source`, if its rule names one. Raises ConfigError for a file that is not there, and
     ValueError for a rule that sets a field which the configuration does not have: a mistake in the data, which must
     not pass as "no value".
     """
     looked_up: dict[str, tuple[Any, str | None]] = {}
-    for file in files:
-        selectors, rules = _rules(file)
+    for entry in entries:
+        selectors, rules = _rules(entry) if isinstance(entry, str) else ({}, [entry])
         for rule in rules if _applies(selectors, values) else ():
             if _applies(rule, values):
                 looked_up |= {field: (value, rule.get("source")) for field, value in rule["set"].items()}
@@ -56,6 +56,8 @@ def fill(values: dict[str, Any], files: Sequence[str]) -> dict[str, str]:
 
 
 def _applies(selectors: Rule, values: Mapping[str, Any]) -> bool:
+    if unknown := set(selectors) - {*SELECTORS, "set", "source"}:
+        raise ValueError(f"conf/paper: a rule has {sorted(unknown)}; expected {', '.join(SELECTORS)}, set or source")
     return all(_chosen(values[name]) in selectors[name] for name in SELECTORS if name in selectors)
 
 
@@ -72,9 +74,6 @@ def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
         raise ConfigError(f"conf/paper/{file}.yaml is missing: a paper's values are looked up there")
     content = _read(path)
     rules = [*_of_another(content), *content["rules"]]
-    for rule in (content.get("for", {}), *rules):
-        if unknown := set(rule) - {*SELECTORS, "set", "source"}:
-            raise ValueError(f"{path}: a rule has {sorted(unknown)}; expected {', '.join(SELECTORS)}, set or source")
     return content.get("for", {}), rules
 
 
