@@ -90,9 +90,8 @@ class _Loader(yaml.CSafeLoader):
     """Reads numbers as Hydra does, 5e-4 among them; OmegaConf would take half a second for what holds only rules."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def _read(path: Path) -> dict[str, Any]:
