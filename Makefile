@@ -10,6 +10,7 @@ READY := $(VENV)/.installed
 # One thread per run: two threads collapse when another process holds a core.
 export OMP_NUM_THREADS ?= 1
 
+PAPERS := $(patsubst reproduce/papers/%/paper.yaml,%,$(wildcard reproduce/papers/*/paper.yaml))
 TABLES := $(foreach number,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18,table$(number))
 .DEFAULT_GOAL := help
 .PHONY: help install demo report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
@@ -48,6 +49,13 @@ lint: $(READY) ## ruff and mypy
 table1: $(READY) ## Regenerate Table 1 as CSV and LaTeX; table2 to table18 likewise (MODEL=micro: the miniature world's)
 $(TABLES): $(READY)
 	$(BIN)/python -m reproduce table $@ $(if $(MODEL),--model $(MODEL))
+
+# Any target of any paper: make fun/table1, make l2/figure2.
+define OF_PAPER
+$(1)/%: $(READY)
+	$(BIN)/python -m reproduce $$(if $$(findstring figure,$$*),figure,table) $$@ $(if $(MODEL),--model $(MODEL))
+endef
+$(foreach paper,$(PAPERS),$(eval $(call OF_PAPER,$(paper))))
 
 tables: $(READY) ## Regenerate all tables
 	$(BIN)/python -m reproduce tables $(if $(MODEL),--model $(MODEL))

@@ -33,6 +33,8 @@ def _table(typed: argparse.Namespace, known: Targets) -> int:
     results = found(needed_runs(target), options.store(typed))
     table = view(target, results)
     Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(table))
+    if target.note:
+        print(f"{target.note}\n")
     print_missing(target, results)
     for path in write(table, target, options.out(typed)):
         print(f"wrote {path}")

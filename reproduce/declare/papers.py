@@ -94,7 +94,7 @@ class Paper(Declaration):
 class Target(Declaration):
     """What a command makes. `stem` is its name in its paper, and that of its files.
 
-    `<stem>-<model>` is its variant for another model (`--model`).
+    `<stem>-<model>` is its variant for another model (`--model`). `note` is what a reader is told first.
     """
 
     kind: ClassVar[str]
@@ -102,6 +102,7 @@ class Target(Declaration):
     paper: Paper = Field(repr=False)
     stem: str
     title: str
+    note: str = ""
 
     @property
     def name(self) -> str:
