@@ -17,5 +17,9 @@ class HubError(FunError):
     """A download that failed for a reason of the network or the cache: the same command may succeed later."""
 
 
+class InputChanged(FunError):
+    """A file that changed while a run read it: the same command reads it anew."""
+
+
 class AdapterMissing(FunError):
     """A language without a language adapter: a gap for that language, not a failure of the run."""

@@ -2,29 +2,39 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 import yaml
 
-from fun.config import SEMANTICS, RunConfig, results_root
+from fun.config import RunConfig, results_root
 from fun.config.checks import check_updates
 from fun.config.choices import active_fields
 from fun.data import subset
-from fun.errors import RunError
-from fun.inputs.gaps import check_source_language, gaps
-from fun.inputs.identity import identity
-from fun.inputs.keys import evaluation_keys, evaluations, inputs, source
+from fun.errors import ConfigError, InputChanged, RunError
+from fun.inputs import (
+    SEMANTICS,
+    Input,
+    adapter_origins,
+    evaluation_inputs,
+    evaluation_keys,
+    evaluations,
+    identity_of,
+    keys,
+    run_folder,
+    source,
+    training_inputs,
+)
 from fun.machine.device import peak_memory_bytes, pick_device
 from fun.machine.environment import TrainingCode, code_version, environment, training_code
 from fun.models.encoders import check_encoder
 from fun.models.task_model import TaskModel
-from fun.results import Attempt, Record, RunFolder, State, folder_of, predictions_file
+from fun.results import Attempt, Record, RunFolder, State, predictions_file
 from fun.results.files import read_object
-from fun.results.record import Evaluation
-from fun.tasks.base import Feature, Row, Scored, Task
+from fun.results.record import Evaluations, metrics_of
+from fun.tasks.base import Feature, Row, Scored
 from fun.training.batches import Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
@@ -34,56 +44,71 @@ from fun.training.randomness import derive, generator
 
 log = logging.getLogger("fun")
 
-Evaluations = dict[str, dict[str, Evaluation]]
-Languages = Mapping[str, Sequence[str]]
+Tests = Sequence[tuple[str, str]]
+"""Data sets, each with a language."""
 
 CODE_FILE = "checkpoint/code.json"
 
 
-class Test(NamedTuple):
-    """A data set in one language."""
+def run(config: RunConfig) -> None:
+    """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
+    # Neither a GPU that is not there nor a missing key or language adapter is a failure of the run.
+    pick_device(config.device, config.precision)
+    check_view(config)
+    check_training_inputs(config)
+    folder = run_folder(config, results_root()).present()
+    gaps = evaluation_gaps(config)
+    wanted = [(dataset, language) for dataset, language in _asked_for(config) if language not in gaps]
+    tracking = _tracking(config)
+    done = folder.record() if folder.status().state is State.DONE and not config.force else None
+    if done is None:
+        with folder.begin(force=config.force, retry=config.retry) as attempt:
+            Experiment(config).train(attempt, wanted, tracking)
+    elif tracking["fisher_every"] and done.tracking != tracking:
+        log.info("%s is done without this tr(F): training it again for that", config.label)
+        with folder.begin(force=True) as attempt:
+            # A language that was evaluated once is not lost by training again.
+            Experiment(config).train(attempt, [*_recorded(done), *wanted], tracking, must_equal=done)
+    elif lacking := [test for test in wanted if _lacks(done, config, *test)]:
+        folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
+        names = ", ".join(f"{dataset} in {language}" for dataset, language in lacking)
+        log.info("%s is done without %s: evaluating that", config.label, names)
+        with folder.begin(extend=True) as attempt:
+            Experiment(config).evaluate_further(attempt, done, lacking)
+    else:
+        log.info("%s is done already: nothing to do", config.label)
+    log.info("%s\n%s", folder.path, summary(folder.record()))
+    for reason in gaps.values():
+        log.warning("not evaluated: %s", reason)
+
+
+def check_training_inputs(config: RunConfig) -> None:
+    """Raise ConfigError unless there is everything to train on."""
+    for each in training_inputs(config):
+        if reason := each.gap(results_root()):
+            raise ConfigError(f"{reason} (the task adapter is trained on it)")
+
+
+def evaluation_gaps(config: RunConfig) -> dict[str, str]:
+    """Language -> what fills its gap, for those that the command asks for and that cannot be evaluated yet.
+
+    Nothing is downloaded: an adapter of the hub that cannot be had is an error of its own, not a gap.
+    """
+    return {
+        language: reason
+        for dataset, language in _asked_for(config)
+        for each in evaluation_inputs(config, dataset, language)
+        if (reason := each.gap(results_root()))
+    }
+
+
+class TestSet(NamedTuple):
+    """A data set in one language, and the content keys of what its evaluation reads."""
 
     dataset: str
     language: str
     rows: Sequence[Row]
-
-
-def run(config: RunConfig) -> None:
-    """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
-    # Neither a GPU that is not there nor a missing key is a failure of the run.
-    pick_device(config.device, config.precision)
-    check_view(config)
-    check_source_language(config)
-    folder = folder_of(config.folder(results_root()), config.run_id)
-    missing = _gaps(config)
-    wanted = _without(missing, evaluations(config))
-    if folder.status().state is State.DONE and not config.force:
-        _complete(config, folder, wanted)
-    else:
-        with folder.begin(force=config.force, retry=config.retry) as attempt:
-            Experiment(config).train(attempt, wanted, _tracking(config))
-    log.info("%s\n%s", folder.path, summary(folder.record()))
-    for reason in missing.values():
-        log.warning("not evaluated: %s", reason)
-
-
-def _complete(config: RunConfig, folder: RunFolder, wanted: Languages) -> None:
-    """Give a done run what the command asks for and its record lacks: languages, or tr(F) along training."""
-    record = folder.record()
-    tracking = _tracking(config)
-    if tracking["fisher_every"] and record.tracking != tracking:
-        log.info("%s is done without this tr(F): training it again for that", config.label)
-        with folder.begin(force=True) as attempt:
-            # A language that was evaluated once is not lost by training again.
-            Experiment(config).train(attempt, _union(record.evaluations, wanted), tracking, must_equal=record)
-    elif lacking := _lacking(config, wanted, record.evaluations):
-        folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
-        absent = "; ".join(f"{dataset} in {', '.join(names)}" for dataset, names in lacking.items())
-        log.info("%s is done without %s: evaluating that", config.label, absent)
-        with folder.begin(extend=True) as attempt:
-            Experiment(config).evaluate_further(attempt, record, lacking)
-    else:
-        log.info("%s is done already: nothing to do", config.label)
+    keys: dict[str, str]
 
 
 class Experiment:
@@ -96,27 +121,24 @@ class Experiment:
         self.device = pick_device(config.device, config.precision)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        self.inputs = keys(training_inputs(config))
         self.source = source(config)
-        self.task: Task[Any] = config.task
+        self.task = config.task
         self.model = build_model(config)
         self.model.activate(config.training_language)
         self.model.to(self.device)
 
     def train(
-        self,
-        attempt: Attempt,
-        languages: Languages,
-        tracking: dict[str, Any],
-        must_equal: Record | None = None,
+        self, attempt: Attempt, wanted: Tests, tracking: dict[str, Any], must_equal: Record | None = None
     ) -> Record:
-        """Train or resume, evaluate in `languages`, write the record.
+        """Train or resume, evaluate what is wanted, write the record.
 
         With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
         """
         config = self.config
-        attempt.write_bytes("config.yaml", _description(config))
+        attempt.write_bytes("config.yaml", self._description(attempt.run))
         batches, updates, validate = self._training_data()
-        tests = self._tests(languages)
+        tests = self._tests(wanted)
         checkpoint = _usable_checkpoint(attempt, tracking)
         progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
         code = _note_code(attempt, progress.update)
@@ -130,21 +152,36 @@ class Experiment:
                 training.restore(checkpoint)
             training.train()
             attempt.publish(self.model.artifact, self.model.save)
-            evaluations: Evaluations = {}
-            seconds = self.evaluate(attempt, tests, evaluations)
+            body = self._record_body(progress, code, *self.evaluate(attempt, tests))
             if view:
-                view.summarise({d: {n: e["metrics"] for n, e in found.items()} for d, found in evaluations.items()})
-        body = self._record_body(progress, evaluations, seconds, code)
+                view.summarise(metrics_of(body["evaluations"]))
         if must_equal:
-            _compare(must_equal, body)
+            _check_equal(must_equal, body)
+        return attempt.finish(body)
+
+    def evaluate_further(self, attempt: Attempt, record: Record, lacking: Tests) -> Record:
+        """Evaluate a done run on what its record lacks, with the weights it left, and replace the record."""
+        self.model.load(attempt.run.path / self.model.artifact)
+        body = record.body()
+        further, seconds = self.evaluate(attempt, self._tests(lacking))
+        for dataset, languages in further.items():
+            body["evaluations"].setdefault(dataset, {}).update(languages)
+        body["timing"]["evaluate_seconds"] += seconds
+        # These evaluations may come from other code or another machine than the training: say so.
+        body["environment"].setdefault("further_evaluations", []).append(self._environment())
         return attempt.finish(body)
 
     def _training_data(self) -> tuple[Batches, int, Callable[[], dict[str, float]]]:
-        """Training batches, number of updates, and the validation in the training language. Raises ConfigError."""
+        """Training batches, number of updates, and the validation in the training language.
+
+        Raises ConfigError, and InputChanged where what was read is not what named the run.
+        """
         config = self.config
         dataset, language = self.source.training_set(config.task), config.training_language
+        training_rows, rows = (self.source.rows(dataset, language, split) for split in ("train", "validation"))
+        _check_unchanged(training_inputs(config), self.inputs)
         batches = Batches(
-            self._training_features(self.source.rows(dataset, language, "train")),
+            self._training_features(training_rows),
             batch_size=config.train.batch_size,
             seed=config.seed,
             slots=config.train.slots,
@@ -154,17 +191,22 @@ class Experiment:
         )
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
         check_updates(config, updates, batches.per_epoch)
-        rows = self.source.rows(dataset, language, "validation")
         features = self.task.encode(rows, self.model.tokenizer)
         return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
 
-    def _tests(self, languages: Languages) -> list[Test]:
-        """The test sets in `languages`, their language adapters loaded: what is missing is told before training."""
+    def _tests(self, wanted: Tests) -> list[TestSet]:
+        """The test sets, their language adapters loaded: what is missing is told before training.
+
+        Raises ConfigError, and InputChanged where a file changed while it was read.
+        """
         tests = []
-        for dataset, names in languages.items():
-            for language in names:
-                self.model.activate(language)
-                tests.append(Test(dataset, language, self.source.rows(dataset, language, "test")))
+        for dataset, language in dict.fromkeys(wanted):
+            inputs = evaluation_inputs(self.config, dataset, language)
+            before = keys(inputs)
+            named = evaluation_keys(self.config, dataset, language)
+            self.model.activate(language)
+            tests.append(TestSet(dataset, language, self.source.rows(dataset, language, "test"), named))
+            _check_unchanged(inputs, before)
         self.model.activate(self.config.training_language)
         return tests
 
@@ -179,48 +221,36 @@ class Experiment:
 
     def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str, dataset: str) -> Scored:
         """Run the model over `features` of `dataset` and score them in `language`."""
-        config = self.config
-        random = generator(config.seed, "evaluation", 0)
+        train, random = self.config.train, generator(self.config.seed, "evaluation", 0)
         features = [feature.reading(random) for feature in features]
-        found = outputs(self.model, features, slots=config.train.eval_slots, precision=config.precision)
-        return self.task.score(rows, features, found, language, dataset)
+        logits = outputs(self.model, features, slots=train.eval_slots, precision=self.config.precision)
+        return self.task.score(rows, features, logits, language, dataset)
 
-    def evaluate(self, attempt: Attempt, tests: Sequence[Test], evaluations: Evaluations) -> float:
-        """Zero-shot evaluation into `evaluations`: swap the language adapter, keep the predictions. In seconds."""
+    def evaluate(self, attempt: Attempt, tests: Iterable[TestSet]) -> tuple[Evaluations, float]:
+        """Zero-shot evaluation: swap the language adapter, keep the predictions. Also the seconds that it took."""
         started = time.perf_counter()
-        for dataset, language, rows in tests:
+        evaluated: Evaluations = {}
+        for dataset, language, rows, named in tests:
             self.model.activate(language)
             features = self.task.encode(rows, self.model.tokenizer)
             scored = self.score(rows, features, language, dataset)
-            keys = evaluation_keys(self.config, dataset, language)
-            evaluations.setdefault(dataset, {})[language] = {"keys": keys, "metrics": scored.metrics}
-            table = pd.DataFrame(scored.predictions)
-            attempt.publish(predictions_file(dataset, language), table.to_parquet)
-        return time.perf_counter() - started
-
-    def evaluate_further(self, attempt: Attempt, record: Record, languages: Languages) -> Record:
-        """Evaluate a done run on further languages, with the weights it left, and replace its record."""
-        self.model.load(attempt.run.path / self.model.artifact)
-        body = record.body()
-        body["timing"]["evaluate_seconds"] += self.evaluate(attempt, self._tests(languages), body["evaluations"])
-        # These languages may come from other code or another machine than the training: say so.
-        body["environment"]["further_evaluation"] = self._environment()
-        return attempt.finish(body)
+            evaluated.setdefault(dataset, {})[language] = {"keys": named, "metrics": scored.metrics}
+            attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
+        return evaluated, time.perf_counter() - started
 
     def _record_body(
-        self, progress: Progress, evaluations: Evaluations, evaluate_seconds: float, code: list[TrainingCode]
+        self, progress: Progress, code: list[TrainingCode], evaluated: Evaluations, evaluate_seconds: float
     ) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
-        config = self.config
-        seconds = progress.train_seconds
+        config, seconds = self.config, progress.train_seconds
         return {
             "kind": "training",
             "semantics": SEMANTICS,
             "label": config.label,
-            "identity": identity(config),
+            "identity": identity_of(config, self.inputs),
             "config": config.active(),
-            "inputs": inputs(config),
-            "evaluations": evaluations,
+            "inputs": self.inputs,
+            "evaluations": evaluated,
             "validation": progress.validation,
             "selected": progress.best,
             "stages": progress.stages,
@@ -240,6 +270,11 @@ class Experiment:
         """Where the run ran, and which commits of the hub it read."""
         return environment(self.device, {**self.model.commits, **self.source.commits})
 
+    def _description(self, folder: RunFolder) -> bytes:
+        """config.yaml of the run folder."""
+        described = {"run_id": folder.run_id, "label": self.config.label, "config": self.config.active()}
+        return yaml.safe_dump({**described, "inputs": self.inputs}, sort_keys=False).encode()
+
 
 def build_model(config: RunConfig) -> TaskModel:
     """The encoder with what trains on it. Raises ConfigError where it is not what conf/model says."""
@@ -248,7 +283,7 @@ def build_model(config: RunConfig) -> TaskModel:
         config.adapter,
         config.task.head(layers=config.model.head_layers, pooler=config.model.pooler),
         name=config.lang or config.task.name,
-        language_adapters=config.language_adapters if config.uses_language_adapters else {},
+        language_adapters=adapter_origins(config),
         init_seed=derive(config.seed, "initialisation", 0),
         revision=config.model.revision,
         dropout=config.train.dropout,
@@ -259,30 +294,26 @@ def build_model(config: RunConfig) -> TaskModel:
     return model
 
 
-def _gaps(config: RunConfig) -> dict[str, str]:
-    """Language -> what fills its gap, for the wanted languages without a language adapter."""
-    return gaps(config, dict.fromkeys(language for names in evaluations(config).values() for language in names))
+def _asked_for(config: RunConfig) -> list[tuple[str, str]]:
+    return [(dataset, language) for dataset, languages in evaluations(config).items() for language in languages]
 
 
-def _without(missing: Mapping[str, str], wanted: Languages) -> dict[str, list[str]]:
-    """Data set -> the languages to evaluate: those that do not lack a language adapter."""
-    return {dataset: [language for language in names if language not in missing] for dataset, names in wanted.items()}
+def _recorded(record: Record) -> list[tuple[str, str]]:
+    return [(dataset, language) for dataset, languages in record.evaluations.items() for language in languages]
 
 
-def _union(evaluations: Evaluations, wanted: Languages) -> dict[str, list[str]]:
-    """What is evaluated, and what is wanted besides."""
-    return {dataset: list(dict.fromkeys([*evaluations.get(dataset, {}), *names])) for dataset, names in wanted.items()}
+def _lacks(record: Record, config: RunConfig, dataset: str, language: str) -> bool:
+    """Whether a test set was not evaluated yet, or in other rows, or with another language adapter."""
+    evaluation = record.evaluations.get(dataset, {}).get(language)
+    return evaluation is None or evaluation["keys"] != evaluation_keys(config, dataset, language)
 
 
-def _lacking(config: RunConfig, wanted: Languages, evaluations: Evaluations) -> dict[str, list[str]]:
-    """What of `wanted` is not evaluated yet, or was with other test rows or another language adapter."""
-
-    def lacks(dataset: str, language: str) -> bool:
-        evaluation = evaluations.get(dataset, {}).get(language)
-        return evaluation is None or evaluation["keys"] != evaluation_keys(config, dataset, language)
-
-    lacking = {dataset: [name for name in names if lacks(dataset, name)] for dataset, names in wanted.items()}
-    return {dataset: names for dataset, names in lacking.items() if names}
+def _check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:
+    """Raise InputChanged where a file changed between its hash and its reading."""
+    if changed := [f"{each.name} ({each.place})" for each in inputs if each.key() != before.get(each.name, "")]:
+        raise InputChanged(
+            f"{', '.join(changed)} changed while it was read: type the same command again once nobody writes there"
+        )
 
 
 def _tracking(config: RunConfig) -> dict[str, Any]:
@@ -313,27 +344,14 @@ def _note_code(attempt: Attempt, update: int) -> list[TrainingCode]:
     return code
 
 
-def _description(config: RunConfig) -> bytes:
-    """config.yaml of the run folder."""
-    described = {
-        "run_id": config.run_id,
-        "label": config.label,
-        "config": config.active(),
-        "inputs": inputs(config),
-    }
-    return yaml.safe_dump(described, sort_keys=False).encode()
-
-
-def _compare(old: Record, new: Mapping[str, Any]) -> None:
-    """Raise RunError unless a repeated run ended as the first one did."""
-    contradicted = [
-        (dataset, language)
-        for dataset, languages in new["evaluations"].items()
+def _check_equal(old: Record, new: Mapping[str, Any]) -> None:
+    """Raise RunError unless a repeated training ended as the first one did."""
+    evaluated = [
+        (evaluation, new["evaluations"].get(dataset, {}).get(language, evaluation))
+        for dataset, languages in old.evaluations.items()
         for language, evaluation in languages.items()
-        if (theirs := old.evaluations.get(dataset, {}).get(language)) is not None
-        and theirs["keys"] == evaluation["keys"]
-        and theirs["metrics"] != evaluation["metrics"]
     ]
+    contradicted = any(ours["keys"] == theirs["keys"] and ours != theirs for ours, theirs in evaluated)
     if contradicted or new["stages"] != old.stages or new["validation"] != old.validation:
         raise RunError(
             "the repeated training differs from the recorded one (another machine or version?); the old record "

@@ -4,7 +4,7 @@ from typing import Any
 
 from fun.config import RunConfig, ours, results_root
 from fun.config.checks import planned_updates, updates_per_epoch
-from fun.results import folder_of
+from fun.inputs import run_folder, run_id
 
 
 def preview(config: RunConfig) -> dict[str, Any]:
@@ -12,10 +12,10 @@ def preview(config: RunConfig) -> dict[str, Any]:
 
     `ours` says which of the values no source gives, and why they are what they are.
     """
-    folder = folder_of(config.folder(results_root()), config.run_id)
+    folder = run_folder(config, results_root()).present()
     updates, at_least = planned_updates(config)
     return {
-        "run_id": config.run_id,
+        "run_id": run_id(config),
         "folder": str(folder.path),
         "state": str(folder.status().state),
         "config": config.active(),

@@ -11,12 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fun.config import CONFIG_DIR, from_hydra, results_root
+from fun.config import CONFIG_DIR, results_root
 from fun.config.compose import hydra_says
-from fun.config.sweep import SWEEP
 from fun.errors import ConfigError, FunError
+from fun.inputs import from_hydra, run_folder
 from fun.machine import signals as survival
-from fun.results import RunFolder, State, folder_of
+from fun.results import RunFolder, State
+from fun.sweep import SWEEP
 
 FAILED: list[str] = []
 """The failed jobs of a sweep in this process. The others go on, and the sweep's exit status is 1."""
@@ -121,7 +122,7 @@ def _elsewhere() -> bool:
 def _folders() -> dict[str, RunFolder]:
     """The run folders of this sweep, by job."""
     runs = {job: config for job, config in SWEEP.items() if not config.dry_run}
-    return {job: folder_of(config.folder(results_root()), config.run_id) for job, config in runs.items()}
+    return {job: run_folder(config, results_root()).present() for job, config in runs.items()}
 
 
 def _tell_scores() -> None:

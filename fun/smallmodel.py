@@ -28,10 +28,11 @@ from transformers import (
     set_seed,
 )
 
-from fun.config import RunConfig, compose
+from fun.config import RunConfig
 from fun.data import FolderSource
 from fun.data.corpora import FolderText, Sample
 from fun.errors import ConfigError, FunError
+from fun.inputs import compose
 from fun.tasks import Task
 
 TASKS = ("squad", "mnli", "copa")

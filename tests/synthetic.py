@@ -22,8 +22,7 @@ import pytest
 
 from fun.config import RunConfig
 from fun.config.choices import active_fields
-from fun.inputs.identity import SEMANTICS, identity
-from fun.inputs.keys import evaluation_keys
+from fun.inputs import SEMANTICS, evaluation_keys, identity, run_folder
 from fun.results import Record, RunFolder, checksum
 from reproduce.declare.over import LOWEST
 from reproduce.declare.papers import Paper
@@ -83,7 +82,7 @@ def write(root: Path, metrics: Mapping[Overrides, Metrics], marks: Sequence[str]
 
 def write_run(root: Path, config: RunConfig, metrics: Metrics, marks: Sequence[str] = ("synthetic",)) -> RunFolder:
     """A finished run with these metrics, begun and finished as a real one."""
-    run = RunFolder(config.folder(root), config.run_id)
+    run = run_folder(config, root)
     with run.begin() as attempt:
         attempt.finish(body(config, metrics, marks))
     return run
@@ -142,7 +141,7 @@ def resealed(record: Record, **changes: Any) -> Record:
 def fail(needed: Needed, root: Path, error: Callable[[], BaseException], times: int = 1) -> RunFolder:
     """Let a run fail so, without training."""
     config = configuration(needed.overrides)
-    folder = RunFolder(config.folder(root), config.run_id)
+    folder = run_folder(config, root)
 
     def attempt() -> None:
         with folder.begin():

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fun.errors import ConfigError
+from fun.inputs import run_id
 from fun.results import Record, RunFolder, State
 from reproduce.declare import papers
 from reproduce.declare.claims import AnyClaim, Compared, Scope, load
@@ -396,8 +397,8 @@ def test_single_runs_are_compared_without_a_test() -> None:
 
 def test_claims_and_tables_share_their_runs() -> None:
     """So one look at the disk serves both."""
-    table = {configuration(run.overrides).run_id for run in papers.targets()["table1"].needed()}
-    assert table <= {configuration(run.overrides).run_id for run in STATEMENTS.needed(PAPER)}
+    table = {run_id(configuration(run.overrides)) for run in papers.targets()["table1"].needed()}
+    assert table <= {run_id(configuration(run.overrides)) for run in STATEMENTS.needed(PAPER)}
 
 
 # --- the declaration ----------------------------------------------------------------------------------------

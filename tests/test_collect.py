@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fun.inputs import run_folder
 from fun.results import RunFolder
 from reproduce.__main__ import main
 from reproduce.runs.store import configuration
@@ -22,7 +23,7 @@ SEARCH = (
 def finish(root: Path, *overrides: str) -> RunFolder:
     """A finished tuning run with a file of predictions."""
     config = configuration(("task=copa", "model=micro", "schedule=gu", *overrides, "evaluate.languages=[]"))
-    run = RunFolder(config.folder(root), config.run_id)
+    run = run_folder(config, root)
     with run.begin() as attempt:
         attempt.write_bytes("predictions/en.parquet", b"as written")
         attempt.finish(synthetic.body(config, {}, marks=()))

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,24 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
-from fun.config import RunConfig, compose, ours, producer, producer_command
+from fun.config import RunConfig, ours, results_root
 from fun.config.choices import field_names
 from fun.config.compose import composed, hydra_is_up
 from fun.config.help import docstrings, help_text
 from fun.errors import ConfigError
 from fun.fisher import FISHERS
-from fun.inputs.gaps import check_source_language, gaps
-from fun.inputs.identity import FROZEN, SEMANTICS, identity
-from fun.inputs.keys import languages
+from fun.inputs import (
+    SEMANTICS,
+    adapter_origins,
+    compose,
+    identity,
+    language_adapters,
+    languages,
+    producer,
+    producer_command,
+    run_id,
+)
+from fun.inputs.identity import FROZEN
 from fun.machine.device import pick_device
 from fun.models.tuning import TUNINGS
 from fun.preview import preview
@@ -77,15 +87,15 @@ def test_identity_holds_what_is_read_and_nothing_else() -> None:
         ["evaluate.languages=[en]", "track.fisher_every=5", "checkpoint.every=7", "threads=2", "logger=wandb",
          "device=cpu", "force=true", "fisher=exact"]
     )  # fmt: skip
-    assert same.run_id == base.run_id  # gu does not use the Fisher estimator
+    assert run_id(same) == run_id(base)  # gu does not use the Fisher estimator
     changes = (
         "seed=1", "schedule=rev", "schedule.k=19", "schedule=std", "train.lr=0.004", "train.eval_every=99", "task=copa",
         "adapter=lora", "adapter.reduction=2", "adapter.language_adapter=false", "data_size=1k", "precision=bf16",
         "train.ties=latest", "train.slots=512", "train.eval_slots=64", "paper=fun_official",
     )  # fmt: skip
-    ids = [compose([change]).run_id for change in changes]
-    assert len({base.run_id, *ids}) == len(changes) + 1
-    assert compose(["schedule=fun"]).run_id != compose(["schedule=fun", "fisher=exact"]).run_id
+    ids = [run_id(compose([change])) for change in changes]
+    assert len({run_id(base), *ids}) == len(changes) + 1
+    assert run_id(compose(["schedule=fun"])) != run_id(compose(["schedule=fun", "fisher=exact"]))
 
     named = identity(base)
     assert not set(named["fields"]) & {
@@ -114,7 +124,7 @@ FINISHED = {
 
 @pytest.mark.parametrize("typed", FINISHED)
 def test_finished_runs_keep_their_ids(typed: str) -> None:
-    assert compose(typed.split()).run_id == FINISHED[typed]
+    assert run_id(compose(typed.split())) == FINISHED[typed]
 
 
 REAL = ("model=mbert", "task=mnli", "schedule=std")
@@ -130,8 +140,8 @@ def test_identity_holds_revision_precision_and_the_origin_of_every_language_adap
         "data.nonstandard=true",
         "adapter.language_adapter=false",
     )
-    ids = [compose([*REAL, change]).run_id for change in changes]
-    assert len({compose(REAL).run_id, *ids}) == len(changes) + 1
+    ids = [run_id(compose([*REAL, change])) for change in changes]
+    assert len({run_id(compose(REAL)), *ids}) == len(changes) + 1
     named = identity(compose([*REAL, "model.revision=0123abc"]))["inputs"]
     assert named["encoder"] == "hub:google-bert/bert-base-multilingual-cased@0123abc"
     assert named["language_adapter.en"] == "hub:AdapterHub/bert-base-multilingual-cased-en-wiki_pfeiffer_relu@main"
@@ -142,12 +152,12 @@ def test_the_caches_place_is_no_part_of_identity(cli: Cli, monkeypatch: pytest.M
     for cache in ("one", "another"):
         monkeypatch.setenv("HF_HOME", str(tmp_path / cache))
         shown.append(cli.preview(*REAL)["run_id"])
-    assert shown[0] == shown[1] == compose(REAL).run_id
+    assert shown[0] == shown[1] == run_id(compose(REAL))
 
 
 def test_files_are_named_by_their_content_and_not_by_their_place(tmp_path: Path) -> None:
     for folder, text in {"a": "one\n", "b": "one\n", "c": "two\n"}.items():
-        for data in ("text/l1.txt", "copa/copa-dev.xml", "encoder/config.json"):
+        for data in ("text/l1.txt", "copa/copa-dev.xml", "encoder/config.json", "adapter/adapter_config.json"):
             (tmp_path / folder / data).parent.mkdir(parents=True)
             (tmp_path / folder / data).write_text(text)
 
@@ -155,9 +165,9 @@ def test_files_are_named_by_their_content_and_not_by_their_place(tmp_path: Path)
         ["task=mlm", "lang=l1", "data.root={}/text"],
         ["task=copa", "data.root={}", "data.nonstandard=true"],
         ["task=mnli", "model.source=folder:{}/encoder", "language_adapters.en=train"],
-        ["task=mnli", "language_adapters.en=folder:{}/encoder"],
+        ["task=mnli", "language_adapters.en=folder:{}/adapter"],
     ):
-        a, b, c = (compose([typed.format(tmp_path / folder) for typed in overrides]).run_id for folder in "abc")
+        a, b, c = (run_id(compose([typed.format(tmp_path / folder) for typed in overrides])) for folder in "abc")
         assert a == b != c, overrides
     # Only the source language has a file there, so it is the only one that the run is tested in.
     config = compose(["task=copa", f"data.root={tmp_path / 'a'}", "data.nonstandard=true"])
@@ -166,7 +176,7 @@ def test_files_are_named_by_their_content_and_not_by_their_place(tmp_path: Path)
 
 def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     mlm = compose(["task=mlm", "lang=th", "model=mbert"])
-    assert compose(REAL).language_adapters["th"] == f"run:{mlm.run_id}"
+    assert adapter_origins(compose(REAL))["th"] == f"run:{run_id(mlm)}"
     assert producer_command(mlm.model, "th") == "python -m fun.run task=mlm lang=th model=mbert"
     named = identity(mlm)
     assert [named[key] for key in ("task", "model", "adapter", "schedule")] == ["mlm", "mbert", "language", "std"]
@@ -175,10 +185,16 @@ def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     assert not [key for key in mlm.active() if key in ("fisher", "data_size", "language_adapters")]
     # Another encoder has language adapters of its own.
     pinned = compose([*REAL, "model.revision=0123abc"])
-    assert pinned.language_adapters["th"] == f"run:{producer(pinned.model, 'th').run_id}" != f"run:{mlm.run_id}"
+    assert adapter_origins(pinned)["th"] == f"run:{run_id(producer(pinned.model, 'th'))}" != f"run:{run_id(mlm)}"
     assert producer_command(pinned.model, "th").endswith("lang=th model=mbert model.revision=0123abc")
     typed = producer_command(pinned.model, "th").split()[3:]
-    assert compose(typed).run_id == producer(pinned.model, "th").run_id
+    assert run_id(compose(typed)) == run_id(producer(pinned.model, "th"))
+
+
+def gaps(config: RunConfig, languages: Sequence[str]) -> dict[str, str]:
+    adapters = {language: language_adapters(config, language) for language in languages}
+    reasons = {language: each.gap(results_root()) for language, made in adapters.items() for each in made}
+    return {language: reason for language, reason in reasons.items() if reason}
 
 
 def test_gaps_name_the_command_that_fills_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -192,8 +208,10 @@ def test_gaps_name_the_command_that_fills_them(monkeypatch: pytest.MonkeyPatch, 
     assert "type +language_adapters.sw=train" in gaps(none, ["sw"])["sw"]
     assert "no task=mlm run 0123456789abcdef is done" in found["de"]
     assert not gaps(compose([*REAL, "adapter=lora"]), ["en", "th", "sw"])
+    from fun.experiment import check_training_inputs
+
     with pytest.raises(ConfigError, match=r"lang=en model=micro first, .* trained on it"):
-        check_source_language(compose(["language_adapters.en=train"]))
+        check_training_inputs(compose(["language_adapters.en=train"]))
 
 
 def test_values_of_ours_are_told_with_their_reasons() -> None:
@@ -323,7 +341,7 @@ def test_choices_put_together_are_what_hydra_composes() -> None:
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:
     code = (
-        "import sys, fun.run, fun.preview; from fun.config import compose; compose([]).run_id;"
+        "import sys, fun.run, fun.preview; from fun.inputs import compose, run_id; run_id(compose([]));"
         "slow = {'torch', 'transformers', 'adapters', 'pandas', 'datasets'} & set(sys.modules);"
         "sys.exit(f'imported: {slow}' if slow else 0)"
     )

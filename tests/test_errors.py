@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fun.config import compose
-from fun.config.sweep import expand
 from fun.errors import ConfigError
+from fun.inputs import compose
+from fun.sweep import expand
 from tests.conftest import Cli
 
 # What was typed, what the message says was found, what was expected, and what to type. A row for each kind of mistake.

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fun.config import compose
 from fun.errors import ConfigError, FunError
+from fun.inputs import compose
 from fun.registry import Registry
 from fun.results import file_checksum
 from fun.unfreezing import FixedOrder

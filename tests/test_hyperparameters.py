@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from fun.config import CONFIG_DIR, RunConfig, compose, ours
-from fun.inputs.identity import flat
+from fun.config import CONFIG_DIR, RunConfig, ours
+from fun.inputs import compose, flat, run_id
 from fun.models.tuning.lora import Lora
 from reproduce.declare.papers import PAPERS
 
@@ -177,7 +177,7 @@ def test_every_configuration_of_the_result_tables_composes() -> None:
         (task, model, *full.get((adapter, method), (adapter, method)), size)
         for task, model, adapter, method, size in configurations
     ]
-    assert len({config_of(run).run_id for run in runs}) == len(runs) == 94
+    assert len({run_id(config_of(run)) for run in runs}) == len(runs) == 94
     # Full fine-tuning and mDeBERTa: no learning rate is printed for them, nor a k for rand and rev.
     unprinted = {run for run in runs if run[2] == "full" or run[1] == "mdeberta"}
     assert {run for run in runs if "train.lr" in ours(config_of(run))} == unprinted

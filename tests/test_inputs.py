@@ -22,14 +22,12 @@ MNLI = ("model=mbert", "task=mnli", "schedule=std")
 
 TELL = """
 import json, sys
-from fun.config import compose
-from fun.inputs.keys import evaluation_keys, evaluations
 told = []
 for overrides in json.loads(sys.argv[1]):
     config = compose(overrides)
     tests = {f"{dataset} {language}": evaluation_keys(config, dataset, language)
              for dataset, languages in evaluations(config).items() for language in languages}
-    told.append([config.run_id, tests])
+    told.append([run_id(config), tests])
 print(json.dumps(told))
 """
 

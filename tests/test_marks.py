@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fun.inputs import run_folder
 from fun.results import RunFolder, Stage, State
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import plan
@@ -73,7 +74,7 @@ def test_what_is_retried_belongs_to_its_new_job(run: RunFolder, monkeypatch: pyt
 
 def test_a_mark_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
     runs = [Needed((*COPA, f"seed={seed}")) for seed in (0, 1)]
-    folder = RunFolder(configuration(runs[0].overrides).folder(tmp_path), configuration(runs[0].overrides).run_id)
+    folder = run_folder(configuration(runs[0].overrides), tmp_path)
     queue(folder, "17")
     mark = folder.mark()
     assert mark is not None
@@ -110,7 +111,7 @@ def test_a_done_run_is_under_way_while_it_is_completed_and_not_while_its_job_doe
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     config = configuration(COPA)
-    done = RunFolder(config.folder(tmp_path), config.run_id)
+    done = run_folder(config, tmp_path)
     queue(done, "17")
     write_run(tmp_path, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
     assert not done.under_way(everybody)

@@ -14,6 +14,7 @@ import pytest
 
 from fun.config import RunConfig
 from fun.config.search import Selection
+from fun.inputs import run_folder, run_id
 from fun.results import RunFolder, State, load_records
 from reproduce.__main__ import main
 from reproduce.carry.merge import Merged, Outcome, merge
@@ -53,7 +54,7 @@ def finish(
     weights: str = "adapter/weights",
 ) -> RunFolder:
     """A finished run with these accuracies, a file of predictions for each language, and one update in its log."""
-    run = RunFolder(config(seed).folder(root), config(seed).run_id)
+    run = run_folder(config(seed), root)
     metrics = {"microcopa": {language: {"accuracy": value} for language, value in accuracy.items()}}
     with run.begin() as attempt:
         for language, value in accuracy.items():
@@ -72,7 +73,7 @@ def finish(
 
 def selection(root: Path, label: str, score: float) -> Path:
     """A selection from one run, which scored so."""
-    runs = {config().run_id: {"values": {"train.lr": 0.001}, "seed": 0, "score": score}}
+    runs = {run_id(config()): {"values": {"train.lr": 0.001}, "seed": 0, "score": score}}
     return Selection("lr_k", "highest", label, runs, {"train.lr": 0.001}, []).write(root)
 
 
@@ -88,11 +89,11 @@ def test_what_is_only_there_is_copied_once(roots: tuple[Path, Path]) -> None:
     here, there = roots
     ours, theirs = finish(here, seed=0), finish(there, seed=1)
     finish(there, seed=0)
-    unfinished = RunFolder(config(2).folder(there), config(2).run_id)
+    unfinished = run_folder(config(2), there)
     unfinished.begin().interrupt("")
     kept, untouched = content(ours.path), content(there)
     assert outcomes(merge(there, here)) == {Outcome.COPIED: 1, Outcome.SAME: 1}
-    copied = RunFolder(config(1).folder(here), config(1).run_id)
+    copied = run_folder(config(1), here)
     assert copied.record(verify_files=True).body() == theirs.record().body()
     assert copied.record().files == theirs.record().files
     assert content(ours.path) == kept
@@ -131,7 +132,7 @@ def test_several_folders_of_a_run_there_are_told_and_left(roots: tuple[Path, Pat
 def test_what_failed_here_and_is_done_there_is_copied(roots: tuple[Path, Path]) -> None:
     here, there = roots
     theirs = finish(there)
-    ours = RunFolder(config().folder(here), config().run_id)
+    ours = run_folder(config(), here)
     ours.begin().fail("method", "the loss was nan")
     assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
     assert ours.status().state is State.DONE
@@ -183,7 +184,7 @@ def test_a_run_whose_weights_were_left_out_of_an_archive_is_copied(roots: tuple[
     run = finish(there, weights="adapter/adapter.safetensors")
     (run.path / "adapter/adapter.safetensors").unlink()
     assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
-    copied = RunFolder(config().folder(here), config().run_id).record(verify_files=True)
+    copied = run_folder(config(), here).record(verify_files=True)
     assert copied.metrics == run.record().metrics
     assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
 
@@ -215,7 +216,7 @@ def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys
     (damaged_there.path / "adapter/weights").write_bytes(b"other")
     finish(there, seed=0)
     finish(there, seed=2)
-    running = RunFolder(config(2).folder(here), config(2).run_id).begin()
+    running = run_folder(config(2), here).begin()
     before = content(here)
     assert main(["merge", str(there), "--results", str(here)]) == 1
     told = capsys.readouterr().out
@@ -288,7 +289,7 @@ def test_an_interrupted_merge_leaves_whole_runs_and_is_continued(roots: tuple[Pa
         for run, _ in load_records(here):
             run.record(verify_files=True)
     outcomes(merge(there, here))
-    assert {run.run_id for run, _ in load_records(here)} == {config(seed).run_id for seed in range(12)}
+    assert {run.run_id for run, _ in load_records(here)} == {run_id(config(seed)) for seed in range(12)}
     assert all(isinstance(Store(here)(Needed((*OVERRIDES, f"seed={seed}"))), Found) for seed in range(12))
 
 

@@ -29,10 +29,10 @@ from transformers import (
 )
 
 from fun import world
-from fun.config import compose
 from fun.data.corpora import FolderText, Sample, WorldText
 from fun.errors import ConfigError, RunError
 from fun.experiment import build_model
+from fun.inputs import compose, run_id
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
 from fun.models.language_adapters import trained_adapter
@@ -264,7 +264,7 @@ def test_keys_name_content_and_part_but_no_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no text in yy: expected yy\.txt or yy/\*\.txt"):
         here.key("text", "yy", "train")
     wikipedia = compose(["task=mlm", "lang=th", "model=mbert"])
-    assert wikipedia.run_id != compose(["task=mlm", "lang=it", "model=mbert"]).run_id
+    assert run_id(wikipedia) != run_id(compose(["task=mlm", "lang=it", "model=mbert"]))
     assert WorldText(sample).key("microtext", "l1", "train") != WorldText(sample).key("microtext", "l2", "train")
 
 

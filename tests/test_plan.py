@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fun.config import compose
 from fun.config.compose import assignment
+from fun.inputs import compose, run_folder, run_id
 from fun.preview import preview
 from fun.results import RunFolder, load_records, local_job
 from reproduce.__main__ import main
@@ -60,7 +60,7 @@ def plan(root: Path, capsys: pytest.CaptureFixture[str], *targets: str) -> list[
 def test_a_configuration_is_the_composed_one(overrides: str) -> None:
     typed = shlex.split(overrides)
     assert configuration(typed) == compose(typed)
-    assert configuration(typed).run_id == compose(typed).run_id
+    assert run_id(configuration(typed)) == run_id(compose(typed))
 
 
 # --- the plan -------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_states_are_told_and_what_can_be_done(
     monkeypatch.setenv("FUN_STALE_SECONDS", "1000")
     needed = needed_runs(KNOWN["miniature"])[:9]
     configs = [configuration(run.overrides) for run in needed]
-    runs = [RunFolder(config.folder(root), config.run_id) for config in configs]
+    runs = [run_folder(config, root) for config in configs]
     metrics: synthetic.Metrics = {}
     for dataset, language, metric in needed[0].values:
         metrics.setdefault(dataset, {}).setdefault(language, {})[metric] = 50.0
@@ -140,7 +140,7 @@ def test_where_the_scheduler_is_silent_no_job_is_said_to_be_gone(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = compose(["task=copa"])
-    queue(RunFolder(config.folder(root), config.run_id), "17_0")
+    queue(run_folder(config, root), "17_0")
     monkeypatch.setenv("PATH", str(root))  # no squeue
     for command in (["plan", "task=copa", "--json"], ["run", "task=copa", "--dry-run"], ["status", "task=copa"]):
         main([*command, "--results", str(root)])
@@ -248,7 +248,7 @@ def test_the_log_of_an_attempt_that_works_aside_is_its_own(root: Path) -> None:
 def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def finish(overrides: list[str], train: float, fisher: float, evaluate: float, marks: tuple[str, ...] = ()) -> None:
         config = configuration(overrides)
-        run = RunFolder(config.folder(root), config.run_id)
+        run = run_folder(config, root)
         metrics = {"microcopa": {"en": {"accuracy": 50.0}, "l1": {"accuracy": 50.0}}}
         timing = {"train_seconds": train, "fisher_seconds": fisher, "evaluate_seconds": evaluate}
         with run.begin() as attempt:

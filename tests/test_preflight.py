@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from datasets import Value
 
-from fun.config import compose, producer
 from fun.errors import HubError
+from fun.inputs import compose, producer
 from reproduce.carry.preflight.checks import Check, check
 from reproduce.carry.preflight.hub import Hub, Result
 from reproduce.carry.preflight.inputs import inputs_of

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fun.config import compose
 from fun.errors import ConfigError, RunError
+from fun.inputs import compose, run_folder, run_id
 from fun.results import SCHEMA, Record, RunFolder
 from reproduce.__main__ import main
 from reproduce.commands import COMMANDS, options
@@ -58,9 +58,9 @@ def write(
     """A record for each, without the store's care for power cuts, which takes ten times as long."""
     for overrides, found in metrics.items():
         config = configuration(overrides)
-        own = {"schema": SCHEMA, "run_id": config.run_id, "attempt": 1, "files": {}}
+        own = {"schema": SCHEMA, "run_id": run_id(config), "attempt": 1, "files": {}}
         record = Record.sealed({**synthetic.body(config, found, marks), **own})
-        folder = config.folder(root)
+        folder = run_folder(config, root).path
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(record.to_json()))
 
@@ -75,7 +75,7 @@ def squad_run(root: Path, schedule: str, seed: int, model: str = "mbert") -> Run
         f"seed={seed}",
     )
     config = configuration(overrides)
-    return RunFolder(config.folder(root), config.run_id)
+    return run_folder(config, root)
 
 
 def spoil(root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fun.errors import RunError
-from fun.results import RunFolder
+from fun.inputs import run_folder
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.store import configuration, producers
@@ -50,7 +50,7 @@ def test_a_done_run_is_not_started_again_for_a_gap(tmp_path: Path, capsys: pytes
 
 def test_a_run_under_way_is_left_to_who_has_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = configuration(COPA)
-    run = RunFolder(config.folder(tmp_path), config.run_id)
+    run = run_folder(config, tmp_path)
     with run.begin() as attempt:
         assert run_missing({"": [Needed(COPA)]}, tmp_path, workers=1, dry_run=False) == 1
         attempt.interrupt("enough")
@@ -63,12 +63,12 @@ def test_a_run_under_way_is_left_to_who_has_it(tmp_path: Path, capsys: pytest.Ca
 def test_a_run_waits_for_a_producer_that_others_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reader = configuration(typed := (*COPA, "language_adapters.l1=train"))
     (maker,) = (configuration(made.overrides) for made in producers(reader).values())
-    made = RunFolder(maker.folder(tmp_path), maker.run_id)
+    made = run_folder(maker, tmp_path)
     with made.begin() as attempt:
         assert run_missing({"": [Needed(typed)]}, tmp_path, workers=1, dry_run=False) == 2
         attempt.interrupt("enough")
     _, not_yet, nothing = capsys.readouterr().out.splitlines()
-    name = reader.folder(tmp_path).name
+    name = run_folder(reader, tmp_path).path.name
     assert not_yet == f"not yet: {name} reads what {made.path.name} makes; run again when that is done"
     assert nothing == "Nothing to run: 0 of 2 runs are done."
 
@@ -96,9 +96,9 @@ def test_what_one_run_makes_the_next_reads(cli: Cli) -> None:
     assert "task=mlm" in shown[1]
     config = configuration(typed)
     (made,) = (configuration(one.overrides) for one in producers(config).values())
-    record = RunFolder(config.folder(cli.results), config.run_id).record()
+    record = run_folder(config, cli.results).record()
     assert list(record.metrics["microcopa"]) == ["en", "l1"]
-    assert RunFolder(made.folder(cli.results), made.run_id).record()
+    assert run_folder(made, cli.results).record()
 
 
 def _python(code: str, log: Path) -> Child:

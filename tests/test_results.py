@@ -613,6 +613,17 @@ def test_another_host_is_believed_by_its_heartbeat_only(root: Path) -> None:
     assert run.status(now=time.time() + 1001).state is State.STALE
 
 
+def test_a_clock_that_is_ahead_takes_no_live_run_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = killed_attempt(root)
+    edit_claim(run, host="node17", boot="another")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 2000)
+    assert run.status().state is State.STALE
+    with pytest.raises(Busy, match="node17"):
+        run.begin()
+    assert not [path for path in (run.path / "attempts").iterdir() if path.name.startswith(".")]
+
+
 def test_the_heartbeat_keeps_a_long_attempt_alive(root: Path, processes: list[Any]) -> None:
     run = run_in(root)
     processes.append(start(BEGIN_AND_WAIT, root))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from fun.config import RunConfig, compose, search
-from fun.config.sweep import expand
+from fun.config import RunConfig
 from fun.errors import ConfigError, RunError
+from fun.inputs import compose, run_folder, run_id, search
 from fun.results import RunFolder, local_job
+from fun.sweep import expand
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.store import configuration
@@ -48,7 +49,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def finish(root: Path, config: RunConfig, score: float) -> RunFolder:
     """A finished tuning run: validated, tested in no language."""
-    run = RunFolder(config.folder(root), config.run_id)
+    run = run_folder(config, root)
     chosen = {"update": 1, "metric": "accuracy", "value": score}
     with run.begin() as attempt:
         attempt.finish(synthetic.body(config, {}, marks=()) | {"selected": chosen})
@@ -105,7 +106,7 @@ def test_a_run_of_a_search_is_the_one_typed_by_hand() -> None:
     (searched,) = searches(["sweep=lr_k", *base])
     for needed, run in zip(searched.needed(), runs, strict=True):
         config = configuration(needed.overrides)
-        assert config.run_id == run.run_id
+        assert run_id(config) == run.run_id
         assert config.evaluate.languages == ()
 
 
@@ -151,7 +152,7 @@ def test_selected_values_make_the_run_typed_by_hand(results: Path, capsys: pytes
     assert written["runs"].keys() == {run.run_id for run in search((*TYPED, "+sweep=lr_k"))[1]}
     selecting = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL, "hparams=selected")
     by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
-    assert compose((*selecting, "seed=3")).run_id == compose((*by_hand, "seed=3")).run_id
+    assert run_id(compose((*selecting, "seed=3"))) == run_id(compose((*by_hand, "seed=3")))
     assert main(["select", "sweep=lr_k", *TYPED]) == 0
     assert json.loads(artifact.read_text()) == written
 
@@ -169,8 +170,8 @@ def test_the_command_that_select_prints_starts_the_selected_runs_alone(
     assert main(["select", "sweep=lr_k", *TYPED]) == 0
     command = printed(capsys.readouterr().out)
     by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
-    expected = [compose((*by_hand, f"seed={seed}")).run_id for seed in (0, 1, 2, 3)]
-    assert [compose(job).run_id for job in expand(command[1:])] == expected
+    expected = [run_id(compose((*by_hand, f"seed={seed}"))) for seed in (0, 1, 2, 3)]
+    assert [run_id(compose(job)) for job in expand(command[1:])] == expected
     shown = cli(*command, "dry_run=true")
     assert re.findall(r'"run_id": "(\w+)"', shown.stdout) == expected
     assert "\t#3 : task=copa " in shown.stderr  # Hydra tells each job's overrides
@@ -203,13 +204,13 @@ def test_an_incomplete_search_selects_nothing(results: Path, capsys: pytest.Capt
     _, runs = search((*TYPED, "+sweep=lr_k"))
     for config in runs[:-3]:
         finish(results, config, 70.0)
-    synthetic.alter_a_byte(RunFolder(runs[0].folder(results), runs[0].run_id))
-    with RunFolder(runs[-3].folder(results), runs[-3].run_id).begin() as attempt:
+    synthetic.alter_a_byte(run_folder(runs[0], results))
+    with run_folder(runs[-3], results).begin() as attempt:
         attempt.finish(synthetic.body(runs[-3], {}, marks=("nonstandard",)))
     assert main(["select", "sweep=lr_k", *TYPED]) == 1
     told = capsys.readouterr().out
     commands = [line for line in told.splitlines() if line.startswith("python -m fun.run")]
-    found = [configuration(shlex.split(command)[3:]).run_id for command in commands]
+    found = [run_id(configuration(shlex.split(command)[3:])) for command in commands]
     assert sorted(found) == sorted(runs[index].run_id for index in (0, -3, -2, -1))
     assert "4 of 18 runs are missing" in told
     assert "damaged" in told
@@ -228,7 +229,7 @@ def finish_but(root: Path, *left_out: RunFolder) -> None:
     """A search with (0.004, 2) best, and (0.008, 2) next, without some of its runs."""
     scores = SCORES | {(0.008, 2): (75.0, 76.0)}
     for config in search((*TYPED, "+sweep=lr_k"))[1]:
-        if config.run_id not in {run.run_id for run in left_out}:
+        if run_id(config) not in {run.run_id for run in left_out}:
             finish(root, config, scores[config.train.lr, config.schedule.k][config.seed - 100])
 
 
@@ -264,7 +265,7 @@ def test_what_may_still_succeed_is_waited_for(results: Path, capsys: pytest.Capt
     told = capsys.readouterr().out
     assert "1 of 18 runs are missing" in told
     commands = [line for line in told.splitlines() if line.startswith("python -m fun.run")]
-    found = [configuration(shlex.split(command)[3:]).run_id for command in commands]
+    found = [run_id(configuration(shlex.split(command)[3:])) for command in commands]
     assert found == [waited_for.run_id]
     assert not (results / "selections").exists()
 
@@ -384,12 +385,12 @@ def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     best = scores[max(scores)]  # of equal ones the smaller rate, which came last
     assert f"train.lr={best}: " in next(line for line in told.splitlines() if line.endswith("<- selected"))
     first = expand(printed(told)[1:])[0]
-    assert cli.preview(*first)["run_id"] == compose((*typed, f"train.lr={best}")).run_id
+    assert cli.preview(*first)["run_id"] == run_id(compose((*typed, f"train.lr={best}")))
 
 
 def test_where_nothing_is_searched_the_published_values_stay() -> None:
     standard = ("task=copa", "model=mbert", "schedule=std")
-    assert compose((*standard, "hparams=selected")).run_id == compose(standard).run_id
+    assert run_id(compose((*standard, "hparams=selected"))) == run_id(compose(standard))
     with pytest.raises(ConfigError, match="published or selected"):
         compose(("hparams=best",))
 

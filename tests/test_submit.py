@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fun.errors import ConfigError, RunError
+from fun.inputs import run_folder
 from fun.results import JobKnown, RunFolder, Stage, State
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
@@ -68,7 +69,7 @@ def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> 
 
 def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Path) -> None:
     config = configuration(COPA)
-    run = RunFolder(config.folder(tmp_path), config.run_id)
+    run = run_folder(config, tmp_path)
     jobs = tmp_path / "jobs" / "2026-11-20"
     jobs.mkdir(parents=True)
     for number in (17, 18, 19):
@@ -88,7 +89,7 @@ def test_jobs_that_end_before_they_begin_a_run_are_told_and_bounded(tmp_path: Pa
 def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs share a job that is cancelled three times during the first."""
     runs = [Needed((*COPA, f"seed={seed}")) for seed in (0, 1)]
-    folders = [RunFolder(one.folder(tmp_path), one.run_id) for one in (configuration(run.overrides) for run in runs)]
+    folders = [run_folder(one, tmp_path) for one in (configuration(run.overrides) for run in runs)]
     (tmp_path / "jobs" / "today").mkdir(parents=True)
     for job in ("17", "18", "19"):
         (tmp_path / "jobs" / "today" / f"{job}_0_log.err").touch()
@@ -213,7 +214,7 @@ def test_without_slurm_a_dry_run_says_so_and_shows_the_scripts(
 ) -> None:
     first, second = (Needed((*COPA, f"seed={seed}")) for seed in (0, 1))
     config = configuration(first.overrides)
-    queue(RunFolder(config.folder(tmp_path), config.run_id), "17_0")
+    queue(run_folder(config, tmp_path), "17_0")
     fail(second, tmp_path, lambda: RunError("the loss is nan"))
     for program in ("squeue", "sbatch"):
         monkeypatch.setenv(
@@ -237,8 +238,7 @@ def test_cancel_leaves_jobs_that_only_serve_others(
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     folders = [
-        RunFolder(config.folder(tmp_path), config.run_id)
-        for config in (configuration((*COPA, f"seed={seed}")) for seed in (0, 1, 2))
+        run_folder(config, tmp_path) for config in (configuration((*COPA, f"seed={seed}")) for seed in (0, 1, 2))
     ]
     for folder in folders:
         queue(folder, "17")  # three runs that share a job
@@ -272,7 +272,7 @@ def test_ctrl_c_does_not_lose_a_submitted_job(tmp_path: Path) -> None:
     until(lambda: planner.poll() is not None, "the planner has ended")
     assert planner.returncode == 0
     config = configuration(COPA)
-    mark = RunFolder(config.folder(results), config.run_id).mark()
+    mark = run_folder(config, results).mark()
     assert mark is not None
     assert mark.job == "41"
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fun.config import compose
 from fun.errors import ConfigError
-from fun.inputs.identity import SEMANTICS
+from fun.inputs import SEMANTICS, compose, run_folder, run_id
 from fun.results import InvalidRecord, RunFolder
 from reproduce.__main__ import main
 from reproduce.declare import papers
@@ -106,7 +105,7 @@ def written(folder: Path) -> list[dict[str, str]]:
 def test_the_tables_need_94_configurations_and_368_runs() -> None:
     assert {target.name: len(target.needed()) for target in TABLES} == RUNS
     runs = [run.overrides for run in all_needed()]
-    assert len(runs) == len({configuration(run).run_id for run in runs}) == 368
+    assert len(runs) == len({run_id(configuration(run)) for run in runs}) == 368
     assert len({tuple(part for part in run if not part.startswith("seed=")) for run in runs}) == 94
 
 
@@ -168,7 +167,7 @@ def test_a_shared_composition_is_the_run_that_hydra_composes(overrides: str) -> 
     run = tuple(overrides.split())
     shared, composed = configuration(run), compose(run)
     assert shared == composed
-    assert (shared.run_id, shared.label) == (composed.run_id, composed.label)
+    assert (run_id(shared), shared.label) == (run_id(composed), composed.label)
 
 
 def test_settings_are_the_printed_ones_but_for_the_errata_of_table_5() -> None:
@@ -318,7 +317,7 @@ def test_a_spoilt_run_is_a_gap_in_every_cell_that_needs_it(
     spoilt = {random.Random(target.name).choice(target.needed()).overrides for target in TABLES}
     for overrides in spoilt:
         config = configuration(overrides)
-        spoil(RunFolder(config.folder(root), config.run_id))
+        spoil(run_folder(config, root))
     results = found(all_needed(), Store(root, allow_marked=True))
     _check_gaps(complete, results, dict.fromkeys(spoilt))
     lines = missing(all_needed(), results)
@@ -339,7 +338,7 @@ def test_a_missing_language_is_a_gap_in_every_cell_over_it(full: Path, complete:
             continue
         spoilt[run.overrides] = (dataset, language)
         config = configuration(run.overrides)
-        folder = RunFolder(config.folder(root), config.run_id)
+        folder = run_folder(config, root)
         synthetic.remove_language(folder, dataset, language)
     results = found(all_needed(), Store(root, allow_marked=True))
     _check_gaps(complete, results, spoilt)
@@ -443,7 +442,7 @@ def test_the_store_refuses_a_record_with_nan(tmp_path: Path) -> None:
     config = configuration(("model=micro", "task=mnli", "schedule=std", "seed=0"))
     with pytest.raises(InvalidRecord, match=r"found nan"):
         synthetic.write_run(tmp_path, config, {"micronli": {"l1": {"accuracy": math.nan}}})
-    run = RunFolder(config.folder(tmp_path), config.run_id)
+    run = run_folder(config, tmp_path)
     assert run.status().failure == "method"
 
 
@@ -451,8 +450,8 @@ def test_copies_with_the_same_values_count_once(full: Path, tmp_path: Path) -> N
     needed = TABLES[0].needed()[0]
     config = configuration(needed.overrides)
     for label in ("one", "two"):
-        source = config.folder(full)
-        shutil.copytree(source, tmp_path / "runs" / "squad" / "mbert" / f"{label}-{config.run_id}")
+        source = run_folder(config, full).path
+        shutil.copytree(source, tmp_path / "runs" / "squad" / "mbert" / f"{label}-{run_id(config)}")
     result = Store(tmp_path, allow_marked=True)(needed)
     assert isinstance(result, Found)
     assert result.lacks == ""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fun.config import compose
 from fun.errors import RunError
 from fun.fisher import Algorithm2, Estimator, Exact
+from fun.inputs import compose
 from fun.methods import Method, Unfreezing
 from fun.models.heads import Axis, ClassificationHead, Predictive, Unit, labelled, predict
 from fun.models.task_model import TaskModel

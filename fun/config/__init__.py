@@ -1,18 +1,6 @@
-"""What a run is: its typed configuration, the values looked up for it, its checks and its identity."""
+"""What a run is: its typed configuration, the values looked up for it, and its checks. No file of the run is read."""
 
-from fun.config.compose import CONFIG_DIR, compose, from_hydra, producer, producer_command, search
 from fun.config.schema import RunConfig, ours, results_root
-from fun.inputs.identity import SEMANTICS
+from fun.paths import CONFIG_DIR
 
-__all__ = [
-    "CONFIG_DIR",
-    "SEMANTICS",
-    "RunConfig",
-    "compose",
-    "from_hydra",
-    "ours",
-    "producer",
-    "producer_command",
-    "results_root",
-    "search",
-]
+__all__ = ["CONFIG_DIR", "RunConfig", "ours", "results_root"]

@@ -1,10 +1,15 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
+import re
+
+from fun.config.data import languages, training_examples
 from fun.config.schema import RunConfig
 from fun.errors import ConfigError
-from fun.inputs.keys import evaluation_keys, evaluations, inputs, languages, training_examples
-from fun.inputs.origins import ENCODER, LANGUAGE_ADAPTER
 from fun.models.tuning import TUNINGS
+
+HUB_ID = r"hub:[\w.-]+/[\w.-]+"
+ENCODER = re.compile(rf"world|{HUB_ID}|folder:.+")
+LANGUAGE_ADAPTER = re.compile(rf"world|train|{HUB_ID}(@[\w./-]+)?|run:[0-9a-f]{{16}}|folder:.+")
 
 
 def check_choices(task: str, adapter: str, schedule: str) -> None:
@@ -32,10 +37,6 @@ def check(config: RunConfig) -> None:
     _check_languages(config)
     for choice in (config.task, config.adapter, config.regularizer, config.mask):
         choice.check(config)
-    inputs(config)  # raises ConfigError where a file or folder that the run reads is not there, and so do these
-    for dataset, tested in evaluations(config).items():
-        for language in tested:
-            evaluation_keys(config, dataset, language)
 
 
 def planned_updates(config: RunConfig) -> tuple[int, bool]:

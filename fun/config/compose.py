@@ -1,9 +1,8 @@
-"""From what is typed to a checked `RunConfig`: Hydra composes, the paper's values fill what is null, pydantic types."""
+"""From what is typed to a typed `RunConfig`: Hydra composes, the paper's values fill what is null, pydantic types."""
 
 import copy
 import difflib
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -21,52 +20,9 @@ from pydantic import ValidationError
 
 from fun.config.checks import check, check_choices
 from fun.config.lookup import fill
-from fun.config.schema import ModelConfig, RunConfig, results_root
-from fun.config.search import Search, SweepConfig, Values, selected, sweep_config, unselected
+from fun.config.schema import RunConfig
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
-
-
-def compose(overrides: Sequence[str]) -> RunConfig:
-    """The run that `python -m fun.run <overrides>` would be.
-
-    Raises ConfigError with what was found, what was expected and what to type.
-    """
-    return from_values(composed(overrides), typed_fields(overrides))
-
-
-def search(overrides: Sequence[str]) -> tuple[Search, list[RunConfig]]:
-    """The search for the configuration that `overrides`, with `+sweep=…` among them, describe; and its runs.
-
-    Point by point, each with all seeds. Raises ConfigError.
-    """
-    values = composed(overrides)
-    del values["hparams"]
-    sweep = _sweep(values)
-    assert sweep is not None, "overrides of a search have a sweep"
-    searched = Search.of(values, sweep, typed_fields(overrides))
-    return searched, _runs(searched, values)
-
-
-def from_hydra(composition: DictConfig, overrides: Sequence[str]) -> RunConfig:
-    """The run of what Hydra composed from `overrides`. Raises ConfigError."""
-    return from_values(_plain(composition), typed_fields(overrides))
-
-
-def from_values(values: Mapping[str, Any], fields: frozenset[str]) -> RunConfig:
-    """The run of composed values, of which somebody typed `fields`. Raises ConfigError."""
-    values = dict(values)
-    hparams, sweep = values.pop("hparams"), _sweep(values)
-    if hparams not in ("published", "selected"):
-        raise ConfigError(f"hparams is {hparams!r}; expected published or selected: type hparams=selected")
-    if hparams == "published":
-        return _with_producers(typed(values))
-    searched = Search.of(values, sweep or sweep_config(None), fields)
-    try:
-        run_ids = [run.run_id for run in _runs(searched, values)]
-    except ConfigError as error:
-        raise ConfigError(unselected(searched, str(error))) from error
-    return _with_producers(typed(_with(values, selected(searched, run_ids, results_root()) if run_ids else {})))
 
 
 def typed(composition: Mapping[str, Any]) -> RunConfig:
@@ -148,7 +104,7 @@ def _composed_alone(override: str) -> Mapping[str, Any]:
 def _composed(overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with hydra_is_up():
-            return _plain(hydra_compose("config", overrides=list(overrides)))
+            return plain(hydra_compose("config", overrides=list(overrides)))
     except Exception as error:
         if message := hydra_says(error):
             raise ConfigError(message) from error
@@ -171,12 +127,26 @@ def typed_fields(overrides: Sequence[str]) -> frozenset[str]:
     return frozenset(override.lstrip("+~").partition("=")[0] for override in overrides)
 
 
-def _plain(composition: DictConfig) -> dict[str, Any]:
+def plain(composition: DictConfig) -> dict[str, Any]:
+    """What Hydra composed, nested. Raises ConfigError."""
     try:
         values: Any = OmegaConf.to_container(composition, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     return dict(values)
+
+
+def assignment(key: str, value: object) -> str:
+    """`key=value` as Hydra reads it back: a string with characters of Hydra's grammar, or like a number, is quoted."""
+    plain = f"{key}={value}"
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([plain])
+        if not isinstance(value, str) or (parsed.value() == value and not parsed.is_sweep_override()):
+            return plain
+    except HydraException:
+        pass
+    escaped = re.sub(r"(\\*)('|$)", lambda part: 2 * part[1] + (part[2] and f"\\{part[2]}"), str(value))
+    return f"{key}='{escaped}'"
 
 
 # What is wrong
@@ -220,87 +190,3 @@ def _problem(field: str, problem: Mapping[str, Any]) -> str:
             return f"{field} is {problem['input']!r}; expected a list: type {field}=[{problem['input']}]"
     expected = problem["msg"].replace("Input should be", "expected").replace("Input", "it")
     return f"{field} is {problem['input']!r}; {expected}"
-
-
-# Searches
-
-
-def _sweep(values: dict[str, Any]) -> SweepConfig | None:
-    """The sweep among composed values, which it leaves. Raises ConfigError."""
-    sweep = values.pop("sweep", None)
-    try:
-        return sweep_config(sweep) if sweep is not None else None
-    except ValidationError as error:
-        raise ConfigError(explain(error, "sweep")) from error
-
-
-def _runs(searched: Search, values: Mapping[str, Any]) -> list[RunConfig]:
-    """The runs of a search: as if its values had been typed."""
-    points = [_run(searched, values, point) for point in searched.points()]
-    return [config.model_copy(update={"seed": seed}) for config in points for seed in searched.seeds]
-
-
-def _run(searched: Search, values: Mapping[str, Any], point: Values) -> RunConfig:
-    try:
-        return _with_producers(typed(_with(values, point)))
-    except ConfigError as error:
-        raise ConfigError(searched.problem(point, str(error))) from error
-
-
-def _with(values: Mapping[str, Any], point: Values) -> dict[str, Any]:
-    changed = dict(values)
-    for field, value in point.items():
-        section, _, key = field.partition(".")
-        changed[section] = {**changed[section], key: value} if key else value
-    return changed
-
-
-# Language adapters that runs make
-
-
-def producer(model: ModelConfig, language: str) -> RunConfig:
-    """The run that `language_adapters.<language>=train` stands for: task=mlm for this encoder, with its defaults."""
-    return _mlm(model.name).model_copy(update={"model": model, "lang": language})
-
-
-def producer_command(model: ModelConfig, language: str) -> str:
-    """What to type for that run."""
-    default = _mlm(model.name).model
-    read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
-    typed = [assignment(f"model.{key}", value) for key, value in read.items() if value != getattr(default, key)]
-    return shlex.join(["python", "-m", "fun.run", "task=mlm", f"lang={language}", f"model={model.name}", *typed])
-
-
-def assignment(key: str, value: object) -> str:
-    """`key=value` as Hydra reads it back: a string with characters of Hydra's grammar, or like a number, is quoted."""
-    plain = f"{key}={value}"
-    try:
-        (parsed,) = OverridesParser.create().parse_overrides([plain])
-        if not isinstance(value, str) or (parsed.value() == value and not parsed.is_sweep_override()):
-            return plain
-    except HydraException:
-        pass
-    escaped = re.sub(r"(\\*)('|$)", lambda part: 2 * part[1] + (part[2] and f"\\{part[2]}"), str(value))
-    return f"{key}='{escaped}'"
-
-
-@cache
-def _mlm(model: str) -> RunConfig:
-    """Composed once for all languages of a model: a planner resolves the same origins hundreds of times."""
-    return compose(["task=mlm", f"model={model}", f"lang={RunConfig.SOURCE_LANGUAGE}"])
-
-
-@cache
-def _producer_id(model: ModelConfig, language: str) -> str:
-    return producer(model, language).run_id
-
-
-def _with_producers(config: RunConfig) -> RunConfig:
-    """Origin `train` becomes the run that it stands for; nothing is trained or looked up on disk."""
-    if not config.uses_language_adapters:
-        return config
-    origins = {
-        language: f"run:{_producer_id(config.model, language)}" if origin == "train" else origin
-        for language, origin in config.language_adapters.items()
-    }
-    return config.model_copy(update={"language_adapters": origins})

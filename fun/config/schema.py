@@ -140,7 +140,7 @@ class LoggerConfig(Section):
 
 
 class RunConfig(Section):
-    """Everything one run reads. `active()` is its scientific part; `run_id` names it."""
+    """Everything one run reads. `active()` is its scientific part."""
 
     task: Annotated[Task[Any], Chosen.of(TASKS)]
     model: ModelConfig
@@ -233,17 +233,6 @@ class RunConfig(Section):
             return f"{self.lang}-s{self.seed}"
         k = f"-k{self.schedule.k}" if hasattr(self.schedule, "k") else ""
         return f"{self.adapter.name}-{self.schedule.name}{k}-{self.data_size.name}-s{self.seed}"
-
-    @property
-    def run_id(self) -> str:
-        """16 hexadecimal digits that name what the run computes (contract 1)."""
-        from fun.inputs.identity import run_id
-
-        return run_id(self)
-
-    def folder(self, root: Path) -> Path:
-        """The run's folder under a results root."""
-        return root / "runs" / self.task.name / self.model.name / f"{self.label}-{self.run_id}"
 
 
 def ours(config: RunConfig) -> dict[str, str]:

@@ -52,6 +52,9 @@ class Source(Protocol):
     def key(self, dataset: str, language: str, split: str) -> str:
         """Identity of the content of `rows`, without a download and without reading any row."""
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """Where the rows lie, for people."""
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         """The number of rows that the facts about the data set state; None where they state none."""
 

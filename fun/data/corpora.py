@@ -92,6 +92,10 @@ class Corpus(ABC):
         part = self.sample.part(split)
         return f"{self.content(language)}/shuffled[{part.start}:{part.stop}]"
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """See Source."""
+        return self.key(dataset, language, split)
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         """See Source: text is not counted beforehand."""
         return None
@@ -165,6 +169,10 @@ class FolderText(Corpus):
         return (
             f"sha256:{contents[0] if len(contents) == 1 else hashlib.sha256(' '.join(contents).encode()).hexdigest()}"
         )
+
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """See Source."""
+        return ", ".join(map(str, self._files(language)))
 
     def _files(self, language: str) -> list[Path]:
         single = self.root / f"{language}.txt"

@@ -63,6 +63,10 @@ class FolderSource:
         part = "[{}:{}]".format(*file.part) if file.part else ""
         return f"sha256:{sha256_of(path)}{part}"
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """See Source."""
+        return str(self._file(dataset, language, split)[0])
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int:
         """See Source."""
         found, theirs = facts.located(dataset, language, split)

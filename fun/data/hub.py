@@ -49,6 +49,10 @@ class HubSource:
         found, theirs = facts.located(dataset, language, split)
         return f"hub:{found.hub.id}@{found.hub.revision}/{found.hub.files[theirs].format(language=language)}"
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """See Source."""
+        return self.key(dataset, language, split)
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int:
         """See Source."""
         found, theirs = facts.located(dataset, language, split)

@@ -38,6 +38,10 @@ class WorldSource:
         """See Source."""
         return world.data_key(_kind(dataset), language, split)
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        """See Source."""
+        return self.key(dataset, language, split)
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         """See Source."""
         return SIZES[_kind(dataset)][split]

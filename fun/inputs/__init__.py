@@ -1,1 +1,51 @@
-"""What a run reads: where each input comes from, its content key, and its gaps."""
+"""What a run reads, with a content key each: its identity, and the configuration whose inputs are there."""
+
+from fun.config.data import evaluations, languages, source, test_sets, training_examples
+from fun.inputs.composition import compose, from_hydra, search
+from fun.inputs.identity import SEMANTICS, flat, identity_of
+from fun.inputs.inputs import (
+    Encoder,
+    Input,
+    LanguageAdapter,
+    Rows,
+    adapter_origins,
+    evaluation_inputs,
+    evaluation_keys,
+    identity,
+    keys,
+    language_adapters,
+    producer,
+    producer_command,
+    run_folder,
+    run_id,
+    training_inputs,
+)
+
+__all__ = [
+    "SEMANTICS",
+    "Encoder",
+    "Input",
+    "LanguageAdapter",
+    "Rows",
+    "adapter_origins",
+    "compose",
+    "evaluation_inputs",
+    "evaluation_keys",
+    "evaluations",
+    "flat",
+    "from_hydra",
+    "identity",
+    "identity_of",
+    "keys",
+    "language_adapters",
+    "languages",
+    "producer",
+    "producer_command",
+    "run_folder",
+    "run_id",
+    "search",
+    "source",
+    "test_sets",
+    "training_examples",
+    "training_inputs",
+]

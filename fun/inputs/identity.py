@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fun.config.schema import RunConfig
-from fun.inputs.keys import inputs
-from fun.results import run_id_of
 
 SEMANTICS = 2
 """Raised whenever a default or a meaning changes; then FROZEN gets an entry of its own."""
@@ -54,8 +52,8 @@ ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "p
 NEVER = ("model.source", "model.revision")
 
 
-def identity(config: RunConfig) -> dict[str, Any]:
-    """What the run_id hashes."""
+def identity_of(config: RunConfig, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What the run_id hashes; `inputs` are the content keys of what the training reads."""
     active = flat(config.active())
     frozen = FROZEN[SEMANTICS]
     fields = {
@@ -67,13 +65,8 @@ def identity(config: RunConfig) -> dict[str, Any]:
         "semantics": SEMANTICS,
         **{field.removesuffix(".name"): active[field] for field in ALWAYS},
         "fields": fields,
-        "inputs": inputs(config),
+        "inputs": dict(inputs),
     }
-
-
-def run_id(config: RunConfig) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the identity's canonical JSON."""
-    return run_id_of(identity(config))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

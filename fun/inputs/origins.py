@@ -1,23 +1,19 @@
-"""Origins: where an encoder or a language adapter comes from, in one string, and the content key of what lies there.
+"""Where an encoder or a language adapter comes from, in one string, and the content key of what lies there.
 
 world                             shipped with the miniature world
 hub:<namespace>/<name>[@<revision>]
 run:<run_id>                      a language adapter that a task=mlm run of ours trained
 folder:<path>
-train                             the run that task=mlm with default settings is; `run:<run_id>` once composed
+train                             the run that task=mlm with default settings is
 """
 
 import hashlib
 import os
-import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from fun.errors import ConfigError
-
-HUB_ID = r"hub:[\w.-]+/[\w.-]+"
-ENCODER = re.compile(rf"world|{HUB_ID}|folder:.+")
-LANGUAGE_ADAPTER = re.compile(rf"world|train|{HUB_ID}(@[\w./-]+)?|run:[0-9a-f]{{16}}|folder:.+")
 
 
 def hub_key(origin: str, revision: str | None = None) -> str:
@@ -25,12 +21,18 @@ def hub_key(origin: str, revision: str | None = None) -> str:
     return origin if "@" in origin else f"{origin}@{revision or 'main'}"
 
 
-def folder_key(origin: str) -> str:
-    """The hash of the content of every file below the folder. Raises ConfigError where there is none."""
+def folder_key(origin: str, files: Callable[[Path], list[Path]]) -> str:
+    """The hash of the names and contents of the `files` that are read of a folder, and of no others.
+
+    Raises ConfigError where the folder, or one of them, is not there.
+    """
     folder = Path(origin.removeprefix("folder:"))
     if not folder.is_dir():
         raise ConfigError(f"{origin}: there is no such folder; expected one with a model's or adapter's files")
-    return _folder_hash(tuple(_stamp(path) for path in sorted(folder.rglob("*")) if path.is_file()), folder)
+    try:
+        return _folder_hash(tuple(_stamp(path) for path in sorted(files(folder))), folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{origin} cannot be read ({error}): give a folder with all files of the model") from error
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:

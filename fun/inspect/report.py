@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fun.data import subset
 from fun.errors import ConfigError
-from fun.inputs.keys import encoder_key, source
+from fun.inputs import Encoder, source
 from fun.inspect.request import Request
 from fun.models.encoders import load_tokenizer
 from fun.tasks.base import Fact, Feature, Row, Task, by_example, share
@@ -66,7 +66,10 @@ def report(request: Request) -> Report:
         ("run", f"task={task.name} model={config.model.name}"),
         ("data", f"{where}: {len(groups):,} examples"),
         ("from", source(config).key(request.dataset, request.language, request.split)),
-        ("tokenizer", f"{type(tokenizer).__name__} with {len(tokenizer):,} pieces, of {encoder_key(config)}"),
+        (
+            "tokenizer",
+            f"{type(tokenizer).__name__} with {len(tokenizer):,} pieces, of {Encoder('encoder', config.model).key()}",
+        ),
         ("tokens", _distribution([max(_mask(feature).sum(axis=1).max() for feature in group) for group in groups])),
         *([("windows", _distribution([len(group) for group in groups]))] if task.windows else []),
         ("unknown", _unknown(features, tokenizer)),

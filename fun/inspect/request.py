@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fun.config import RunConfig, compose
+from fun.config import RunConfig
 from fun.errors import ConfigError
-from fun.inputs.keys import source, test_sets
+from fun.inputs import compose, source, test_sets
 
 OPTIONS = ("lang", "dataset", "split", "first", "n")
 SPLITS = ("train", "validation", "test")

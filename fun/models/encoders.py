@@ -14,29 +14,16 @@ from transformers.utils import logging
 from fun import world
 from fun.errors import ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
+from fun.models.files import CONFIG, TOKENIZER, WEIGHTS
 
 MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
 """The architectures whose parameter names `fun.models.blocks` knows."""
-
-CONFIG = "config.json"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""The weights' file: the first of these that a repository has. The second is a pickle, read with weights_only."""
 
 MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
 """The bias of a published head for masked language modelling, which adapters 1.3 leaves out of its conversion."""
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 """Where an encoder's configuration says how much is dropped; the last is that of heads."""
-
-TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "sentencepiece.bpe.model",
-    "spm.model",
-)
 
 UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
 """What transformers and safetensors raise for files that are cut off, or that do not belong together."""

@@ -16,14 +16,8 @@ from typing import Any
 from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
+from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from fun.results import Damaged, NotDone, Record, RunFolder, folders_of
-
-CONFIG = "adapter_config.json"
-WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
-"""One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only.
-
-A head that was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded.
-"""
 
 UNREADABLE = (OSError, RuntimeError, ValueError)
 """What the adapters library raises for files that are cut off, or that do not belong together."""
@@ -35,7 +29,8 @@ TRAINED = "adapter"
 def load_language_adapter(module: Any, language: str, origin: str, results: Path) -> dict[str, str]:
     """Add the language adapter from `origin` to `module`, under the name `language`; not yet active.
 
-    `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded.
+    `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded, for a
+    run's adapter what that run had downloaded, as {run:<run_id>/<repository>: commit}.
 
     Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none
     and for an adapter of another encoder; HubError for a download that did not succeed; RunError for a file
@@ -48,7 +43,10 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
         case "world":
             _load(module, language, world.language_adapter_folder(language), origin)
         case "run":
-            _load(module, language, trained_adapter(results, place) / TRAINED, origin)
+            folder = trained_adapter(results, place)
+            _load(module, language, folder / TRAINED, origin)
+            read = RunFolder(folder, place).record().environment.get("hub", {})
+            return {f"{origin}/{repository}": commit for repository, commit in read.items()}
         case "folder":
             _load_saved(module, language, Path(place))
         case _:
@@ -85,8 +83,8 @@ def _split(place: str) -> tuple[str, str | None]:
 
 def _load_saved(module: Any, language: str, folder: Path) -> None:
     problem = None
-    if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in WEIGHTS):
-        problem = f"it has no {CONFIG} with {' or '.join(WEIGHTS)} beside it"
+    if not (folder / ADAPTER_CONFIG).is_file() or not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
+        problem = f"it has no {ADAPTER_CONFIG} with {' or '.join(ADAPTER_WEIGHTS)} beside it"
     else:
         try:
             _load(module, language, folder, f"folder:{folder}")
@@ -109,11 +107,13 @@ def _load_published(module: Any, language: str, repository: Repository) -> dict[
 
 
 def download(repository: Repository) -> Snapshot:
-    found = snapshot(repository, (CONFIG, *WEIGHTS))
-    if not (found.folder / CONFIG).exists() or not any((found.folder / name).exists() for name in WEIGHTS):
+    found = snapshot(repository, (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))
+    if not (found.folder / ADAPTER_CONFIG).exists() or not any(
+        (found.folder / name).exists() for name in ADAPTER_WEIGHTS
+    ):
         raise HubError(
-            f"{repository} has no {CONFIG} with {' or '.join(WEIGHTS)} (in the cache: {found.folder}): if its "
-            "download was interrupted, type the same command with a network"
+            f"{repository} has no {ADAPTER_CONFIG} with {' or '.join(ADAPTER_WEIGHTS)} (in the cache: {found.folder}): "
+            "if its download was interrupted, type the same command with a network"
         )
     return found
 
@@ -132,7 +132,7 @@ def _load(module: Any, language: str, folder: Path, origin: str) -> None:
 def _check_fits(module: Any, folder: Path, origin: str) -> None:
     """An adapter of another architecture would load without a word, as no name in its file would fit; one of another
     encoder of the same size would load, and be of no use."""
-    described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    described = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     encoder = module.config
     expected = {"model_type": encoder.model_type, "hidden_size": encoder.hidden_size}
     found = {field: described.get(field) for field in expected}

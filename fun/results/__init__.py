@@ -29,7 +29,7 @@ from fun.results.errors import (
     Unreadable,
 )
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, folder_of, folders_of, in_order, load_records, run_folders
+from fun.results.folder import RunFolder, folders_of, in_order, load_records, run_folders
 from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import MARKS, SCHEMA, Record, predictions_file
 
@@ -61,7 +61,6 @@ __all__ = [
     "canonical_json",
     "checksum",
     "file_checksum",
-    "folder_of",
     "folders_of",
     "in_order",
     "load_records",

@@ -71,6 +71,17 @@ def create_exclusive(path: Path, data: bytes) -> bool:
     return True
 
 
+def clock_of(folder: Path) -> float:
+    """The time of the file server of `folder`, which stamps what is written there: this machine's may differ."""
+    aside = folder / f".{uuid.uuid4().hex}"
+    with _writing(aside):
+        aside.touch(exist_ok=False)
+    try:
+        return aside.stat().st_mtime
+    finally:
+        aside.unlink()
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises FileNotFoundError, or Damaged for anything but a JSON object."""
     try:

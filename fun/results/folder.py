@@ -24,7 +24,7 @@ from fun.results.claim import (
     stale_seconds,
 )
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded, Unreadable
-from fun.results.files import create_exclusive, file_checksum, make_folder, names_in, read_object
+from fun.results.files import clock_of, create_exclusive, file_checksum, make_folder, names_in, read_object
 from fun.results.log import read_log
 from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import WEIGHTS, Record
@@ -39,6 +39,11 @@ class RunFolder:
 
     def __str__(self) -> str:
         return f"run {self.path.name}"
+
+    def present(self) -> "RunFolder":
+        """Where the run is to be looked for and continued: here, unless only folders of other labels bear its id."""
+        names = [name for name in names_in(self.path.parent) if name.endswith(f"-{self.run_id}")]
+        return RunFolder(in_order(map(self.path.with_name, names), self.path)[0], self.run_id)
 
     def status(self, *, now: float | None = None, job_known: JobKnown | None = None) -> Status:
         """The run's state at `now` (seconds since the epoch).
@@ -194,6 +199,8 @@ class RunFolder:
         Raises Busy, AlreadyDone, FailedBefore, Damaged, or NotDone (`extend` without a record).
         """
         latest = self._latest_attempt(time.time())
+        if latest.state is State.STALE:  # by this machine's clock, which may be ahead
+            latest = self._latest_attempt(clock_of(self.path / ATTEMPTS))
         self._refuse(latest, retry=retry, force=force, extend=extend)
         files = AttemptFiles(self.path / ATTEMPTS, latest.attempt + 1)
         claim = Claim.of_this_process("force" if force else "extend" if extend else "run")
@@ -288,12 +295,6 @@ def _failed_by_machine(files: AttemptFiles) -> bool:
 
 def _with_note(status: Status, note: str) -> Status:
     return dataclasses.replace(status, detail=f"{status.detail}; {note}")
-
-
-def folder_of(expected: Path, run_id: str) -> RunFolder:
-    """Where the run is to be looked for and continued: `expected`, unless only folders of other labels bear its id."""
-    names = [name for name in names_in(expected.parent) if name.endswith(f"-{run_id}")]
-    return RunFolder(in_order((expected.with_name(name) for name in names), expected)[0], run_id)
 
 
 def in_order(found: Iterable[Path], expected: Path) -> list[Path]:

@@ -1,6 +1,8 @@
 """The record of a finished run: its schema, its checksum and its identity."""
 
+import re
 import reprlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -94,6 +96,10 @@ class Evaluation(TypedDict):
     metrics: dict[str, float]
 
 
+Evaluations = dict[str, dict[str, Evaluation]]
+"""Data set -> language -> evaluation."""
+
+
 @with_config(CLOSED)
 class Tracking(TypedDict):
     """How tr(F) was followed along training: every so many updates (0: never), and its estimator."""
@@ -130,7 +136,7 @@ class Record(BaseModel):
     identity: Object
     config: Object
     inputs: dict[str, Name]
-    evaluations: dict[str, dict[str, Evaluation]]
+    evaluations: Evaluations
     validation: list[Validation]
     selected: Selected | None
     stages: Annotated[list[Stage], AfterValidator(_in_order)]
@@ -146,10 +152,16 @@ class Record(BaseModel):
     @property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
         """{data set: {language: {metric: value}}}, in percent, unrounded."""
-        return {
-            dataset: {language: evaluation["metrics"] for language, evaluation in languages.items()}
-            for dataset, languages in self.evaluations.items()
-        }
+        return metrics_of(self.evaluations)
+
+    @property
+    def commits(self) -> dict[str, set[str]]:
+        """Repository of the hub -> its commits that this run read, and the runs whose language adapters it read."""
+        commits: dict[str, set[str]] = defaultdict(set)
+        for environment in (self.environment, *self.environment.get("further_evaluations", ())):
+            for repository, commit in environment.get("hub", {}).items():
+                commits[re.sub(r"^run:[0-9a-f]{16}/", "", repository)].add(commit)
+        return commits
 
     @property
     def metric(self) -> str:
@@ -229,6 +241,14 @@ class Record(BaseModel):
                     f"{field}: found {reprlib.repr(value)}, expected {reprlib.repr(expected).strip(chr(39))} {why}"
                 )
         return record
+
+
+def metrics_of(evaluations: Evaluations) -> dict[str, dict[str, dict[str, float]]]:
+    """{data set: {language: {metric: value}}}, in percent, unrounded."""
+    return {
+        dataset: {language: evaluation["metrics"] for language, evaluation in languages.items()}
+        for dataset, languages in evaluations.items()
+    }
 
 
 def predictions_file(dataset: str, language: str) -> str:

@@ -81,11 +81,11 @@ class WandbView:
         self._offline = logger.mode == "offline"
         attempt.run.path.mkdir(parents=True, exist_ok=True)
         if self._offline:
-            for earlier in (attempt.run.path / "wandb").glob(f"offline-run-*-{config.run_id}"):
+            for earlier in (attempt.run.path / "wandb").glob(f"offline-run-*-{attempt.run.run_id}"):
                 if not any(earlier.glob("*.synced")):
                     shutil.rmtree(earlier)
         self.run = wandb.init(
-            id=config.run_id,
+            id=attempt.run.run_id,
             name=config.label,
             project=logger.project,
             entity=logger.entity,

@@ -21,7 +21,6 @@ from fun.results import (
     ResultsError,
     RunFolder,
     checksum,
-    folder_of,
     folders_of,
 )
 from fun.results.attempt import RECORD
@@ -70,7 +69,7 @@ def merge(other: Path, root: Path) -> Iterator[Merged]:
         if len(twins) > 1:
             yield Merged(path.name, Outcome.LEFT, f"there are several of this run: {', '.join(twins)}. Keep one")
         else:
-            yield _merge_run(theirs, record, folder_of(root / path.relative_to(other), theirs.run_id))
+            yield _merge_run(theirs, record, RunFolder(root / path.relative_to(other), theirs.run_id).present())
     for path in sorted((other / "selections").glob("*.json")):
         yield _merge_selection(path, root / "selections" / path.name)
 

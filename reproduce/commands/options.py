@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from fun.config import results_root
 from fun.config.schema import checked_root
-from fun.config.sweep import expand
 from fun.errors import ConfigError
+from fun.sweep import expand
 from reproduce.commands.command import Targets
 from reproduce.declare import papers
 from reproduce.declare.papers import Target

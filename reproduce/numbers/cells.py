@@ -225,6 +225,10 @@ def notes_on(records: Iterable[Record | None]) -> tuple[str, ...]:
     semantics = sorted({record.semantics for record in behind})
     if len(semantics) > 1:
         notes.append(f"mixes semantics numbers {', '.join(map(str, semantics))}")
+    for repository in sorted({repository for record in behind for repository in record.commits}):
+        commits = {commit for record in behind for commit in record.commits.get(repository, ())}
+        if len(commits) > 1:
+            notes.append(f"mixes commits {', '.join(sorted(commit[:10] for commit in commits))} of {repository}")
     marks = sorted({mark for record in behind for mark in record.marks})
     if marks:
         notes.append(f"from records marked {', '.join(marks)}")
@@ -234,7 +238,7 @@ def notes_on(records: Iterable[Record | None]) -> tuple[str, ...]:
 def _code_versions(record: Record) -> set[str]:
     """The code that trained the run, by all its attempts, and that which evaluated it on further languages later."""
     own = record.environment
-    environments = [*own.get("code", [own]), own.get("further_evaluation", own)]
+    environments = [*own.get("code", [own]), *own.get("further_evaluations", [])]
     return {
         f"{code['git_sha'][:10] if code['git_sha'] else 'unknown'}{' with changes' if code['git_dirty'] else ''}"
         for code in environments

@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fun.errors import ConfigError
+from fun.inputs import run_folder, run_id
 from fun.results import State
 from fun.results.record import Selected
 from reproduce.declare.over import Over
@@ -189,7 +190,7 @@ def _behind(
 def _planned(run: Run) -> tuple[str, str]:
     """The run_id that a run would have, and its folder below the results root."""
     config = configuration(run)
-    return config.run_id, str(config.folder(Path()))
+    return run_id(config), str(run_folder(config, Path()).path)
 
 
 def _values(result: Found | Gap, dataset: str, languages: Sequence[str], metric: str) -> dict[str, float]:

@@ -6,10 +6,9 @@ from decimal import Decimal, InvalidOperation
 from functools import singledispatch
 from itertools import groupby
 
-from fun.config import compose
 from fun.data.facts import facts
 from fun.errors import ConfigError
-from fun.inputs.identity import flat
+from fun.inputs import compose, flat
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import words
 from reproduce.declare.settings import Hyperparameters, Languages, Statistics

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fun.config import RunConfig
-from fun.inputs.keys import test_sets
+from fun.inputs import run_folder, test_sets
 from fun.results import Damaged, NotDone, Record, RunFolder, Unreadable
 from fun.results.files import names_in
 from reproduce.runs.store import Store
@@ -46,7 +46,7 @@ class Hours:
 
     def _records(self, config: RunConfig) -> Iterator[Record]:
         """Records of about the same label, spread over all of them: reading every one would take long."""
-        folder = config.folder(self.root)
+        folder = run_folder(config, self.root).path
         try:
             names = names_in(folder.parent)
         except Unreadable:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fun.config import RunConfig
+from fun.inputs import adapter_origins, run_id
 from fun.results import NEVER_BEGUN, JobKnown, RunFolder, State, Status, folders_of
 from reproduce.declare.parts import Needed
 from reproduce.runs.hours import Hours
@@ -118,7 +119,7 @@ def plan(
     wanted: dict[str, Needed] = {}
     for target, runs in groups.items():
         for needed in runs:
-            run_id = configuration(needed.overrides).run_id
+            run_id = run_id(configuration(needed.overrides))
             wanted[run_id] = needed_by_both(wanted[run_id], needed) if run_id in wanted else needed
             planner.targets[run_id].add(target)
     for needed in wanted.values():
@@ -135,7 +136,7 @@ def plan(
 def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
     """What a plan found for runs that are among those it was made for; a gap that somebody is filling says so."""
     by_id = {entry.run.run_id: entry for entry in entries}
-    planned = ((run, by_id[configuration(run.overrides).run_id]) for run in needed)
+    planned = ((run, by_id[run_id(configuration(run.overrides))]) for run in needed)
     return {
         run.overrides: Gap(entry.state, entry.reason, startable=False)
         if isinstance(entry.result, Gap) and entry.under_way
@@ -167,16 +168,16 @@ class _Planner:
     def add(self, needed: Needed) -> Entry:
         """The entry of a run; the first time it is made, behind those of its producers."""
         config = configuration(needed.overrides)
-        if config.run_id in self.entries:
-            return self.entries[config.run_id]
+        if run_id(config) in self.entries:
+            return self.entries[run_id(config)]
         copies, result = self.store.runs(config), self.store.find(config, needed)
         entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)))
         makers = self._makers(config, entry)
-        self.makers[config.run_id] = [maker.run.run_id for maker in makers.values()]
+        self.makers[run_id(config)] = [maker.run.run_id for maker in makers.values()]
         if not entry.complete:
             entry = self._settled(entry, config, makers)
         entry = replace(entry, hours=0.0 if entry.complete else self.hours.of(config))
-        self.entries[config.run_id] = entry
+        self.entries[run_id(config)] = entry
         return entry
 
     def _makers(self, config: RunConfig, entry: Entry) -> dict[str, Entry]:
@@ -214,7 +215,7 @@ class _Planner:
         """Whether a language adapter is neither there nor made by a run that is to run or under way."""
         if language in makers:
             return bool(makers[language].held)
-        origin = config.language_adapters.get(language)
+        origin = adapter_origins(config).get(language)
         return origin is None or (origin.startswith("run:") and not self._trained(origin.removeprefix("run:")))
 
     def _trained(self, run_id: str) -> bool:

@@ -10,9 +10,19 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
-from fun.config import RunConfig, compose, producer, producer_command
+from fun.config import RunConfig
 from fun.config.schema import ModelConfig
-from fun.inputs.keys import evaluation_keys, evaluations, languages
+from fun.inputs import (
+    compose,
+    evaluation_keys,
+    evaluations,
+    language_adapters,
+    languages,
+    producer,
+    producer_command,
+    run_folder,
+    run_id,
+)
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import ANY, Needed
@@ -90,11 +100,11 @@ def producers(config: RunConfig) -> dict[str, Needed]:
 
     Of the languages that the run is trained and evaluated in.
     """
-    made = ((language, config.language_adapters.get(language) or "") for language in read_languages(config))
     return {
-        language: Needed(_producer(config.model, language)[1])
-        for language, origin in made
-        if origin.startswith("run:") and origin == f"run:{_producer(config.model, language)[0]}"
+        language: Needed(_overrides(config.model, language))
+        for language in read_languages(config)
+        for adapter in language_adapters(config, language)
+        if adapter.producer() is not None
     }
 
 
@@ -112,15 +122,15 @@ def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
     for run in needed:
         config = configuration(run.overrides)
         made = (producer(config.model, language) for language in producers(config))
-        found |= {one.run_id: one for one in (*made, config)}
+        found |= {run_id(one): one for one in (*made, config)}
     return list(found.values())
 
 
 @cache
-def _producer(model: ModelConfig, language: str) -> tuple[str, tuple[str, ...]]:
-    """The run_id of the run that makes a language adapter, and its overrides."""
+def _overrides(model: ModelConfig, language: str) -> tuple[str, ...]:
+    """The overrides of the run that makes a language adapter."""
     typed = shlex.split(producer_command(model, language))
-    return producer(model, language).run_id, tuple(typed[typed.index("fun.run") + 1 :])
+    return tuple(typed[typed.index("fun.run") + 1 :])
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,8 @@ class Store:
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
-        found = self._folders.get(config.run_id, ())
-        return [RunFolder(path, config.run_id) for path in in_order(found, config.folder(self.root))]
+        found = self._folders.get(run_id(config), ())
+        return [RunFolder(path, run_id(config)) for path in in_order(found, run_folder(config, self.root).path)]
 
 
 Keys = Callable[[str, str], dict[str, str]]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fun.config import search
 from fun.config.search import DEFAULT, Search, Selection, Value, option, shown
-from fun.config.sweep import expand
 from fun.errors import ConfigError
+from fun.inputs import run_id, search
 from fun.results import State
+from fun.sweep import expand
 from reproduce.declare.parts import Needed
 from reproduce.runs.store import Found, Gap, Results, configuration
 
@@ -126,7 +126,7 @@ def select(searched: Searched, results: Results) -> Selection | None:
     if best is None:
         return None
     runs = {
-        configuration(run.overrides).run_id: {"values": dict(point), "seed": seed, **_outcome(results[run.overrides])}
+        run_id(configuration(run.overrides)): {"values": dict(point), "seed": seed, **_outcome(results[run.overrides])}
         for point, needed in searched.runs().items()
         for seed, run in zip(search.seeds, needed, strict=True)
     }

@@ -10,15 +10,25 @@ from typing import Any
 from transformers import AutoConfig
 
 from fun import world
-from fun.config import RunConfig, producer, producer_command
+from fun.config import RunConfig
 from fun.config.schema import ModelConfig
 from fun.data import FolderSource, HubSource, Source
 from fun.data.corpora import FILES, REVISION, WIKIPEDIA, HubText
 from fun.data.facts import located
 from fun.errors import FunError
-from fun.inputs.keys import encoder_key, language_adapter_key, languages, source, test_sets
+from fun.inputs import (
+    Encoder,
+    LanguageAdapter,
+    language_adapters,
+    languages,
+    producer,
+    producer_command,
+    source,
+    test_sets,
+)
+from fun.inputs import run_id as name_of
 from fun.machine.hub import Repository
-from fun.models import encoders, language_adapters
+from fun.models import encoders, files
 from fun.results import RunFolder, State, Status, folders_of
 from reproduce.carry.preflight.hub import ANOTHER, OLDER, Hub, Result, Unmet
 
@@ -52,7 +62,7 @@ def inputs_of(configs: Iterable[RunConfig], results: Path) -> list[Input]:
 
 
 def _inputs(config: RunConfig, results: Path) -> Iterator[Input]:
-    yield _encoder(config.model, encoder_key(config))
+    yield _encoder(config.model, Encoder("encoder", config.model).key())
     data = source(config)
     dataset, language = data.training_set(config.task), config.training_language
     for split in ("train", "validation"):
@@ -60,9 +70,9 @@ def _inputs(config: RunConfig, results: Path) -> Iterator[Input]:
     for dataset, tested in test_sets(config).items():
         for language in tested:
             yield _data(config, data, dataset, language, "test")
-    if config.uses_language_adapters:
-        for language in languages(config):
-            yield from _language_adapter(config, language, results)
+    for language in languages(config):
+        for adapter in language_adapters(config, language):
+            yield from _language_adapter(config.model, adapter, results)
 
 
 def _local(what: str, key: str) -> Input:
@@ -86,14 +96,14 @@ def _encoder(model: ModelConfig, key: str) -> Input:
 
 def _find_encoder(model: ModelConfig, hub: Hub) -> str:
     listing = hub.listing(_repository(model))
-    files = [listing.any_of(names) for names in (encoders.WEIGHTS, VOCABULARIES)]
-    described = hub.description(listing, listing.any_of([encoders.CONFIG]))
+    names = [listing.any_of(names) for names in (files.WEIGHTS, VOCABULARIES)]
+    described = hub.description(listing, listing.any_of([files.CONFIG]))
     if described.get("model_type") not in encoders.MODEL_TYPES:
         wanted = f"one of {', '.join(encoders.MODEL_TYPES)}: {ANOTHER}"
         raise Unmet(Result.differs, f"a model of type {described.get('model_type')}", wanted)
     config = AutoConfig.for_model(**described)
     layers, positions = config.num_hidden_layers, encoders.readable_positions(config)
-    found = f"{layers} layers, {positions} positions, {', '.join(files)}"
+    found = f"{layers} layers, {positions} positions, {', '.join(names)}"
     if (layers, positions) != (model.layers, model.positions):
         raise Unmet(Result.differs, found, f"type model.layers={layers} model.positions={positions}, or {ANOTHER}")
     return found
@@ -154,24 +164,21 @@ def _find_rows(data: FolderSource, dataset: str, language: str, split: str, hub:
         raise Unmet(Result.differs, "cannot be used", str(error)) from error
 
 
-def _language_adapter(config: RunConfig, language: str, results: Path) -> Iterator[Input]:
-    what = f"language adapter {language}, {config.model.name}"
-    origin = config.language_adapters.get(language)
-    kind, _, place = (origin or "null").partition(":")
+def _language_adapter(model: ModelConfig, adapter: LanguageAdapter, results: Path) -> Iterator[Input]:
+    language = adapter.language
+    what = f"language adapter {language}, {model.name}"
+    kind, _, place = (adapter.source or "null").partition(":")
     match kind:
         case "null":
             yield Input(what, "null", "a language adapter", partial(_find_none, language))
         case "hub":
             name, _, revision = place.partition("@")
             repository = Repository(name, revision or "main")
-            yield Input(
-                what, str(repository), "for this encoder, weights", partial(_find_adapter, config.model, repository)
-            )
+            yield Input(what, str(repository), "for this encoder, weights", partial(_find_adapter, model, repository))
         case "run":
-            yield from _trained_adapter(config.model, language, place, what, results)
+            yield from _trained_adapter(model, language, place, what, results)
         case _:
-            assert origin is not None
-            yield _local(what, language_adapter_key(origin, language))
+            yield _local(what, adapter.key())
 
 
 def _find_none(language: str, hub: Hub) -> str:
@@ -180,8 +187,8 @@ def _find_none(language: str, hub: Hub) -> str:
 
 def _find_adapter(model: ModelConfig, repository: Repository, hub: Hub) -> str:
     listing = hub.listing(repository)
-    weights = listing.any_of(language_adapters.WEIGHTS)
-    described = hub.description(listing, listing.any_of([language_adapters.CONFIG]))
+    weights = listing.any_of(files.ADAPTER_WEIGHTS)
+    described = hub.description(listing, listing.any_of([files.ADAPTER_CONFIG]))
     found = {field: described.get(field) for field in FITTING}
     said = ", ".join(f"{field}={value}" for field, value in found.items())
     try:
@@ -199,9 +206,9 @@ def _described(model: ModelConfig, hub: Hub) -> dict[str, Any]:
     """The description of an encoder, wherever it lies."""
     kind, _, place = model.source.partition(":")
     if kind == "hub":
-        return hub.description(hub.listing(_repository(model)), encoders.CONFIG)
+        return hub.description(hub.listing(_repository(model)), files.CONFIG)
     folder = world.encoder_folder() if kind == "world" else Path(place)
-    found: dict[str, Any] = json.loads((folder / encoders.CONFIG).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))
     return found
 
 
@@ -210,7 +217,7 @@ def _trained_adapter(model: ModelConfig, language: str, run_id: str, what: str, 
     training = producer(model, language)
     folders = [*folders_of(results, run_id, "mlm"), results / f"runs/mlm/{model.name}/{language}-{run_id}"]
     status = RunFolder(folders[0], run_id).status()
-    is_default = training.run_id == run_id
+    is_default = name_of(training) == run_id
     command = producer_command(model, language) if is_default else "finish that run"
     yield Input(what, f"run:{run_id}", "done", partial(_find_run, status, command))
     if is_default and status.state is not State.DONE:

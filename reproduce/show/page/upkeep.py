@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fun.config import ours
-from fun.inputs.identity import flat
+from fun.inputs import flat
 from fun.results import Record, RunFolder, State
 from reproduce.numbers.explain import below
 from reproduce.runs.plan import Entry

@@ -14,9 +14,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
-from fun.config.compose import compose, hydra_is_up, search
+from fun.config.compose import hydra_is_up
 from fun.config.schema import RunConfig
 from fun.errors import ConfigError, FunError
+from fun.inputs import compose, search
 from fun.machine import slurm
 from fun.results.files import make_folder
 
