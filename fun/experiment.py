@@ -179,7 +179,7 @@ class Experiment:
         config = self.config
         dataset, language = self.source.training_set(config.task), config.training_language
         training_rows, rows = (self.source.rows(dataset, language, split) for split in ("train", "validation"))
-        _check_unchanged(training_inputs(config), self.inputs)
+        check_unchanged(training_inputs(config), self.inputs)
         batches = Batches(
             self._training_features(training_rows),
             batch_size=config.train.batch_size,
@@ -206,7 +206,7 @@ class Experiment:
             named = evaluation_keys(self.config, dataset, language)
             self.model.activate(language)
             tests.append(TestSet(dataset, language, self.source.rows(dataset, language, "test"), named))
-            _check_unchanged(inputs, before)
+            check_unchanged(inputs, before)
         self.model.activate(self.config.training_language)
         return tests
 
@@ -308,7 +308,7 @@ def _lacks(record: Record, config: RunConfig, dataset: str, language: str) -> bo
     return evaluation is None or evaluation["keys"] != evaluation_keys(config, dataset, language)
 
 
-def _check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:
+def check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:
     """Raise InputChanged where a file changed between its hash and its reading."""
     if changed := [f"{each.name} ({each.place})" for each in inputs if each.key() != before.get(each.name, "")]:
         raise InputChanged(

@@ -119,17 +119,17 @@ def plan(
     wanted: dict[str, Needed] = {}
     for target, runs in groups.items():
         for needed in runs:
-            run_id = run_id(configuration(needed.overrides))
-            wanted[run_id] = needed_by_both(wanted[run_id], needed) if run_id in wanted else needed
-            planner.targets[run_id].add(target)
+            name = run_id(configuration(needed.overrides))
+            wanted[name] = needed_by_both(wanted[name], needed) if name in wanted else needed
+            planner.targets[name].add(target)
     for needed in wanted.values():
         planner.add(needed)
-    for run_id in reversed(planner.entries):  # what reads stands behind what it reads
-        for maker in planner.makers[run_id]:
-            planner.targets[maker] |= planner.targets[run_id]
+    for name in reversed(planner.entries):  # what reads stands behind what it reads
+        for maker in planner.makers[name]:
+            planner.targets[maker] |= planner.targets[name]
     return [
-        replace(entry, targets=tuple(target for target in groups if target in planner.targets[run_id]))
-        for run_id, entry in planner.entries.items()
+        replace(entry, targets=tuple(target for target in groups if target in planner.targets[name]))
+        for name, entry in planner.entries.items()
     ]
 
 
