@@ -14,9 +14,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from fun import world
 from fun.data import WorldSource
 from fun.errors import ConfigError
-from fun.world import LANGUAGES, TASKS, UNSEEN, baselines, building, load_split
+from fun.world import LANGUAGES, TASKS, UNSEEN, building, load_split
 from fun.world.splits import SIZES
 from tests import declared
+from tests import world_baselines as baselines
 
 Rows = list[dict[str, Any]]
 

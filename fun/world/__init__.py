@@ -4,11 +4,12 @@ Everything is made from one seed. Task data are generated when asked for and com
 encoder and the adapters are shipped in `assets/`. `python -m fun.world build` makes it all again.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from fun.errors import ConfigError
-from fun.world import text
+from fun.world.documents import texts
 from fun.world.lexicon import LANGUAGES, UNSEEN
 from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
 from fun.world.splits import DATASETS, SPLITS, TASKS, Row, available, generate
@@ -33,15 +34,19 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _checked_language(language: str) -> str:
-    known = (*LANGUAGES, *UNSEEN)
-    if language not in known:
-        raise ConfigError(f"language {language!r} is not in the miniature world: choose one of {', '.join(known)}")
-    return language
+def _known(what: str, name: str, names: Iterable[str]) -> str:
+    if name not in names:
+        raise ConfigError(f"{what} {name!r} is not in the miniature world: choose one of {', '.join(names)}")
+    return name
 
 
-def _language_with_adapter(language: str) -> str:
-    if _checked_language(language) in UNSEEN:
+def _language(language: str) -> str:
+    return _known("language", language, (*LANGUAGES, *UNSEEN))
+
+
+def _adapter(language: str) -> str:
+    """A language with an adapter."""
+    if _language(language) in UNSEEN:
         raise ConfigError(
             f"no language adapter of {language} ships with the miniature world, whose encoder has never seen it: train "
             f"one with python -m fun.run task=mlm lang={language}, and type language_adapters.{language}=train"
@@ -50,11 +55,9 @@ def _language_with_adapter(language: str) -> str:
 
 
 def _split_name(task: str, language: str, split: str) -> str:
-    if task not in TASKS:
-        raise ConfigError(f"task {task!r} is not in the miniature world: choose one of {', '.join(TASKS)}")
-    if split not in SPLITS:
-        raise ConfigError(f"split {split!r} is not in the miniature world: choose one of {', '.join(SPLITS)}")
-    if split not in available(task, _checked_language(language)):
+    _known("task", task, TASKS)
+    _known("split", split, SPLITS)
+    if split not in available(task, _language(language)):
         raise ConfigError(f"{task} has no {split} data in {language}: choose language en or split test")
     return f"{task}/{language}/{split}"
 
@@ -88,13 +91,13 @@ def data_key(task: str, language: str, split: str) -> str:
 
 def load_text(language: str) -> list[str]:
     """Documents in one language, to train a language adapter on. Raises ConfigError as `load_split` does."""
-    documents = text.generate(_checked_language(language), manifest()["seed"])
+    documents = texts(_language(language), manifest()["seed"])
     return _as_expected(f"text in {language}", documents, manifest()["text"][language])
 
 
 def text_key(language: str) -> str:
     """The content key of `load_text`; nothing is generated."""
-    return key(manifest()["text"][_checked_language(language)])
+    return key(manifest()["text"][_language(language)])
 
 
 def encoder_folder() -> Path:
@@ -130,9 +133,9 @@ def mlm_head_key() -> str:
 
 def language_adapter_folder(language: str) -> Path:
     """A language's adapter, as an adapters folder (safetensors, no head). Raises ConfigError if it was changed."""
-    return _unchanged(ASSETS / "adapters" / _language_with_adapter(language), manifest()["adapters"][language])
+    return _unchanged(ASSETS / "adapters" / _adapter(language), manifest()["adapters"][language])
 
 
 def language_adapter_key(language: str) -> str:
     """The content key of a language's adapter."""
-    return key(manifest()["adapters"][_language_with_adapter(language)])
+    return key(manifest()["adapters"][_adapter(language)])

@@ -1,12 +1,13 @@
 """Building the world: data hashes, encoder and language adapters, from one seed."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fun.world import text
+from fun.world.documents import texts
 from fun.world.lexicon import LANGUAGES, LANGUAGES_BY_CODE
-from fun.world.manifest import ASSETS, canonical, folder_hashes, manifest, sha256, write_manifest
+from fun.world.manifest import ASSETS, MANIFEST, canonical, folder_hashes, manifest, sha256
 from fun.world.splits import TASKS, available, generate
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def split_hashes(seed: int) -> dict[str, str]:
 
 def text_hashes(seed: int) -> dict[str, str]:
     """language -> hash of the canonical JSON of its documents."""
-    return {code: sha256(canonical(text.generate(code, seed))) for code in LANGUAGES_BY_CODE}
+    return {code: sha256(canonical(texts(code, seed))) for code in LANGUAGES_BY_CODE}
 
 
 def build(assets: Path, seed: int, phases: "Sequence[Phase] | None" = None) -> None:
@@ -38,7 +39,15 @@ def build(assets: Path, seed: int, phases: "Sequence[Phase] | None" = None) -> N
     pretraining.save_head(model, assets / "encoder", assets / "mlm_head")
     for code in LANGUAGES:
         pretraining.train_language_adapter(model, code, assets / "adapters" / code, seed)
-    write_manifest(assets, seed, split_hashes(seed), text_hashes(seed), LANGUAGES)
+    content = {
+        "seed": seed,
+        "splits": split_hashes(seed),
+        "text": text_hashes(seed),
+        "encoder": folder_hashes(assets / "encoder"),
+        "mlm_head": folder_hashes(assets / "mlm_head"),
+        "adapters": {code: folder_hashes(assets / "adapters" / code) for code in LANGUAGES},
+    }
+    (assets / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def differences() -> list[str]:

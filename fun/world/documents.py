@@ -27,10 +27,13 @@ from fun.world.facts import (
     pick,
     premise,
     restated,
+    rules,
 )
 from fun.world.grammar import ASK, OTHER, STOP, SUBJECT, VALUE, Clause, Word, claim, question, statement
 from fun.world.lexicon import CONCEPT, LANGUAGES, LANGUAGES_BY_CODE, NAMES, TOPICS
+from fun.world.splits import speaker
 
+TEXTS = 12000
 MAX_WORDS = 69  # with [CLS] and two [SEP] a document has at most 72 tokens
 
 SO, BECAUSE = CONCEPT["function", "so"], CONCEPT["function", "because"]
@@ -41,15 +44,15 @@ ASKED = {
     for kind in ("cause", "effect")
 }
 
-# marks: what a word is to the document, and so how often it is masked
+# stress: what a word is to the document, and so how often it is masked
 WORD, SALIENT, VERDICT, EVIDENCE = range(4)
-Marked = tuple[int, int]  # concept, mark
-Segments = tuple[list[Marked], list[Marked]]
+Stressed = tuple[int, int]  # concept, stress
+Segments = tuple[list[Stressed], list[Stressed]]
 
 
 @dataclass(frozen=True)
 class Masking:
-    """Shares masked, by mark: words; salient ones, which the rest of the document tells; verdicts; and the
+    """Shares masked, by stress: words; salient ones, which the rest of the document tells; verdicts; and the
     evidence for answers and verdicts, where every masked word may leave nothing to learn from."""
 
     words: float
@@ -102,11 +105,11 @@ SECOND = Mixture(
 )
 
 
-def _marked(words: Sequence[Word], mark: int) -> list[Marked]:
-    return [(concept, mark) for concept, _ in words]
+def _stressed(words: Sequence[Word], stress: int) -> list[Stressed]:
+    return [(concept, stress) for concept, _ in words]
 
 
-def _salient(words: Sequence[Word], role: int) -> list[Marked]:
+def _salient(words: Sequence[Word], role: int) -> list[Stressed]:
     return [(concept, SALIENT if role_ == role else WORD) for concept, role_ in words]
 
 
@@ -117,9 +120,9 @@ def _several(rng: random.Random, most: int) -> int:
 
 def _causal(rng: random.Random, world: Rules, code: str) -> Segments:
     """Cause and effect, joined by so, because, or COPA's question."""
-    happened = causal(rng, world, CAUSES, below(rng, len(NAMES)), below(rng, TOPICS))
+    cause, effect = causal(rng, world, CAUSES, below(rng, len(NAMES)), below(rng, TOPICS))
     forward = rng.random() < 0.5
-    first, second = happened if forward else (happened.effect, happened.cause)
+    first, second = (cause, effect) if forward else (effect, cause)
     left, right = statement(first, code), statement(second, code)
     if rng.random() < 0.5:
         left = [*left, *ASKED["effect" if forward else "cause"]]
@@ -136,25 +139,25 @@ def _question(rng: random.Random, code: str, mixture: Mixture) -> Segments:
     answered = _answered(given, code)
     for _ in range(_several(rng, mixture.questions) - 1):
         answered = [*answered, *_answered(asked_again(rng, given), code)]
-    text = _marked([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
+    text = _stressed([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
     return (answered, text) if rng.random() < 0.5 else (text, answered)
 
 
-def _answered(given: Context, code: str) -> list[Marked]:
+def _answered(given: Context, code: str) -> list[Stressed]:
     role = SUBJECT if given.who else VALUE
     answer = [(concept, SALIENT) for concept, r in statement(given.answering, code) if r == role]
-    return [*_marked(question(given.asked, code, given.who), EVIDENCE), *answer, (STOP, EVIDENCE)]
+    return [*_stressed(question(given.asked, code, given.who), EVIDENCE), *answer, (STOP, EVIDENCE)]
 
 
 def _verify(rng: random.Random, code: str, mixture: Mixture) -> Segments:
     """Facts, and claims with a verdict: yes, maybe or no."""
     given = premise(rng, mixture.matched, mixture.single)
-    text = _marked([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
-    judged: list[Marked] = []
+    text = _stressed([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
+    judged: list[Stressed] = []
     for _ in range(_several(rng, mixture.claims)):
         label = below(rng, len(VERDICTS))
         about = claim_about(rng, given, label, mixture.matched, mixture.negated)
-        judged += [*_marked(claim(about, code), EVIDENCE), (VERDICTS[label], VERDICT), (STOP, EVIDENCE)]
+        judged += [*_stressed(claim(about, code), EVIDENCE), (VERDICTS[label], VERDICT), (STOP, EVIDENCE)]
     return text, judged
 
 
@@ -182,7 +185,7 @@ def _told(rng: random.Random, code: str, negated: float) -> Segments:
         repeated = restated(rng, again, hypernym=True)
     text = [word for clause in facts for word in statement(clause, code)]
     role = VALUE if rng.random() < 0.7 else SUBJECT
-    return _marked(text, WORD), _salient(statement(repeated, code), role)
+    return _stressed(text, WORD), _salient(statement(repeated, code), role)
 
 
 def segments(rng: random.Random, world: Rules, code: str, mixture: Mixture) -> Segments:
@@ -197,13 +200,27 @@ def segments(rng: random.Random, world: Rules, code: str, mixture: Mixture) -> S
     return _told(rng, code, mixture.negated)
 
 
+def texts(language: str, seed: int) -> list[str]:
+    """`TEXTS` different documents of the encoder's last mixture in one language, to train a language adapter on.
+
+    As in any corpus a document is a string: unlike in the encoder's own reading there is no code-switching, no
+    segment boundary and no chosen masking. In another language they are other documents, not translations.
+    """
+    say, world = speaker(seed, language), rules(seed)
+    rng = random.Random(f"text {language} {seed}")
+    documents: dict[str, None] = {}
+    while len(documents) < TEXTS:
+        documents[" ".join(say.write(segment)[0] for segment in segments(rng, world, language, SECOND))] = None
+    return list(documents)
+
+
 @dataclass(frozen=True)
 class Documents:
-    """n documents as arrays: `concepts` and `marks` [n, MAX_WORDS] (concept -1 is padding), `language`,
+    """n documents as arrays: `concepts` and `stresses` [n, MAX_WORDS] (concept -1 is padding), `language`,
     words of the first segment `first` and words in all `length` [n]."""
 
     concepts: NDArray[np.int16]
-    marks: NDArray[np.int8]
+    stresses: NDArray[np.int8]
     language: NDArray[np.int8]
     first: NDArray[np.int16]
     length: NDArray[np.int16]
@@ -217,17 +234,17 @@ def collect(rng: random.Random, world: Rules, mixture: Mixture, n: int, only: st
     weights = [LANGUAGES_BY_CODE[code].weight for code in LANGUAGES]
     codes = [only] * n if only else rng.choices(LANGUAGES, weights, k=n)
     concepts = np.full((n, MAX_WORDS), -1, np.int16)
-    marks = np.zeros((n, MAX_WORDS), np.int8)
+    stresses = np.zeros((n, MAX_WORDS), np.int8)
     first, length = np.zeros(n, np.int16), np.zeros(n, np.int16)
     for row, code in enumerate(codes):
         left, right = segments(rng, world, code, mixture)
         left = left[: MAX_WORDS - len(right)] if len(right) < len(left) else left
         words = (left + right)[:MAX_WORDS]
         concepts[row, : len(words)] = [concept for concept, _ in words]
-        marks[row, : len(words)] = [mark for _, mark in words]
+        stresses[row, : len(words)] = [stress for _, stress in words]
         first[row], length[row] = len(left), len(words)
     language = np.array([LANGUAGES.index(code) for code in codes], np.int8)
-    return Documents(concepts, marks, language, first, length)
+    return Documents(concepts, stresses, language, first, length)
 
 
 @dataclass(frozen=True)
@@ -284,8 +301,8 @@ class Reader:
         first, length = documents.first[rows][:, None], documents.length[rows][:, None]
         place = np.arange(words.shape[1])[None, :]
         chance = np.array([masking.words, masking.salient, masking.verdicts, masking.evidence])
-        marks = documents.marks[rows, : words.shape[1]]
-        hidden = (rng.random(words.shape) < chance[marks]) & (place < length)
+        stresses = documents.stresses[rows, : words.shape[1]]
+        hidden = (rng.random(words.shape) < chance[stresses]) & (place < length)
 
         column = np.broadcast_to(1 + place + (place >= first), words.shape)
         inside = place < length

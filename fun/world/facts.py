@@ -8,8 +8,8 @@ import random
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
-from fun.world.grammar import Clause, has_hypernym
-from fun.world.lexicon import COLOURS, NAMES, RELATION, RELATIONS, TOPICS
+from fun.world.grammar import Clause
+from fun.world.lexicon import COLOURS, HYPERNYMS, NAMES, RELATION, RELATIONS, TOPICS
 
 Item = TypeVar("Item")
 
@@ -101,7 +101,7 @@ def restated(rng: random.Random, clause: Clause, hypernym: bool) -> Clause:
         clause = clause._replace(synonym=not clause.synonym)
     if rng.random() < 0.5:
         clause = clause._replace(colour=-1, number=-1)
-    if hypernym and has_hypernym(clause.relation) and rng.random() < 0.15:
+    if hypernym and RELATIONS[clause.relation].object in HYPERNYMS and rng.random() < 0.15:
         clause = clause._replace(colour=-1, number=-1, hypernym=True)
     return clause
 
@@ -205,16 +205,11 @@ def asked_again(rng: random.Random, given: Context) -> Context:
     return given._replace(answering=answering, asked=asked, who=False)
 
 
-class Cause(NamedTuple):
-    """What happened and what followed from it."""
-
-    cause: Clause
-    effect: Clause
-
-
-def causal(rng: random.Random, world: Rules, relations: Sequence[int], person: int, value: int) -> Cause:
+def causal(
+    rng: random.Random, world: Rules, relations: Sequence[int], person: int, value: int
+) -> tuple[Clause, Clause]:
     """A cause in one of the relations and the mood that the world's rules make of it."""
     relation = pick(rng, relations)
     cause = Clause(person, relation, value, synonym=rng.random() < 0.5)
     effect = Clause(person, RELATION["feel"], world.mood(relation, value))
-    return Cause(cause, effect)
+    return cause, effect

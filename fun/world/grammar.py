@@ -44,19 +44,6 @@ _VERBS = [
     (CONCEPT["verb", relation.verb], CONCEPT["verb", relation.synonym or relation.verb]) for relation in RELATIONS
 ]
 _OBJECTS = [[CONCEPT[relation.object, word] for word in CLASSES[relation.object]] for relation in RELATIONS]
-_HYPERNYMS = [
-    CONCEPT["hypernym", HYPERNYMS[relation.object]] if relation.object in HYPERNYMS else None for relation in RELATIONS
-]
-
-
-def has_hypernym(relation: int) -> bool:
-    """Whether the relation's objects have a hypernym (a cow is a creature)."""
-    return _HYPERNYMS[relation] is not None
-
-
-def name_of(person: int) -> int:
-    """The concept of a person's name."""
-    return NAME + person
 
 
 def _object(clause: Clause, code: str) -> list[Word]:
@@ -65,9 +52,7 @@ def _object(clause: Clause, code: str) -> list[Word]:
     relation = RELATIONS[clause.relation]
     noun = _OBJECTS[clause.relation][clause.value]
     if clause.hypernym:
-        hypernym = _HYPERNYMS[clause.relation]
-        assert hypernym is not None
-        noun = hypernym
+        noun = CONCEPT["hypernym", HYPERNYMS[relation.object]]
     phrase: list[Word] = [(noun, VALUE)]
     if clause.colour >= 0:
         colour = (COLOUR + clause.colour, VALUE)
@@ -104,7 +89,7 @@ def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]
 
 def statement(clause: Clause, code: str) -> list[Word]:
     """The clause as a sentence that ends with a full stop."""
-    subject = [(name_of(clause.person), SUBJECT)]
+    subject = [(NAME + clause.person, SUBJECT)]
     return [*_ordered(clause, code, subject, _object(clause, code)), (STOP, OTHER)]
 
 
@@ -120,5 +105,5 @@ def question(clause: Clause, code: str, who: bool) -> list[Word]:
         words = _ordered(clause, code, [(WHO, OTHER)], _object(bare, code))
     else:
         asked = WHERE if RELATIONS[clause.relation].object == "place" else WHAT
-        words = _ordered(clause, code, [(name_of(clause.person), SUBJECT)], [(asked, OTHER)])
+        words = _ordered(clause, code, [(NAME + clause.person, SUBJECT)], [(asked, OTHER)])
     return [*words, (ASK, OTHER)]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,18 +37,3 @@ def key(content: Any) -> str:
     """The content key of a hash, or of a folder's hashes."""
     digest = content if isinstance(content, str) else sha256(canonical(content))
     return f"world@sha256:{digest[:16]}"
-
-
-def write_manifest(
-    assets: Path, seed: int, splits: dict[str, str], text: dict[str, str], languages: Iterable[str]
-) -> None:
-    """Hash the assets in a folder and write its manifest."""
-    content = {
-        "seed": seed,
-        "splits": splits,
-        "text": text,
-        "encoder": folder_hashes(assets / "encoder"),
-        "mlm_head": folder_hashes(assets / "mlm_head"),
-        "adapters": {code: folder_hashes(assets / "adapters" / code) for code in languages},
-    }
-    (assets / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
