@@ -42,9 +42,9 @@ def told(run: RunFolder) -> str:
 
 def queue(run: RunFolder, job: str) -> None:
     """Mark that `job` is to run it, as `submit` does."""
-    mark = run.reserve(nobody)
-    assert mark is not None
-    mark.submitted(job)
+    reservation = run.reserve(nobody)
+    assert reservation is not None
+    reservation.submitted(job)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fun.inputs import run_folder
-from fun.results import RunFolder, Stage, State
+from fun.results import Phase, RunFolder, State
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import plan
 from reproduce.runs.store import Store, configuration
@@ -28,11 +28,11 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_a_run_is_reserved_once(run: RunFolder) -> None:
-    mark = run.reserve(nobody)
-    assert mark is not None
+    reservation = run.reserve(nobody)
+    assert reservation is not None
     assert run.reserve(nobody) is None
     assert run.status(job_known=nobody).state is State.QUEUED
-    mark.submitted("41_3")
+    reservation.submitted("41_3")
     assert run.reserve(everybody) is None
     again = run.reserve(nobody)  # the scheduler has forgotten the job
     assert again is not None
@@ -44,18 +44,18 @@ def test_what_failed_outside_of_a_job_is_reserved_once(run: RunFolder) -> None:
     for kind in ("machine", "method"):
         with run.begin(retry=True) as attempt:
             attempt.fail(kind, "no space")
-        mark = run.reserve(nobody)
-        assert mark is not None
+        reservation = run.reserve(nobody)
+        assert reservation is not None
         assert run.reserve(nobody) is None
-        mark.withdraw()
+        reservation.withdraw()
 
 
 def test_a_job_that_is_through_with_a_run_has_it_no_more(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     queue(run, "17")
-    run.note(Stage.OVER)  # not by this job
+    run.note(Phase.OVER)  # not by this job
     assert run.status(job_known=everybody).state is State.QUEUED
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    run.note(Stage.OVER)
+    run.note(Phase.OVER)
     assert run.status(job_known=everybody).state is State.MISSING
     assert run.reserve(everybody) is not None
 
@@ -76,9 +76,9 @@ def test_a_mark_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
     runs = [Needed((*COPA, f"seed={seed}")) for seed in (0, 1)]
     folder = run_folder(configuration(runs[0].overrides), tmp_path)
     queue(folder, "17")
-    mark = folder.mark()
-    assert mark is not None
-    mark.path.write_bytes(b"")
+    reservation = folder.reservation()
+    assert reservation is not None
+    reservation.path.write_bytes(b"")
     assert all(entry.startable for entry in plan({"": runs}, Store(tmp_path), nobody))
     assert told(folder).splitlines()[1].split()[:2] == ["all", "1"]
     assert "cannot be read" in folder.status().detail
@@ -87,13 +87,13 @@ def test_a_mark_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
 def test_a_planner_that_lives_keeps_its_marks_however_long_it_takes(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark = run.reserve(nobody)
-    assert mark is not None
-    os.utime(mark.path, (0, 0))
+    reservation = run.reserve(nobody)
+    assert reservation is not None
+    os.utime(reservation.path, (0, 0))
     assert run.reserve(nobody) is None
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # from there only the time can tell
     assert run.status(job_known=nobody).state is State.MISSING
-    mark.renew()
+    reservation.renew()
     assert run.status(job_known=nobody).state is State.QUEUED
 
 
@@ -131,9 +131,9 @@ assert RunFolder(pathlib.Path({str(run.path)!r}), {run.run_id!r}).reserve(lambda
 os.kill(os.getpid(), {signal.SIGKILL})
 """
     subprocess.run([sys.executable, "-c", reserving], cwd=ROOT, check=False)
-    mark = run.mark()
-    assert mark is not None
-    assert mark.job is None
+    reservation = run.reservation()
+    assert reservation is not None
+    assert reservation.job is None
     assert run.status(job_known=everybody).state is State.MISSING
     assert run.reserve(everybody) is not None
 
@@ -143,8 +143,8 @@ def test_of_many_planners_one_reserves_a_run(run: RunFolder) -> None:
 import pathlib
 from fun.results import RunFolder
 input()
-mark = RunFolder(pathlib.Path({str(run.path)!r}), {run.run_id!r}).reserve(lambda job: True)
-print(mark is not None, flush=True)
+reservation = RunFolder(pathlib.Path({str(run.path)!r}), {run.run_id!r}).reserve(lambda job: True)
+print(reservation is not None, flush=True)
 input()
 """
     command = [sys.executable, "-c", program]

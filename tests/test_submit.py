@@ -12,7 +12,7 @@ import pytest
 
 from fun.errors import ConfigError, RunError
 from fun.inputs import run_folder
-from fun.results import JobKnown, RunFolder, Stage, State
+from fun.results import JobKnown, Phase, RunFolder, State
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import Entry, plan, waves
@@ -96,8 +96,8 @@ def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monke
         monkeypatch.setenv("SLURM_JOB_ID", job)
         for folder in folders:
             queue(folder, job)
-            folder.note(Stage.STARTED)
-        folders[0].note(Stage.BEGUN)
+            folder.note(Phase.STARTED)
+        folders[0].note(Phase.BEGUN)
     assert list(planned(tmp_path, runs, nobody)[1]) == folders[:1]
     # what somebody has in hand is not held back either
     assert planned(tmp_path, runs, everybody)[1] == {}
@@ -272,9 +272,9 @@ def test_ctrl_c_does_not_lose_a_submitted_job(tmp_path: Path) -> None:
     until(lambda: planner.poll() is not None, "the planner has ended")
     assert planner.returncode == 0
     config = configuration(COPA)
-    mark = run_folder(config, results).mark()
-    assert mark is not None
-    assert mark.job == "41"
+    reservation = run_folder(config, results).reservation()
+    assert reservation is not None
+    assert reservation.job == "41"
 
 
 def test_a_surrounding_job_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

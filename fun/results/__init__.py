@@ -30,8 +30,8 @@ from fun.results.errors import (
 )
 from fun.results.files import file_checksum
 from fun.results.folder import RunFolder, folders_of, in_order, load_records, run_folders
-from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import MARKS, SCHEMA, Record, predictions_file
+from fun.results.reservation import JobKnown, Phase, Reservation
 
 __all__ = [
     "MARKS",
@@ -45,15 +45,15 @@ __all__ = [
     "FailedBefore",
     "InvalidRecord",
     "JobKnown",
-    "Mark",
     "MetricsLog",
     "NoProgress",
     "NotDone",
     "Pace",
+    "Phase",
     "Record",
+    "Reservation",
     "ResultsError",
     "RunFolder",
-    "Stage",
     "State",
     "Status",
     "Superseded",

@@ -227,7 +227,7 @@ class Attempt:
         with suppress(Superseded):
             self._discard(self.run.path / CHECKPOINT)
             self._discard(self.run.path / REDO)
-            self._mark_end({"outcome": "done"})
+            self._note_end({"outcome": "done"})
         self._close()
         return record
 
@@ -242,16 +242,16 @@ class Attempt:
 
     def fail(self, kind: Failure, reason: str) -> None:
         """End as failed: `method` is deterministic (NaN), `machine` may be retried (out of memory)."""
-        self._mark_end({"outcome": "failed", "kind": kind, "reason": reason})
+        self._note_end({"outcome": "failed", "kind": kind, "reason": reason})
         self._close()
 
     def interrupt(self, reason: str) -> None:
         """End unfinished, to be continued by whoever begins next."""
-        self._mark_end({"outcome": "interrupted", "reason": reason})
+        self._note_end({"outcome": "interrupted", "reason": reason})
         self._close()
 
-    def _mark_end(self, mark: Mapping[str, str]) -> None:
-        self._place(self._files.end, lambda path: path.write_bytes(pretty_json(mark)))
+    def _note_end(self, end: Mapping[str, str]) -> None:
+        self._place(self._files.end, lambda path: path.write_bytes(pretty_json(end)))
 
     def _close(self) -> None:
         self._over = True

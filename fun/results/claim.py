@@ -212,7 +212,7 @@ def _ended(number: int, end: dict[str, Any]) -> Status:
             return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
         case {"outcome": "done"}:
             return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
-    return Status(State.DAMAGED, f"the end mark of attempt {number} is {end}, which nothing writes", number)
+    return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
 
 
 def read_end(path: Path) -> dict[str, Any]:

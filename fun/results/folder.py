@@ -26,8 +26,8 @@ from fun.results.claim import (
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded, Unreadable
 from fun.results.files import clock_of, create_exclusive, file_checksum, make_folder, names_in, read_object
 from fun.results.log import read_log
-from fun.results.queue import JobKnown, Mark, Stage
 from fun.results.record import WEIGHTS, Record
+from fun.results.reservation import JobKnown, Phase, Reservation
 
 
 @dataclass(frozen=True)
@@ -114,33 +114,33 @@ class RunFolder:
         claim = self.claim()
         return read_log((self.path if claim is None or claim.mode == "run" else self.path / REDO) / METRICS_LOG)
 
-    def reserve(self, job_known: JobKnown) -> Mark | None:
+    def reserve(self, job_known: JobKnown) -> Reservation | None:
         """Mark that this process submits a job for this run; None where somebody else does, or has, or runs it.
 
-        Exclusive: of several at once one gets the mark. It then notes the job there, or withdraws it.
+        Exclusive: of several at once one gets the reservation. It then notes the job there, or withdraws it.
         """
         folder = self.path / QUEUE
-        number = Mark.latest_number(folder)  # before the state: who submits after it takes the next number
-        return None if self.under_way(job_known) else Mark.create(folder, number + 1)
+        number = Reservation.latest_number(folder)  # before the state: who submits after it takes the next number
+        return None if self.under_way(job_known) else Reservation.create(folder, number + 1)
 
     def under_way(self, job_known: JobKnown | None) -> bool:
         """Whether it runs or is to run; for a done run: so as to be completed. `job_known` as for `status`."""
         status = self.status(job_known=job_known)
         return (status.later or status).state in (State.QUEUED, State.RUNNING)
 
-    def mark(self) -> Mark | None:
+    def reservation(self) -> Reservation | None:
         """Who is, or was, to run it. Raises Damaged."""
-        return Mark.latest(self.path / QUEUE)
+        return Reservation.latest(self.path / QUEUE)
 
-    def note(self, stage: Stage) -> None:
-        """Note in its mark how far the job that this process is in came with the run; nothing without a mark of its.
+    def note(self, phase: Phase) -> None:
+        """Note in its reservation how far the job that this process is in came with the run; nothing without one.
 
         It is a help and no more: where it cannot be written, on a full disk, the job goes on without.
         """
         with suppress(Damaged, OSError):
-            mark = self.mark()
-            if mark is not None and mark.job is not None and mark.job == scheduler_job():
-                mark.came_to(stage)
+            reservation = self.reservation()
+            if reservation is not None and reservation.job is not None and reservation.job == scheduler_job():
+                reservation.came_to(phase)
 
     def idle_jobs(self) -> list[str]:
         """The jobs since the latest attempt began that ended before they could make one, latest first.
@@ -151,11 +151,11 @@ class RunFolder:
         jobs = []
         with suppress(Damaged):
             claim = self.claim()
-            for number in range(Mark.latest_number(self.path / QUEUE), 0, -1):
-                mark = Mark.read(self.path / QUEUE, number)
-                if claim and mark.planner.started <= claim.started:
+            for number in range(Reservation.latest_number(self.path / QUEUE), 0, -1):
+                reservation = Reservation.read(self.path / QUEUE, number)
+                if claim and reservation.planner.started <= claim.started:
                     break
-                jobs += [mark.job] if mark.job and mark.stage is not Stage.STARTED else []
+                jobs += [reservation.job] if reservation.job and reservation.phase is not Phase.STARTED else []
         return jobs
 
     def claim(self) -> Claim | None:
@@ -250,25 +250,25 @@ class RunFolder:
         if latest.state in (State.RUNNING, State.DAMAGED):
             return latest
         try:
-            mark = self.mark()
+            reservation = self.reservation()
         except Damaged as damage:
             return _with_note(latest, str(damage))
-        if mark is None or mark.stage is Stage.OVER:
+        if reservation is None or reservation.phase is Phase.OVER:
             return latest
-        if latest.failure == "method" and mark.job is not None and self._job_of(latest) == mark.job:
+        if latest.failure == "method" and reservation.job is not None and self._job_of(latest) == reservation.job:
             return latest  # what fails by its method no job tries again unasked
         if job_known is None:
-            return _with_note(latest, f"{mark} was submitted, but the scheduler was not asked about it")
-        if mark.stands(job_known, time.time()):
-            return Status(State.QUEUED, f"{mark} is to run it; {latest.detail}", latest.attempt)
-        return _with_note(latest, f"the scheduler no longer knows {mark}")
+            return _with_note(latest, f"{reservation} was submitted, but the scheduler was not asked about it")
+        if reservation.stands(job_known, time.time()):
+            return Status(State.QUEUED, f"{reservation} is to run it; {latest.detail}", latest.attempt)
+        return _with_note(latest, f"the scheduler no longer knows {reservation}")
 
     def _later(self, latest: Status, record: Record, job_known: JobKnown | None) -> Status | None:
         """Where the work on a done run stands; the job that made its record may still have other runs to do."""
         if latest.attempt <= record.attempt:
             with suppress(Damaged):
-                mark = self.mark()
-                if mark is None or (mark.job is not None and mark.job == self._job_of(latest)):
+                reservation = self.reservation()
+                if reservation is None or (reservation.job is not None and reservation.job == self._job_of(latest)):
                     return None
             latest = NEVER_BEGUN
         status = self._waiting(latest, job_known)

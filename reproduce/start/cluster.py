@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fun.results import JobKnown, Mark, RunFolder, State
+from fun.results import JobKnown, Reservation, RunFolder, State
 from reproduce.runs.plan import FAILURES, Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
@@ -41,7 +41,7 @@ class Array:
 class Submission:
     """Submits runs of a plan into the results folder `root`; afterwards it holds what came of it.
 
-    A run gets its mark before its job is submitted, so that two planners at one time submit it once.
+    A run gets its reservation before its job is submitted, so that two planners at one time submit it once.
     """
 
     root: Path
@@ -60,22 +60,22 @@ class Submission:
 
     def submit(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, list[str]]]:
         """Submit what is wanted, and yield each array with the names of its jobs. Raises SchedulerError."""
-        marks = self._reserve(entries)
+        reservations = self._reserve(entries)
         try:
-            for wave in waves([entry for entry in entries if entry.run in marks]):
+            for wave in waves([entry for entry in entries if entry.run in reservations]):
                 for array in self._arrays(wave):
-                    for mark in marks.values():
-                        mark.renew()
+                    for reservation in reservations.values():
+                        reservation.renew()
                     with _uninterrupted():
                         names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
                         for part, name in zip(array.parts, names, strict=True):
                             for start in part:
-                                marks.pop(start.run).submitted(name)
+                                reservations.pop(start.run).submitted(name)
                     self.names += names
                     yield array, names
         finally:
-            for mark in marks.values():
-                mark.withdraw()
+            for reservation in reservations.values():
+                reservation.withdraw()
 
     def scripts(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, str]]:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
@@ -87,11 +87,11 @@ class Submission:
     def _job(self) -> Job:
         return Job(self.root, self.failures)
 
-    def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Mark]:
-        """The marks of those that nobody has in hand; the others are counted."""
-        marks = {entry.run: entry.run.reserve(self.known) for entry in entries if entry.wanted}
-        self.under_way += list(marks.values()).count(None)
-        return {run: mark for run, mark in marks.items() if mark is not None}
+    def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Reservation]:
+        """The reservations of those that nobody has in hand; the others are counted."""
+        reservations = {entry.run: entry.run.reserve(self.known) for entry in entries if entry.wanted}
+        self.under_way += list(reservations.values()).count(None)
+        return {run: reservation for run, reservation in reservations.items() if reservation is not None}
 
     def _arrays(self, wave: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
         """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""

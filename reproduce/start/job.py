@@ -15,7 +15,7 @@ import submitit
 
 from fun.errors import RunError
 from fun.machine import signals as survival
-from fun.results import RunFolder, Stage, State
+from fun.results import Phase, RunFolder, State
 from reproduce.start.starting import Start
 
 log = logging.getLogger("fun")
@@ -51,7 +51,7 @@ class Job:
 
     def _work(self, runs: Sequence[Start]) -> None:
         for start in runs:
-            start.run.note(Stage.STARTED)
+            start.run.note(Phase.STARTED)
         again = [start for start in runs if not self._given_up(start)]
         left = [start for start in runs if start not in again]
         vain: Counter[RunFolder] = Counter()
@@ -61,7 +61,7 @@ class Job:
             again = [start for start in failed if self._may_try_again(start.run, before[start.run], vain)]
             for start in failed:
                 if start not in again:
-                    start.run.note(Stage.OVER)
+                    start.run.note(Phase.OVER)
                     left.append(start)
             begun = [start for start in again if not vain[start.run]]
             if again and not begun:
@@ -79,7 +79,7 @@ class Job:
 
     def _bring_to_done(self, start: Start) -> bool:
         _wait_for_silent(start.run)
-        start.run.note(Stage.BEGUN)
+        start.run.note(Phase.BEGUN)
         command = [sys.executable, "-m", "fun.run", *start.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)

@@ -63,8 +63,8 @@ def job_of(run: RunFolder, known: JobKnown) -> str | None:
 
 def submitted_job(run: RunFolder, known: JobKnown) -> str | None:
     """The job that `submit` started and that runs a run, or is to; None where the scheduler knows none."""
-    mark = run.mark()
-    return mark.job if mark and mark.job and mark.stands(known, time.time()) else None
+    reservation = run.reservation()
+    return reservation.job if reservation and reservation.job and reservation.stands(known, time.time()) else None
 
 
 def cancel(jobs: Iterable[str]) -> None:

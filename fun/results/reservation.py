@@ -1,6 +1,6 @@
-"""Who is to run a run: marks, numbered like attempts, of which the latest counts.
+"""Who is to run a run: reservations, numbered like attempts, of which the latest counts.
 
-A mark is created exclusively, before the job is submitted, so that of two planners one submits the run.
+A reservation is created exclusively, before the job is submitted, so that of two planners one submits the run.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from fun.results.files import create_exclusive, make_folder, names_in, pretty_js
 JobKnown = Callable[[str], bool]
 """Whether the scheduler still knows a job, waiting or running."""
 
-_MARK = re.compile(r"(\d{4,})\.json")
+_NAME = re.compile(r"(\d{4,})\.json")
 
 
-class Stage(StrEnum):
+class Phase(StrEnum):
     """How far the job came with the run."""
 
     SUBMITTED = "submitted"  # or is being submitted
@@ -33,14 +33,14 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
-class Mark:
+class Reservation:
     """Mark `number` in a run's `queue` folder: the job that is to run it, None while it is being submitted."""
 
     folder: Path
     number: int
     planner: Claim
     job: str | None = None
-    stage: Stage = Stage.SUBMITTED
+    phase: Phase = Phase.SUBMITTED
 
     @property
     def path(self) -> Path:
@@ -48,13 +48,13 @@ class Mark:
 
     @classmethod
     def latest_number(cls, folder: Path) -> int:
-        """The number of the mark that counts; 0 where there is none."""
+        """The number of the reservation that counts; 0 where there is none."""
         names = names_in(folder)
-        return max((int(found[1]) for name in names if (found := _MARK.fullmatch(name))), default=0)
+        return max((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), default=0)
 
     @classmethod
     def latest(cls, folder: Path) -> Self | None:
-        """The mark that counts. Raises Damaged."""
+        """The reservation that counts. Raises Damaged."""
         number = cls.latest_number(folder)
         return cls.read(folder, number) if number else None
 
@@ -64,29 +64,28 @@ class Mark:
         path = folder / f"{number:04d}.json"
         try:
             fields = read_object(path)
-            stage = Stage(fields.get("stage", Stage.SUBMITTED))
-            return cls(folder, number, Claim(**fields["planner"]), fields["job"], stage)
+            return cls(folder, number, Claim(**fields["planner"]), fields["job"], Phase(fields["phase"]))
         except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"{path} is not the mark of a job: remove it") from error
+            raise Damaged(f"{path} is not a job's reservation: remove it") from error
 
     @classmethod
     def create(cls, folder: Path, number: int) -> Self | None:
-        """Create mark `number` for this process; None where another process has."""
-        mark = cls(folder, number, Claim.of_this_process("run"))
+        """Create reservation `number` for this process; None where another process has."""
+        reservation = cls(folder, number, Claim.of_this_process("run"))
         make_folder(folder)
-        return mark if create_exclusive(mark.path, pretty_json(mark._content())) else None
+        return reservation if create_exclusive(reservation.path, pretty_json(reservation._content())) else None
 
     def submitted(self, job: str) -> None:
         """Note the job that was submitted."""
         self._write(job=job)
 
-    def came_to(self, stage: Stage) -> None:
+    def came_to(self, phase: Phase) -> None:
         """Note how far the job came."""
-        self._write(stage=stage)
+        self._write(phase=phase)
 
     def withdraw(self) -> None:
-        """Take the mark back: nothing was submitted. It stays, so that its number is not given again."""
-        self._write(stage=Stage.OVER)
+        """Take the reservation back: nothing was submitted. It stays, so that its number is not given again."""
+        self._write(phase=Phase.OVER)
 
     def renew(self) -> None:
         """Say that its planner is still at it."""
@@ -94,7 +93,7 @@ class Mark:
 
     def stands(self, job_known: JobKnown, now: float) -> bool:
         """Whether its job waits or runs and has the run still to do, or its planner is still submitting it."""
-        if self.stage is Stage.OVER:
+        if self.phase is Phase.OVER:
             return False
         if self.job is not None:
             return job_known(self.job)
@@ -112,4 +111,4 @@ class Mark:
         replace(aside, self.path)
 
     def _content(self) -> dict[str, Any]:
-        return {"job": self.job, "planner": dataclasses.asdict(self.planner), "stage": self.stage}
+        return {"job": self.job, "planner": dataclasses.asdict(self.planner), "phase": self.phase}
