@@ -10,9 +10,8 @@ from there. It is there to try the pipeline: what it learns in minutes is too li
 import argparse
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import sentencepiece
 import torch
@@ -33,7 +32,6 @@ from fun.data import FolderSource
 from fun.data.corpora import FolderText, Sample
 from fun.errors import ConfigError, FunError
 from fun.inputs import compose
-from fun.tasks import Task
 
 TASKS = ("squad", "mnli", "copa")
 """The tasks whose rows are the text."""
@@ -55,7 +53,9 @@ def save_text(data: Path, out: Path) -> dict[str, int]:
     documents: dict[str, dict[str, None]] = {}
     for name in TASKS:
         task = compose([f"task={name}", "model=xlmr"]).task
-        for dataset, language, split in _splits(source, task):
+        splits = [(task.training_set, RunConfig.SOURCE_LANGUAGE, split) for split in ("train", "validation")]
+        splits += [(dataset, code, "test") for dataset, codes in source.test_sets(task).items() for code in codes]
+        for dataset, language, split in splits:
             texts = documents.setdefault(language, {})
             for row in source.rows(dataset, language, split):
                 texts |= dict.fromkeys(" ".join(row[column].split()) for column in task.texts)
@@ -80,8 +80,7 @@ def save_encoder(text: Path, out: Path, *, updates: int, seed: int) -> None:
     save_tokenizer(texts, out)
     tokenizer = XLMRobertaTokenizerFast.from_pretrained(out)
     model = new_encoder(len(tokenizer), seed)
-    trainer = _trainer(model, tokenizer, texts, out, updates=updates, seed=seed)
-    trainer.train()
+    _trainer(model, tokenizer, texts, out, updates, seed).train()
     model.save_pretrained(out)
 
 
@@ -133,7 +132,6 @@ def _trainer(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     out: Path,
-    *,
     updates: int,
     seed: int,
 ) -> Trainer:
@@ -162,15 +160,6 @@ def _trainer(
     return Trainer(model, arguments, train_dataset=data, data_collator=collator)
 
 
-def _splits(source: FolderSource, task: Task[Any]) -> Iterator[tuple[str, str, str]]:
-    """Every data set, language and split of a task that has a file."""
-    for split in ("train", "validation"):
-        yield task.training_set, RunConfig.SOURCE_LANGUAGE, split
-    for dataset, languages in source.test_sets(task).items():
-        for language in languages:
-            yield dataset, language, "test"
-
-
 def _documents(text: Path) -> list[str]:
     """All documents below a folder of text, language by language."""
     languages = {path.stem for path in text.glob("*.txt")} | {path.parent.name for path in text.glob("*/*.txt")}
@@ -187,33 +176,26 @@ def _check_new(folder: Path) -> None:
         raise ConfigError(f"{folder} is there already, and not an empty folder: type another --out, or remove it")
 
 
-def _text(options: argparse.Namespace) -> None:
-    for language, documents in sorted(save_text(options.data, options.out).items()):
-        print(f"{options.out / language}.txt  {documents:,} documents")
-
-
-def _encoder(options: argparse.Namespace) -> None:
-    save_encoder(options.text, options.out, updates=options.updates, seed=options.seed)
-    print(f"type model=xlmr model.source=folder:{options.out}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a user's error ends in one line and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m fun.smallmodel", description="A small encoder made from text.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
     text = commands.add_parser("text", help="write the text of the data sets' files, <language>.txt")
     text.add_argument("--data", type=Path, required=True, help="the folder of the publishers' files, as data.root")
-    text.add_argument("--out", type=Path, required=True)
-    text.set_defaults(run=_text)
     encoder = commands.add_parser("encoder", help="make a tokenizer and an encoder from a folder of text")
     encoder.add_argument("--text", type=Path, required=True, help="<language>.txt, a document per line")
-    encoder.add_argument("--out", type=Path, required=True)
     encoder.add_argument("--updates", type=int, default=200, help="of masked language modelling (default: 200)")
     encoder.add_argument("--seed", type=int, default=0)
-    encoder.set_defaults(run=_encoder)
+    for command in (text, encoder):
+        command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        if options.command == "text":
+            for language, documents in sorted(save_text(options.data, options.out).items()):
+                print(f"{options.out / language}.txt  {documents:,} documents")
+        else:
+            save_encoder(options.text, options.out, updates=options.updates, seed=options.seed)
+            print(f"type model=xlmr model.source=folder:{options.out}")
     except FunError as error:
         print(error, file=sys.stderr)
         return 1
