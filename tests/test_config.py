@@ -322,7 +322,7 @@ def test_another_paper_has_its_own_values_for_the_same_choice_and_one_for_each_s
         assert (one.looked_up["train.lr"], two.looked_up["train.lr"]) == ("Table 9", "appendix Z")
         # A paper and its setting fill values, and are no identity.
         by_hand = compose([*typed[1:], "train.lr=2e-5", "train.ties=latest"])
-        assert by_hand.run_id == two.run_id != one.run_id
+        assert run_id(by_hand) == run_id(two) != run_id(one)
     finally:
         del ConfigStore.instance().repo["paper"]["other.yaml"]
 

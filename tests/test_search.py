@@ -81,7 +81,7 @@ def test_the_grid_is_the_papers(overrides: list[str], lr: tuple[float, ...], k: 
     assert found.seeds == (100, 101, 102, 103)
     count = max(len(lr), 1) * max(len(k), 1) * 4 if lr or k else 0
     assert len(runs) == count
-    assert len({run.run_id for run in runs}) == count
+    assert len({run_id(run) for run in runs}) == count
 
 
 def test_a_search_may_be_over_any_fields_also_those_with_a_default() -> None:
@@ -102,11 +102,11 @@ def test_a_run_of_a_search_is_the_one_typed_by_hand() -> None:
     base = ["model=mbert", "task=mnli", "schedule=fun"]
     _, runs = search([*base, "+sweep=lr_k"])
     typed = compose([*base, "train.lr=0.0005", "schedule.k=800", "seed=102"])
-    assert [run.run_id for run in runs].count(typed.run_id) == 1
+    assert [run_id(run) for run in runs].count(run_id(typed)) == 1
     (searched,) = searches(["sweep=lr_k", *base])
     for needed, run in zip(searched.needed(), runs, strict=True):
         config = configuration(needed.overrides)
-        assert run_id(config) == run.run_id
+        assert run_id(config) == run_id(run)
         assert config.evaluate.languages == ()
 
 
@@ -149,7 +149,7 @@ def test_selected_values_make_the_run_typed_by_hand(results: Path, capsys: pytes
     (artifact,) = (results / "selections").iterdir()
     written = json.loads(artifact.read_text())
     assert written["selected"] == {"train.lr": 0.004, "schedule.k": 2}
-    assert written["runs"].keys() == {run.run_id for run in search((*TYPED, "+sweep=lr_k"))[1]}
+    assert written["runs"].keys() == {run_id(run) for run in search((*TYPED, "+sweep=lr_k"))[1]}
     selecting = ("task=copa", "model=micro", "schedule=gu", "+sweep=lr_k", *SMALL, "hparams=selected")
     by_hand = ("task=copa", "model=micro", "schedule=gu", "train.lr=0.004", "schedule.k=2")
     assert run_id(compose((*selecting, "seed=3"))) == run_id(compose((*by_hand, "seed=3")))
@@ -211,7 +211,7 @@ def test_an_incomplete_search_selects_nothing(results: Path, capsys: pytest.Capt
     told = capsys.readouterr().out
     commands = [line for line in told.splitlines() if line.startswith("python -m fun.run")]
     found = [run_id(configuration(shlex.split(command)[3:])) for command in commands]
-    assert sorted(found) == sorted(runs[index].run_id for index in (0, -3, -2, -1))
+    assert sorted(found) == sorted(run_id(runs[index]) for index in (0, -3, -2, -1))
     assert "4 of 18 runs are missing" in told
     assert "damaged" in told
     assert "marked nonstandard" in told
@@ -378,10 +378,10 @@ def test_from_the_sweep_to_the_run_with_its_values(cli: Cli) -> None:
     cli("-m", "+sweep=lr_k", *typed, *own)
     _, runs = search((*typed, *own, "+sweep=lr_k"))
     records = cli.records()
-    assert records.keys() == {run.run_id for run in runs}
+    assert records.keys() == {run_id(run) for run in runs}
     assert [metrics_of(record) for record in records.values()] == [{}, {}]  # no test set was looked at
     told = cli("select", "sweep=lr_k", *typed, *own, module="reproduce").stdout
-    scores = {records[run.run_id]["selected"]["value"]: run.train.lr for run in reversed(runs)}
+    scores = {records[run_id(run)]["selected"]["value"]: run.train.lr for run in reversed(runs)}
     best = scores[max(scores)]  # of equal ones the smaller rate, which came last
     assert f"train.lr={best}: " in next(line for line in told.splitlines() if line.endswith("<- selected"))
     first = expand(printed(told)[1:])[0]
