@@ -4,21 +4,14 @@
 model's parameters; `callback` does so inside anybody's transformers `Trainer`.
 """
 
-from fun.unfreezing.schedules import (
-    SCHEDULES,
-    Change,
+from fun.unfreezing.schedules import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, register
+from fun.unfreezing.schedules.at_once import LinearProbeThenFineTune, Standard
+from fun.unfreezing.schedules.stepwise import (
     FisherUnfreezing,
     FixedOrder,
     GradualUnfreezing,
-    LinearProbeThenFineTune,
-    Moment,
     RandomUnfreezing,
     ReverseUnfreezing,
-    Schedule,
-    Stage,
-    Standard,
-    Stepwise,
-    register,
 )
 
 __all__ = [

@@ -4,7 +4,6 @@ Layers are numbered 0 … L-1 from bottom to top. Updates are 1-based: a layer t
 first gradient in update n. The head trains always and is no layer.
 """
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,7 +109,7 @@ class Schedule(ABC):
         for update in range(1, updates + 1):
             layers_open = self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
             if layers_open != now:
-                changes.append(Change(update, _descending(layers_open - now), _descending(now - layers_open)))
+                changes.append(Change(update, descending(layers_open - now), descending(now - layers_open)))
             if layers_open != now or update == 1:
                 stages += (Stage(update, layers_open),)
                 now = layers_open
@@ -134,18 +133,6 @@ def register(name: str) -> Callable[[S], S]:
         return schedule
 
     return add
-
-
-@register("std")
-@dataclass(frozen=True)
-class Standard(Schedule):
-    """Standard training: every layer from update 1."""
-
-    def open_layers(self, moment: Moment) -> frozenset[int]:
-        return frozenset(range(moment.layers))
-
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return [Change(1, tuple(reversed(range(layers))))]
 
 
 @dataclass(frozen=True)
@@ -173,9 +160,9 @@ class Stepwise(Schedule):
     """True if `select` depends on the seed or on scores, so that a plan cannot name the layer."""
 
     def __post_init__(self) -> None:
-        _check_int("schedule.k", self.k, 1)
-        _check_int("schedule.delay", self.delay, 0)
-        _check_int("schedule.offset", self.offset, 0)
+        check_int("schedule.k", self.k, 1)
+        check_int("schedule.delay", self.delay, 0)
+        check_int("schedule.offset", self.offset, 0)
         if self.first not in ("top", "select"):
             raise ValueError(f"schedule.first is {self.first!r}; expected top or select")
 
@@ -207,7 +194,7 @@ class Stepwise(Schedule):
         merged: dict[int, tuple[int, ...]] = {}
         for update, chosen in zip(self.openings_due(layers), self._order(layers), strict=True):
             merged[update] = merged.get(update, ()) + chosen
-        return [Change(update, _descending(merged[update])) for update in sorted(merged)]
+        return [Change(update, descending(merged[update])) for update in sorted(merged)]
 
     def _order(self, layers: int) -> list[tuple[int, ...]]:
         """The layer of each opening number, as far as it is known before training."""
@@ -222,113 +209,10 @@ class Stepwise(Schedule):
         return order
 
 
-@register("gu")
-@dataclass(frozen=True)
-class GradualUnfreezing(Stepwise):
-    """GU: top-down, L-1, L-2, … 0 (Howard and Ruder, 2018)."""
-
-    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        return closed[-1]
-
-
-@register("rev")
-@dataclass(frozen=True)
-class ReverseUnfreezing(Stepwise):
-    """Bottom-up (Table 12): 0, 1, … after the first opening."""
-
-    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        return closed[0]
-
-
-@register("rand")
-@dataclass(frozen=True)
-class RandomUnfreezing(Stepwise):
-    """A random closed layer, drawn from (seed, opening number) alone: no state, no shared random stream."""
-
-    chosen_in_training = True
-
-    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        return random.Random(f"unfreezing/rand/{moment.seed}/{number}").choice(closed)
-
-
-@register("fun")
-@dataclass(frozen=True)
-class FisherUnfreezing(Stepwise):
-    """FUN: the closed layer with the largest tr(F); ties go to the higher layer (section 3.2)."""
-
-    chosen_in_training = True
-
-    def needs_scores(self, moment: Moment) -> bool:
-        done, due = len(moment.opened), self.openings_due(moment.layers)
-        if done == 0 and self.first == "top":
-            done = 1
-        # The last closed layer needs no scores: there is nothing to choose.
-        return done < moment.layers - 1 and due[done] <= moment.update
-
-    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        if len(closed) == 1:
-            return closed[0]
-        if moment.scores is None:
-            raise ValueError(f"update {moment.update}: fun chooses by tr(F), and no scores were given")
-        return max(closed, key=lambda layer: (moment.scores[layer], layer))  # type: ignore[index]
-
-
-@register("fixed")
-@dataclass(frozen=True)
-class FixedOrder(Stepwise):
-    """Layer L-1, then the rest in a given order (the ten schedules of Figure 4)."""
-
-    order: tuple[int, ...] = ()
-    """A permutation of 0 … L-2, or of all layers with first=select."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.order, str | int) or not all(type(layer) is int for layer in self.order):
-            raise ValueError(
-                f"schedule.order is {self.order!r}; expected a list of layers such as [10,9,8,7,6,5,4,3,2,1,0]"
-            )
-        object.__setattr__(self, "order", tuple(self.order))
-
-    def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        self.check_order(moment.layers)
-        return self.order[number - 1 if self.first == "top" else number]
-
-    def check_order(self, layers: int) -> None:
-        """Raise ValueError unless `order` names every layer that is not opened first exactly once."""
-        expected = list(range(layers - 1 if self.first == "top" else layers))
-        if sorted(self.order) != expected:
-            raise ValueError(
-                f"schedule.order is {list(self.order)}; expected a permutation of {expected}: "
-                f"type schedule.order={str(expected[::-1]).replace(' ', '')}"
-            )
-
-
-@register("lpft")
-@dataclass(frozen=True)
-class LinearProbeThenFineTune(Schedule):
-    """LPFT: the head alone, then every layer at once (Kumar et al., 2022), from update k + offset."""
-
-    k: int
-    """Updates of the head alone."""
-
-    offset: int = 1
-    """1: the layers open after k updates; 0: one update earlier."""
-
-    def __post_init__(self) -> None:
-        _check_int("schedule.k", self.k, 1)
-        _check_int("schedule.offset", self.offset, 0)
-
-    def open_layers(self, moment: Moment) -> frozenset[int]:
-        return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
-
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return [Change(self.k + self.offset, tuple(reversed(range(layers))))]
-
-
-def _descending(layers: Iterable[int]) -> tuple[int, ...]:
+def descending(layers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(layers, reverse=True))
 
 
-def _check_int(name: str, value: object, least: int) -> None:
+def check_int(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")

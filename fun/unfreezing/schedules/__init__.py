@@ -1,0 +1,11 @@
+"""Unfreezing schedules as pure functions of the moment. A module here and a yaml of conf/schedule are a new one."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from fun.unfreezing.schedules.base import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, register
+
+__all__ = ["SCHEDULES", "Change", "Moment", "Schedule", "Stage", "Stepwise", "register"]
+
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")
