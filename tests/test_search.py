@@ -295,7 +295,7 @@ def test_a_selection_that_was_edited_is_refused(results: Path, edit: str) -> Non
     else:
         content["runs"].popitem()
     artifact.write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match="python -m reproduce select sweep=lr_k task=copa model=micro"):
+    with pytest.raises(ConfigError, match="select from sweep=lr_k task=copa model=micro"):
         compose((*TYPED, "+sweep=lr_k", "hparams=selected"))
 
 

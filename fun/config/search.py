@@ -69,9 +69,9 @@ class Search:
         return "-".join(self.choice.values())
 
     @property
-    def command(self) -> str:
-        """What to type to select from its runs."""
-        return f"python -m reproduce select sweep={self.name} " + " ".join(f"{g}={n}" for g, n in self.choice.items())
+    def typed(self) -> str:
+        """What to type to name it."""
+        return " ".join([f"sweep={self.name}", *(f"{group}={name}" for group, name in self.choice.items())])
 
     def points(self) -> list[Values]:
         """Every combination of values; none where nothing is searched."""
@@ -174,14 +174,14 @@ def selected(search: Search, run_ids: Iterable[str], root: Path) -> Values:
     except FileNotFoundError:
         raise ConfigError(unselected(search, f"{path.name} is not there")) from None
     except Damaged as damage:
-        raise ConfigError(f"hparams=selected: {damage}: remove it, and type {search.command}") from damage
+        raise ConfigError(f"hparams=selected: {damage}: remove it, and select from {search.typed} again") from damage
 
 
 def unselected(search: Search, why: str) -> str:
     """What to say where nothing was selected from a search."""
     return (
-        f"hparams=selected: nothing was selected for this configuration yet ({why}): type {search.command}, with "
-        "whatever else you typed here but hparams and seed"
+        f"hparams=selected: nothing was selected for this configuration yet ({why}): make the runs of the "
+        f"search {search.typed}, with whatever else you typed here but hparams and seed, and select from them"
     )
 
 
