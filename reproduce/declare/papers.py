@@ -132,6 +132,8 @@ def load(folder: Path) -> Paper:
 def targets(folder: Path = PAPERS) -> dict[str, Target]:
     """Every target of every paper in `folder` by what one types, the anchor paper's first. Raises ConfigError."""
     papers = sorted((path.parent for path in folder.glob("*/paper.yaml")), key=lambda path: (path.name != ANCHOR, path))
+    if not papers:
+        raise ConfigError(f"{folder} has no paper; expected <paper>/paper.yaml there.")
     return {target.name: target for path in papers for target in load(path).targets.values()}
 
 
