@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fun import inputs
 from reproduce.__main__ import main
 from reproduce.carry.archive import MANIFEST
 from reproduce.declare import papers
@@ -30,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("finished")
     for number, needed in enumerate(needed_runs(DEMO)):
         config = configuration(needed.overrides)
-        run = run_folder(config, root)
+        run = inputs.run_folder(config, root)
         metrics = {"micronli": {name: {"accuracy": 40.0 + number + place} for place, name in enumerate(LANGUAGES)}}
         with run.begin() as attempt:
             attempt.write_bytes("config.yaml", f"seed: {config.seed}\n".encode())
