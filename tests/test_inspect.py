@@ -151,8 +151,6 @@ def test_lang_is_looked_at_and_for_mlm_also_trained() -> None:
         ("first=400", "first is 400; this split has 400 examples"),
         ("task=mlm", "type lang=…"),
         ("task=mlm lang=xx", "lang is 'xx'"),
-        ("seeed=1", "seeed"),
-        ("task=foo", "task is 'foo'; expected one of copa, mlm, mnli, squad"),
         ("task=squad data.root=/nowhere model=xlmr", "data.root"),
     ],
 )
@@ -161,6 +159,13 @@ def test_a_mistake_is_told_in_one_line(capsys: pytest.CaptureFixture[str], typed
     assert error.startswith("error: ")
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"), [("seeed=1", "Did you mean seed?"), ("task=foo", "Could not find 'task/foo'")]
+)
+def test_what_hydra_refuses_is_told_in_its_words(capsys: pytest.CaptureFixture[str], typed: str, said: str) -> None:
+    assert said in shown(capsys, typed, status=2)
 
 
 KINDS = {

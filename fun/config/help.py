@@ -1,6 +1,7 @@
 """`python -m fun.run --help`: the groups with their choices; each field of what is chosen, its value and meaning."""
 
 import ast
+import copy
 import inspect
 import itertools
 import textwrap
@@ -32,7 +33,7 @@ COLUMN = 42
 
 def help_text(overrides: Sequence[str]) -> str:
     """The help for the choices and values of `overrides`. Raises ConfigError for what Hydra does not compose."""
-    values = composed(overrides)
+    values = copy.deepcopy(composed(overrides))  # what is composed is shared
     fill(values, values["paper"]["rules"])
     values["paper"] = values["paper"]["name"]
     names = [name for name in RunConfig.model_fields if name in values]

@@ -2,6 +2,7 @@
 
 import uuid
 from importlib import import_module
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fun.errors import ConfigError
@@ -26,12 +27,13 @@ def load(name: str, configuration: str | None = None) -> "evaluate.Metric":
 
     The class is imported where it lies. `evaluate.load` gives the same one but copies the file into a cache
     that all processes of a user share, and keeps its inputs there under one experiment id: here both stay in
-    memory, so any number of runs may score side by side.
+    memory, so any number of runs may score side by side, and the cache need not be writable.
     """
     if name not in _CLASSES:
         raise ConfigError(f"metric: found {name!r}, expected one of {', '.join(_CLASSES)}")
     module = import_module(f"fun.metrics.{name}.{name}")
-    metric: evaluate.Metric = getattr(module, _CLASSES[name])(
-        config_name=configuration, keep_in_memory=True, experiment_id=uuid.uuid4().hex
-    )
+    with TemporaryDirectory() as folder:  # the constructor makes folders there, which nothing in memory uses
+        metric: evaluate.Metric = getattr(module, _CLASSES[name])(
+            config_name=configuration, keep_in_memory=True, experiment_id=uuid.uuid4().hex, cache_dir=folder
+        )
     return metric
