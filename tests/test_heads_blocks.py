@@ -227,14 +227,6 @@ def test_a_saved_head_comes_back_with_plain_adapters(head, kind, tmp_path):
         assert torch.equal(loaded[name], value)
 
 
-@pytest.mark.parametrize(
-    "head", [ClassificationHead(num_labels=3, layers=1, use_pooler=True), MultipleChoiceHead(1, use_pooler=True)]
-)
-def test_a_pooler_that_is_not_there_is_refused(head):
-    with pytest.raises(RunError, match="use_pooler=False"):
-        head.add_to(encoder("deberta"), "task")
-
-
 def test_deberta_classifies_from_the_first_token():
     head = ClassificationHead(num_labels=3, layers=2, use_pooler=False)
     assert predict(with_adapter(head, "deberta"), head, tokens(2, 6)).log_p.shape == (2, 1, 3)

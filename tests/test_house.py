@@ -17,7 +17,7 @@ FUN = (
     {"config"},
     {"inputs"},
     {"training"},
-    {"experiment", "preview", "inspect", "smallmodel", "sweep"},
+    {"experiment", "preview", "inspect", "sweep"},
     {"run"},
 )
 """The rooms of fun/, lowest first: a room reads those below it, and those beside it."""

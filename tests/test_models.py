@@ -193,8 +193,9 @@ def test_a_pooler_that_was_not_published_is_not_read(tiny: Path, tmp_path: Path)
     kept = {name: tensor for name, tensor in load_file(without / "model.safetensors").items() if "pooler" not in name}
     save_file(kept, without / "model.safetensors", metadata={"format": "pt"})
     head = ClassificationHead(num_labels=3, layers=1, use_pooler=True)
-    with pytest.raises(ConfigError, match=r"no pretrained pooler: type model\.pooler=false model\.head_layers=2"):
-        TaskModel(f"folder:{without}", Full(), head, name="mnli", language_adapters={}, init_seed=0)
+    for folder in (without, tiny / "mdeberta"):
+        with pytest.raises(ConfigError, match=r"no pretrained pooler: type model\.pooler=false model\.head_layers=2"):
+            TaskModel(f"folder:{folder}", Full(), head, name="mnli", language_adapters={}, init_seed=0)
 
 
 @pytest.mark.parametrize("model", tiny_models.MODELS)

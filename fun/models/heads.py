@@ -5,9 +5,10 @@ writes it beside the adapter and a plain `load_adapter` brings it back. What is 
 labels are drawn from it, and one example has one negative log-likelihood, whatever the task.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from adapters.heads import BertStyleMaskedLMHead
@@ -113,24 +114,18 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
-class Head(Protocol):
+@dataclass(frozen=True)
+class Head(ABC):
     """What a task asks of its prediction head. Heads never see labels: the model is called without them."""
 
-    @property
-    def name(self) -> str: ...
+    over: ClassVar[Axis]
+    """What the second axis of its logits counts: classes or choices, the example's tokens, or its labels."""
+    unit: ClassVar[Unit] = "examples"
+    """Over what the training loss is a mean (design contract 12)."""
+    saved: ClassVar[bool] = True
+    """Whether it is saved beside the adapter."""
 
-    @property
-    def over(self) -> Axis:
-        """What the second axis of its logits counts: classes or choices, the example's tokens, or its labels."""
-
-    @property
-    def unit(self) -> Unit:
-        """Over what the training loss is a mean (design contract 12)."""
-
-    @property
-    def saved(self) -> bool:
-        """Whether it is saved beside the adapter."""
-
+    @abstractmethod
     def add_to(self, model: Any, name: str) -> None:
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
@@ -139,16 +134,19 @@ class Head(Protocol):
 
         Unlike probabilities they compare between windows of one text.
         """
+        return (outputs.logits,)
 
+    @abstractmethod
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """p(y|x) from the model's outputs for `batch`."""
 
     def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Gold labels [B, F] of `batch`."""
+        return batch["labels"]
 
 
 @dataclass(frozen=True)
-class QAHead:
+class QAHead(Head):
     """Start and end of an answer span over the tokens of a window: one linear layer, two factors.
 
     `mask_padding=True` takes both softmaxes over the window's own tokens, question included, so that they do
@@ -156,11 +154,9 @@ class QAHead:
     do.
     """
 
+    over: ClassVar[Axis] = "tokens"
+
     mask_padding: bool
-    name: str = field(default="question_answering", init=False)
-    over: Axis = field(default="tokens", init=False)
-    unit: Unit = field(default="examples", init=False)
-    saved: bool = field(default=True, init=False)
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_qa_head(name)
@@ -173,71 +169,50 @@ class QAHead:
         """Reads attention_mask [B, T] of `batch`."""
         logits = torch.stack(self.logits(outputs, batch), dim=1)
         if self.mask_padding:
-            padding = batch["attention_mask"] == 0
-            logits = logits.masked_fill(padding.unsqueeze(1), -torch.inf)
+            logits = logits.masked_fill(batch["attention_mask"].unsqueeze(1) == 0, -torch.inf)
         return Predictive(_log_softmax(logits))
-
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Token indices of start and end, [B, 2]."""
-        return batch["labels"]
 
 
 @dataclass(frozen=True)
-class _ClassesHead:
-    """What heads over a few classes share: one factor, read from the model's `logits` [B, C]."""
+class ClassesHead(Head):
+    """One softmax over a few classes: `layers` linear layers, tanh between, on the pooler's output or the first token's
+    last state."""
+
+    over: ClassVar[Axis] = "classes"
 
     layers: int
     use_pooler: bool
-    over: Axis = field(default="classes", init=False)
-    unit: Unit = field(default="examples", init=False)
-    saved: bool = field(default=True, init=False)
 
-    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """One factor, [B, C]."""
-        return (outputs.logits,)
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What the library's constructors are told."""
+        return {"layers": self.layers, "activation_function": "tanh", "use_pooler": self.use_pooler}
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
-        """One softmax over the classes or choices."""
+        """One factor."""
         return Predictive(_log_softmax(outputs.logits).unsqueeze(1))
 
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The class or the right choice, [B, 1]."""
-        return batch["labels"]
-
 
 @dataclass(frozen=True)
-class ClassificationHead(_ClassesHead):
-    """`layers` linear layers, tanh between, on the pooler's output or the first token's last state."""
+class ClassificationHead(ClassesHead):
+    """`num_labels` classes of a text."""
 
     num_labels: int
-    name: str = field(default="classification", init=False)
 
     def add_to(self, model: Any, name: str) -> None:
-        _check_pooler(model, self.use_pooler)
-        model.add_classification_head(
-            name,
-            num_labels=self.num_labels,
-            layers=self.layers,
-            activation_function="tanh",
-            use_pooler=self.use_pooler,
-        )
+        model.add_classification_head(name, num_labels=self.num_labels, **self.shape)
 
 
 @dataclass(frozen=True)
-class MultipleChoiceHead(_ClassesHead):
-    """Scores each of two choices by `layers` linear layers, tanh between them; one softmax over the choices.
+class MultipleChoiceHead(ClassesHead):
+    """Two choices, each with a score.
 
     The batch's tokens are [B, 2, T]; the model flattens them to [2B, T], the two choices of an example side
     by side.
     """
 
-    name: str = field(default="multiple_choice", init=False)
-
     def add_to(self, model: Any, name: str) -> None:
-        _check_pooler(model, self.use_pooler)
-        model.add_multiple_choice_head(
-            name, num_choices=2, layers=self.layers, activation_function="tanh", use_pooler=self.use_pooler
-        )
+        model.add_multiple_choice_head(name, num_choices=2, **self.shape)
 
 
 class _MaskedLMHead(BertStyleMaskedLMHead):
@@ -259,7 +234,7 @@ class _MaskedLMHead(BertStyleMaskedLMHead):
 
 
 @dataclass(frozen=True)
-class MaskedLMHead:
+class MaskedLMHead(Head):
     """Names the tokens that were masked: dense layer, GELU, layer norm, and the transposed word embeddings.
 
     The head that was published with the encoder (mBERT's, XLM-R's, the miniature world's) stays frozen, like the
@@ -269,10 +244,9 @@ class MaskedLMHead:
     2020). Nobody reads the head after training, so it is not saved.
     """
 
-    name: str = field(default="masked_lm", init=False)
-    over: Axis = field(default="labels", init=False)
-    unit: Unit = field(default="labels", init=False)
-    saved: bool = field(default=False, init=False)
+    over: ClassVar[Axis] = "labels"
+    unit: ClassVar[Unit] = "labels"
+    saved: ClassVar[bool] = False
 
     def add_to(self, model: Any, name: str) -> None:
         head = _MaskedLMHead(model, name)
@@ -290,19 +264,6 @@ class MaskedLMHead:
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """One softmax over the vocabulary per masked token."""
         return Predictive(_log_softmax(outputs.logits))
-
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The masked tokens, [B, F]."""
-        return batch["labels"]
-
-
-def _check_pooler(model: Any, use_pooler: bool) -> None:
-    # adapters hands such a head the hidden states of *all* tokens: logits of a wrong shape, unnoticed.
-    if use_pooler and getattr(model.base_model, "pooler", None) is None:
-        raise RunError(
-            f"The head asks for the pooler's output, but {type(model.base_model).__name__} has no pooler. "
-            f"Build the head with use_pooler=False: it then reads the first token."
-        )
 
 
 def predict(model: nn.Module, head: Head, batch: Mapping[str, Tensor]) -> Predictive:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
@@ -16,7 +16,8 @@ from fun.registry import Registry
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BatchEncoding, PreTrainedTokenizerBase
+    from transformers import BatchEncoding
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.config import RunConfig
     from fun.models.heads import Head
@@ -84,6 +85,7 @@ class Scored:
 
 
 F = TypeVar("F", bound=Feature)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ class Task(ABC, Generic[F]):
         """
 
     @abstractmethod
-    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[F]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[F]:
         """The features of `rows`, in their order, the same for training and evaluation.
 
         Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
@@ -146,7 +148,7 @@ class Task(ABC, Generic[F]):
         """Predictions and metrics of `rows`, which are `dataset` in `language`, from the head's output for each of
         their features. A data set with a metric of its own gets that as well.
 
-        Raises RunError where the output is NaN, ValueError where its shapes are not those of the features.
+        Raises RunError where the output is not finite.
         """
 
     def describe(self, rows: Sequence[Row], features: Sequence[F]) -> list[Fact]:
@@ -158,9 +160,92 @@ class Task(ABC, Generic[F]):
         """The positions [T] of the tokens that a feature, as it is read, asks for."""
         return ()
 
-    def lost(self, rows: Sequence[Row], features: Sequence[F], tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
+    def lost(self, rows: Sequence[Row], features: Sequence[F], tokenizer: "Tokenizer") -> list[Fact]:
         """What of `rows` did not come into their `features`."""
         return []
+
+    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Columns) -> None:
+        """Raise ConfigError unless the tokenizer is a fast one, its encoder reads `max_length` tokens, and there are
+        rows, each with `columns` and values that fit."""
+        if not tokenizer.is_fast:
+            raise ConfigError(
+                f"{self.name}: found the slow tokenizer {type(tokenizer).__name__}, expected a fast one, which"
+                " knows the characters of its tokens; save it with a tokenizer.json, from"
+                " AutoTokenizer.from_pretrained(…, use_fast=True)"
+            )
+        if self.max_length > (longest := tokenizer.model_max_length):
+            raise ConfigError(
+                f"{self.name}: found max_length {self.max_length}, but this encoder reads at most {longest} tokens;"
+                f" type task.max_length={longest} or less"
+            )
+        if not rows:
+            raise ConfigError(f"{self.name}: found no rows, expected at least one; check the data set and its split")
+        for index, row in enumerate(rows):
+            if missing := [column for column in columns if column not in row]:
+                raise ConfigError(
+                    f"{self.name}: row {index} has the columns {', '.join(row)}; expected {', '.join(columns)};"
+                    f" give the data set a column {missing[0]!r}"
+                )
+            for column, expected in columns.items():
+                if isinstance(expected, type):
+                    fits, wanted = isinstance(row[column], expected), expected.__name__
+                else:
+                    fits = row[column] in expected and type(row[column]) is type(expected[0])  # True is no label
+                    wanted = f"one of {', '.join(map(repr, expected))}"
+                if not fits:
+                    raise ConfigError(
+                        f"{self.name}: row {index} has {column} = {row[column]!r}, expected {wanted};"
+                        " check the data set and its split"
+                    )
+
+    def check_output(self, logits: Logits) -> None:
+        """Raise RunError unless the output for every feature is finite."""
+        for index, factors in enumerate(logits):
+            if not all(np.isfinite(factor).all() for factor in factors):
+                raise RunError(
+                    f"{self.name}: found the model's output for feature {index} not finite: its weights have diverged;"
+                    " type a smaller learning rate, train.lr"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesTask(Task[Feature]):
+    """One feature and one softmax per row; column `label` is the number of the right one of `classes`."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    classifies: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes 0, 1, …"""
+
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
+    ) -> Scored:
+        """Accuracy of the most probable class (ties: the lowest); `logits` holds one array [classes] per row."""
+        self.check_output(logits)
+        predicted = [int(factor.argmax()) for (factor,) in logits]
+        gold = [row["label"] for row in rows]
+        accuracy = metrics.load("accuracy").compute(predictions=predicted, references=gold)["accuracy"]
+        return Scored(
+            metrics={"accuracy": 100 * accuracy},
+            predictions=[
+                {"example": index, "prediction": prediction, "label": label}
+                for index, (prediction, label) in enumerate(zip(predicted, gold, strict=True))
+            ],
+        )
+
+    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
+        """The texts and the class."""
+        (number,) = features[0].labels
+        return [*super().describe(rows, features), ("label", f"{number} ({self.classes[number]})")]
+
+
+def chunks(rows: Sequence[R]) -> Iterator[tuple[int, Sequence[R]]]:
+    """The rows in parts, each with the index of its first row."""
+    for first in range(0, len(rows), CHUNK):
+        yield first, rows[first : first + CHUNK]
 
 
 def by_example(features: Sequence[F]) -> list[list[F]]:
@@ -168,22 +253,17 @@ def by_example(features: Sequence[F]) -> list[list[F]]:
     return [list(group) for _, group in groupby(features, key=lambda feature: feature.example)]
 
 
-def cut_off(
-    texts: Sequence[Sequence[tuple[str, ...]]], features: Sequence[Feature], tokenizer: "PreTrainedTokenizerBase"
-) -> list[Fact]:
+def cut_off(texts: Sequence[Sequence[tuple[str, ...]]], features: Sequence[F], tokenizer: "Tokenizer") -> list[Fact]:
     """What features lost that were cut to the longest length: `texts` holds the sequences of each as they were."""
-    lost: list[int] = []
-    for first in range(0, len(features), CHUNK):
-        part = texts[first : first + CHUNK]
+    whole: list[int] = []
+    for _, part in chunks(texts):
         columns = zip(*(sequence for sequences in part for sequence in sequences), strict=True)
         # Longer than the encoder reads, some of them: verbose=False spares the warning.
         counts = map(len, tokenizer(*map(list, columns), verbose=False)["input_ids"])
-        whole = [sum(islice(counts, len(sequences))) for sequences in part]
-        lost += (count - feature.tokens for count, feature in zip(whole, features[first : first + CHUNK], strict=True))
-    worst = int(np.argmax(lost))
-    which = f", at most {lost[worst]:,} (first={worst})" if lost[worst] else ""
-    examples = share(sum(number > 0 for number in lost), len(features))
-    return [("cut off", f"{examples} examples lose tokens, {sum(lost):,} in all{which}")]
+        whole += (sum(islice(counts, len(sequences))) for sequences in part)
+    lost = np.subtract(whole, [feature.tokens for feature in features])
+    which = f", at most {lost.max():,} (first={lost.argmax()})" if lost.any() else ""
+    return [("cut off", f"{share((lost > 0).sum(), len(lost))} examples lose tokens, {lost.sum():,} in all{which}")]
 
 
 def share(part: int, whole: int) -> str:
@@ -222,75 +302,7 @@ def padding(name: str, pad_id: int) -> int:
     return pad_id if name == "input_ids" else 0
 
 
-def check_tokenizer(task: str, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
-    """Raises ConfigError unless the tokenizer is a fast one and its model takes `max_length` tokens."""
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"{task}: found the slow tokenizer {type(tokenizer).__name__}, expected a fast one, which"
-            " knows the characters of its tokens; save it with a"
-            " tokenizer.json, from AutoTokenizer.from_pretrained(…, use_fast=True)"
-        )
-    if max_length > tokenizer.model_max_length:
-        raise ConfigError(
-            f"{task}: found max_length {max_length}, but this encoder reads at most"
-            f" {tokenizer.model_max_length} tokens; type task.max_length={tokenizer.model_max_length} or less"
-        )
-
-
-def check_rows(task: str, rows: Sequence[Row], columns: Columns) -> None:
-    """Raises ConfigError unless there are rows and each of them has `columns`, with values that fit."""
-    if not rows:
-        raise ConfigError(f"{task}: found no rows, expected at least one; check the data set and its split")
-    for index, row in enumerate(rows):
-        for column, expected in columns.items():
-            if column not in row:
-                raise ConfigError(
-                    f"{task}: row {index} has the columns {', '.join(row)}; expected {', '.join(columns)};"
-                    f" give the data set a column {column!r}"
-                )
-            if isinstance(expected, type):
-                fits, wanted = isinstance(row[column], expected), expected.__name__
-            else:
-                fits = row[column] in expected and type(row[column]) is type(expected[0])  # True is no label
-                wanted = f"one of {', '.join(map(repr, expected))}"
-            if not fits:
-                raise ConfigError(
-                    f"{task}: row {index} has {column} = {row[column]!r}, expected {wanted};"
-                    " check the data set and its split"
-                )
-
-
-def check_logits(task: str, logits: Logits, shapes: Sequence[tuple[int, ...]]) -> None:
-    """Raises ValueError unless every factor of feature i has shapes[i], RunError where one is NaN."""
-    if len(logits) != len(shapes):
-        raise ValueError(f"{task}: found the output of {len(logits)} features, expected {len(shapes)}")
-    for index, (factors, shape) in enumerate(zip(logits, shapes, strict=True)):
-        if any(factor.shape != shape for factor in factors):
-            found = ", ".join(str(factor.shape) for factor in factors)
-            raise ValueError(f"{task}: the output of feature {index} has shapes {found}, expected {shape}")
-        if any(np.isnan(factor).any() for factor in factors):
-            raise RunError(
-                f"{task}: found NaN in the model's output for feature {index}, expected numbers: its weights"
-                " have diverged; type a smaller learning rate, train.lr"
-            )
-
-
-def score_labels(task: str, rows: Sequence[Row], logits: Logits, classes: int) -> Scored:
-    """Accuracy of the most probable class (ties: the lowest) against column `label`; one feature per row."""
-    check_logits(task, logits, [(classes,)] * len(rows))
-    predicted = [int(factor.argmax()) for (factor,) in logits]
-    gold = [row["label"] for row in rows]
-    accuracy = metrics.load("accuracy").compute(predictions=predicted, references=gold)["accuracy"]
-    return Scored(
-        metrics={"accuracy": 100 * accuracy},
-        predictions=[
-            {"example": index, "prediction": prediction, "label": label}
-            for index, (prediction, label) in enumerate(zip(predicted, gold, strict=True))
-        ],
-    )
-
-
-def encoded(encoding: "BatchEncoding", index: int, tokenizer: "PreTrainedTokenizerBase") -> dict[str, np.ndarray]:
+def encoded(encoding: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:
     """Sequence `index` of an encoding, as the int32 arrays [T] that this tokenizer's encoder reads."""
     names = [name for name in tokenizer.model_input_names if name in encoding]
     return {name: np.asarray(encoding[name][index], dtype=np.int32) for name in names}

@@ -2,30 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
-from fun.tasks.base import (
-    TASKS,
-    Fact,
-    Feature,
-    Logits,
-    Row,
-    Scored,
-    Task,
-    check_rows,
-    check_tokenizer,
-    cut_off,
-    encoded,
-    padding,
-    score_labels,
-    stack,
-)
+from fun.tasks.base import TASKS, ClassesTask, Fact, Feature, Row, cut_off, encoded, padding, stack
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedTokenizerBase
+    from transformers import BatchEncoding
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.models.heads import Head
 
@@ -39,20 +25,20 @@ def prompt(row: Row) -> str:
 
 @TASKS.register("choice")
 @dataclass(frozen=True, kw_only=True)
-class ChoiceTask(Task[Feature]):
+class ChoiceTask(ClassesTask):
     """Each choice as a pair with the prompt, of at most `max_length` tokens, cut longest first; column `label` is
     the number of the right choice."""
-
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
-    classifies: ClassVar[bool] = True
 
     choices: Annotated[tuple[str, ...], Field(min_length=2)]
     """The columns of the choices 0, 1, …"""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """See Task."""
         return ("premise", *self.choices)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.choices
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
         """One softmax over the choices of an item."""
@@ -60,11 +46,10 @@ class ChoiceTask(Task[Feature]):
 
         return MultipleChoiceHead(layers=layers, use_pooler=pooler)
 
-    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Feature]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Feature]:
         """One feature [choices, T] per row, T of its longest choice; raises ConfigError (see Task)."""
-        check_tokenizer(self.name, tokenizer, self.max_length)
         texts = dict.fromkeys(self.texts, str)
-        check_rows(self.name, rows, {**texts, "question": QUESTIONS, "label": range(len(self.choices))})
+        self.check_input(rows, tokenizer, {**texts, "question": QUESTIONS, "label": range(len(self.choices))})
         pairs = tokenizer(
             [prompt(row) for row in rows for _ in self.choices],
             [row[choice] for row in rows for choice in self.choices],
@@ -76,26 +61,16 @@ class ChoiceTask(Task[Feature]):
             for index, row in enumerate(rows)
         ]
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
-        """Accuracy; `logits` holds one array [choices] per row."""
-        return score_labels(self.name, rows, logits, classes=len(self.choices))
-
     def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
-        """See Task: the prompt, the choices and the right one."""
-        row, (number,) = rows[features[0].example], features[0].labels
-        choices = [(choice, row[choice]) for choice in self.choices]
-        return [("prompt", prompt(row)), *choices, ("label", f"{number} ({self.choices[number]})")]
+        """The prompt, the choices and the right one."""
+        (_, *choices) = super().describe(rows, features)
+        return [("prompt", prompt(rows[features[0].example])), *choices]
 
-    def lost(
-        self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "PreTrainedTokenizerBase"
-    ) -> list[Fact]:
-        """See Task."""
+    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
         pairs = [[(prompt(row), row[choice]) for choice in self.choices] for row in rows]
         return cut_off(pairs, features, tokenizer)
 
-    def _item(self, pairs: "BatchEncoding", index: int, tokenizer: "PreTrainedTokenizerBase") -> dict[str, np.ndarray]:
+    def _item(self, pairs: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:
         """The pairs of item `index`, padded to the longest one: arrays [choices, T]."""
         first = index * len(self.choices)
         sequences = [encoded(pairs, position, tokenizer) for position in range(first, first + len(self.choices))]

@@ -8,32 +8,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fun.errors import ConfigError, RunError
-from fun.tasks.base import (
-    CHUNK,
-    TASKS,
-    Columns,
-    Fact,
-    Feature,
-    Logits,
-    Row,
-    Scored,
-    Task,
-    check_logits,
-    check_rows,
-    check_tokenizer,
-    share,
-)
+from fun.errors import ConfigError
+from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, chunks, share
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.models.heads import Head
 
 log = logging.getLogger("fun")
-
-COLUMNS: Columns = {"text": str}
 
 HIDDEN, RANDOM = 0.8, 0.1
 """Shares of the masked tokens that are shown as the mask token, and as a random one; the rest is shown as it is."""
@@ -72,10 +56,10 @@ class Passage(Feature):
         chosen = np.sort(candidates[order[: masking.count]])
         fate = torch.rand(masking.count, generator=random).numpy()
         drawn = torch.randint(len(masking.ordinary), (masking.count,), generator=random).numpy()
-        shown = np.where(fate < HIDDEN + RANDOM, masking.ordinary[drawn], ids[chosen])
-        shown = np.where(fate < HIDDEN, masking.mask_id, shown)
+        replaced = np.where(fate < HIDDEN + RANDOM, masking.ordinary[drawn], ids[chosen])
+        replaced = np.where(fate < HIDDEN, masking.mask_id, replaced)
         read, masked = ids.copy(), np.zeros_like(ids)
-        read[chosen], masked[chosen] = shown, 1
+        read[chosen], masked[chosen] = replaced, 1
         return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
 
 
@@ -97,7 +81,6 @@ class MlmTask(Task[Passage]):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """See Task."""
         return ("text",)
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
@@ -106,15 +89,14 @@ class MlmTask(Task[Passage]):
 
         return MaskedLMHead()
 
-    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Passage]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Passage]:
         """Passages [T] of the rows' documents, one behind the other; `example` counts passages.
 
         A separator stands between documents; the last tokens, too few for a passage, are left out, and so are
         passages with fewer ordinary tokens than are to be masked (text that the tokenizer does not know), whose
         number is logged. Raises ConfigError (see Task), also where no passage is left.
         """
-        check_tokenizer(self.name, tokenizer, self.max_length)
-        check_rows(self.name, rows, COLUMNS)
+        self.check_input(rows, tokenizer, {"text": str})
         masking = self._masking(tokenizer)
         packed = self._packed(rows, tokenizer)
         ids = packed[masking.candidates(packed).sum(axis=1) >= masking.count]
@@ -124,13 +106,8 @@ class MlmTask(Task[Passage]):
                 "tokens that this tokenizer knows; give more text, or type a smaller task.max_length"
             )
         if left_out := len(packed) - len(ids):
-            log.warning(
-                "%s: %d of %d passages left out, with fewer than %d tokens that this tokenizer knows",
-                self.name,
-                left_out,
-                len(packed),
-                masking.count,
-            )
+            reason = f"with fewer than {masking.count} tokens that this tokenizer knows"
+            log.warning("%s: %d of %d passages left out, %s", self.name, left_out, len(packed), reason)
         shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
         shared["attention_mask"] = np.ones(self.max_length, np.int32)
         return [Passage(index, {**shared, "input_ids": passage}, (), masking) for index, passage in enumerate(ids)]
@@ -141,16 +118,11 @@ class MlmTask(Task[Passage]):
         """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
 
         `logits` holds log p of the right and of the likeliest token, [F] each, for every passage. A tie for the
-        likeliest counts as right. Raises RunError where the loss is not finite.
+        likeliest counts as right. Raises RunError where one is not finite.
         """
-        check_logits(self.name, logits, [(len(feature.labels),) for feature in features])
+        self.check_output(logits)
         right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
         named, loss = right >= likeliest, -right
-        if not np.isfinite(loss.mean()):
-            raise RunError(
-                f"{self.name}: found a loss of {loss.mean()}, expected a number: its weights have diverged; type a"
-                " smaller learning rate, train.lr"
-            )
         return Scored(
             metrics={"accuracy": 100 * float(named.mean()), "loss": float(loss.mean())},
             predictions=[
@@ -160,17 +132,14 @@ class MlmTask(Task[Passage]):
         )
 
     def describe(self, rows: Sequence[Row], features: Sequence[Passage]) -> list[Fact]:
-        """See Task: a passage is of no document."""
+        """A passage is of no document."""
         return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]
 
     def asked(self, feature: Passage) -> Sequence[int]:
-        """See Task: the masked tokens of an evaluation; every update masks anew."""
+        """The masked tokens of an evaluation; every update masks anew."""
         return [int(position) for position in np.flatnonzero(feature.inputs["masked"])]
 
-    def lost(
-        self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "PreTrainedTokenizerBase"
-    ) -> list[Fact]:
-        """See Task."""
+    def lost(self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "Tokenizer") -> list[Fact]:
         total = sum(map(len, self._documents(rows, tokenizer)))
         kept = len(features) * (self.max_length - 2)
         return [
@@ -178,7 +147,7 @@ class MlmTask(Task[Passage]):
             ("cut off", f"{share(total - kept, total)} tokens, at the end or without enough known ones"),
         ]
 
-    def _masking(self, tokenizer: "PreTrainedTokenizerBase") -> Masking:
+    def _masking(self, tokenizer: "Tokenizer") -> Masking:
         if tokenizer.mask_token_id is None:
             raise ConfigError(
                 f"{self.name}: found a tokenizer without a mask token, expected that of a model which was pretrained"
@@ -192,7 +161,7 @@ class MlmTask(Task[Passage]):
             ordinary=np.setdiff1d(np.arange(len(tokenizer)), special),
         )
 
-    def _packed(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
+    def _packed(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> np.ndarray:
         """All documents as passages [N, max_length] with their special tokens: int32."""
         tokens = np.concatenate(self._documents(rows, tokenizer))
         length = self.max_length - 2
@@ -200,12 +169,11 @@ class MlmTask(Task[Passage]):
         ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
         return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
 
-    def _documents(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[np.ndarray]:
+    def _documents(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[np.ndarray]:
         """The tokens of each document with the separator behind it: int32."""
         documents: list[np.ndarray] = []
-        for first in range(0, len(rows), CHUNK):
-            texts = [row["text"] for row in rows[first : first + CHUNK]]
+        for _, part in chunks([row["text"] for row in rows]):
             # A document may be longer than the encoder reads: verbose=False spares the warning, passages are not.
-            encoding = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
+            encoding = tokenizer(part, add_special_tokens=False, return_attention_mask=False, verbose=False)
             documents += (np.array([*ids, tokenizer.sep_token_id], np.int32) for ids in encoding["input_ids"])
         return documents

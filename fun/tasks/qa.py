@@ -11,9 +11,7 @@ from pydantic import Field
 from fun import metrics
 from fun.errors import ConfigError
 from fun.tasks.base import (
-    CHUNK,
     TASKS,
-    Columns,
     Fact,
     Feature,
     Logits,
@@ -21,9 +19,7 @@ from fun.tasks.base import (
     Scored,
     Task,
     by_example,
-    check_logits,
-    check_rows,
-    check_tokenizer,
+    chunks,
     encoded,
     padding,
     share,
@@ -31,12 +27,12 @@ from fun.tasks.base import (
 )
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.config import RunConfig
     from fun.models.heads import Head
 
-COLUMNS: Columns = {"id": str, "context": str, "question": str, "answers": dict}
+COLUMNS = {"id": str, "context": str, "question": str, "answers": dict}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +66,9 @@ class QaTask(Task[Window]):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """See Task."""
         return ("context", "question")
 
     def check(self, config: "RunConfig") -> None:
-        """See Task."""
         if not (self.mask_padding or self.pad_to_max_length):
             # The span softmax over padding depends on the padded length, which would differ by micro-batch.
             raise ConfigError(
@@ -92,21 +86,19 @@ class QaTask(Task[Window]):
 
         return QAHead(mask_padding=self.mask_padding)
 
-    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Window]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Window]:
         """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
 
         Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
         """
-        check_tokenizer(self.name, tokenizer, self.max_length)
-        check_rows(self.name, rows, COLUMNS)
+        self.check_input(rows, tokenizer, COLUMNS)
         check_answers(self.name, rows)
         # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
         questions = [row["question"].lstrip() for row in rows]
         self._check_room(questions, tokenizer)
         windows: list[Window] = []
-        for first in range(0, len(rows), CHUNK):
-            part = slice(first, first + CHUNK)
-            windows += self._windows(first, questions[part], rows[part], tokenizer)
+        for first, part in chunks(rows):
+            windows += self._windows(first, questions[first : first + len(part)], part, tokenizer)
         if self.pad_to_max_length:
             return [pad_window(window, self.max_length, tokenizer.pad_token_id) for window in windows]
         return windows
@@ -123,7 +115,7 @@ class QaTask(Task[Window]):
         The answer of a row is its best span over its windows, cut from the context; ties go to the earliest
         window, then the smallest start, then the shortest span. Without any valid span the answer is "".
         """
-        check_logits(self.name, logits, [(window.length,) for window in features])
+        self.check_output(logits)
         answers = [""] * len(rows)
         for window, (first, last) in best_spans(features, logits, self.n_best, self.max_answer_length):
             start, end = window.offsets[first, 0], window.offsets[last, 1]
@@ -131,12 +123,12 @@ class QaTask(Task[Window]):
             answers[window.example] = rows[window.example]["context"][start:end].strip()
         predictions = [{"id": str(index), "prediction_text": answer} for index, answer in enumerate(answers)]
         references = [{"id": str(index), "answers": row["answers"]} for index, row in enumerate(rows)]
-        found: dict[str, float] = {}
+        measured: dict[str, float] = {}
         for suffix, metric in metrics.qa_metrics(dataset, language).items():
             scores = metric.compute(predictions=predictions, references=references)
-            found |= {f"f1{suffix}": scores["f1"], f"em{suffix}": scores["exact_match"]}
+            measured |= {f"f1{suffix}": scores["f1"], f"em{suffix}": scores["exact_match"]}
         return Scored(
-            metrics=found,
+            metrics=measured,
             predictions=[
                 {"example": index, "id": row["id"], "prediction": answer, "answers": row["answers"]["text"]}
                 for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
@@ -144,7 +136,7 @@ class QaTask(Task[Window]):
         )
 
     def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
-        """See Task: the question, the answer, and what its tokens say."""
+        """The question, the answer, and what its tokens say."""
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
         text, fate = read_back(row, features)
         more = len(row["answers"]["text"]) - 1
@@ -164,12 +156,12 @@ class QaTask(Task[Window]):
         return facts
 
     def asked(self, feature: Window) -> Sequence[int]:
-        """See Task: the answer, or [CLS] where the window has none."""
+        """The answer, or [CLS] where the window has none."""
         first, last = feature.labels
         return range(first, last + 1)
 
-    def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "PreTrainedTokenizerBase") -> list[Fact]:
-        """See Task: no token, but answers that begin or end inside a token, and those that no window holds."""
+    def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "Tokenizer") -> list[Fact]:
+        """No token, but answers that begin or end inside a token, and those that no window holds."""
         fates = Counter(read_back(rows[windows[0].example], windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
         return [
@@ -178,7 +170,7 @@ class QaTask(Task[Window]):
         ]
 
     def _windows(
-        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
+        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "Tokenizer"
     ) -> Iterator[Window]:
         """The windows of some rows, the first of which is example `first`."""
         encoding = tokenizer(
@@ -206,7 +198,7 @@ class QaTask(Task[Window]):
                 answer = (cls, cls)
             yield Window(example=first + owner, inputs=inputs, labels=answer, offsets=offsets)
 
-    def _check_room(self, questions: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> None:
+    def _check_room(self, questions: Sequence[str], tokenizer: "Tokenizer") -> None:
         """Raises ConfigError unless every question leaves the context more tokens than windows share."""
         lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
         longest = int(np.argmax(lengths))

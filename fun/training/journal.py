@@ -98,21 +98,18 @@ class WandbView:
         self._first = self.run.step  # that the server does not have yet; 0 offline
 
     def show(self, line: Mapping[str, Any]) -> None:
-        """See View."""
         update, kind = line["update"], line["kind"]
         if update >= self._first:
             values = {name: value for name, value in line.items() if name not in ("kind", "update")}
             self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-        """See View."""
         for dataset, languages in metrics.items():
             for language, values in languages.items():
                 for name, value in values.items():
                     self.run.summary[f"test/{dataset}/{language}/{name}"] = value
 
     def close(self) -> None:
-        """See View."""
         self.run.finish()
         if self._offline:
             log.info("wandb, offline: send it with wandb sync %s", Path(self.run.dir).parent)

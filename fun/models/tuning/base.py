@@ -70,30 +70,26 @@ class AdapterTuning(Tuning):
         """The adapter, as the library's configuration."""
 
     def attach(self, module: Any, name: str) -> None:
-        """See Tuning."""
         module.add_adapter(name, config=self.config())
 
     def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        """See Tuning."""
         from fun.models.blocks import task_blocks
 
         return task_blocks(module, name)
 
     def always(self, module: Any, name: str) -> "Block":
-        """See Tuning: an invertible block, if the adapter has one."""
+        """An invertible block, if the adapter has one."""
         part = f".invertible_adapters.{name}."
         return {n: parameter for n, parameter in module.named_parameters() if part in f".{n}"}
 
     def activate(self, module: Any, name: str, language: str | None) -> None:
-        """See Tuning."""
         from adapters.composition import Stack
 
         module.set_active_adapters(Stack(language, name) if language else name)
 
     def save(self, module: Any, name: str, folder: Path, tokenizer: "PreTrainedTokenizerBase", *, head: bool) -> None:
-        """See Tuning: for `load_adapter(folder, use_safetensors=True)`."""
+        """For `load_adapter(folder, use_safetensors=True)`."""
         module.save_adapter(str(folder), name, use_safetensors=True, with_head=head)
 
     def load(self, module: Any, name: str, folder: Path) -> None:
-        """See Tuning."""
         module.load_adapter(str(folder), load_as=name, use_safetensors=True)

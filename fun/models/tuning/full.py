@@ -23,10 +23,9 @@ class Full(Tuning):
     """Whether the embeddings train from the first update on, or once layer 0 is open."""
 
     def attach(self, module: Any, name: str) -> None:
-        """See Tuning: nothing is added."""
+        """Nothing is added."""
 
     def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        """See Tuning."""
         from fun.models.blocks import encoder_blocks, outside
 
         blocks = encoder_blocks(module)
@@ -35,23 +34,20 @@ class Full(Tuning):
         return blocks
 
     def always(self, module: Any, name: str) -> "Block":
-        """See Tuning."""
         from fun.models.blocks import outside
 
         rest = outside(module, embeddings=False)
         return rest | outside(module, embeddings=True) if self.embeddings == "always" else rest
 
     def activate(self, module: Any, name: str, language: str | None) -> None:
-        """See Tuning."""
         module.set_active_adapters(None)
 
     def save(self, module: Any, name: str, folder: Path, tokenizer: "PreTrainedTokenizerBase", *, head: bool) -> None:
-        """See Tuning: for `AutoAdapterModel.from_pretrained(folder)`, or `AutoModel` without its head."""
+        """For `AutoAdapterModel.from_pretrained(folder)`, or `AutoModel` without its head."""
         module.save_pretrained(str(folder), safe_serialization=True)
         tokenizer.save_pretrained(str(folder))
 
     def load(self, module: Any, name: str, folder: Path) -> None:
-        """See Tuning."""
         from safetensors.torch import load_model
 
         load_model(module, folder / "model.safetensors", device=str(module.device))

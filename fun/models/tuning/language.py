@@ -22,7 +22,6 @@ class Language(AdapterTuning):
     """Of the bottleneck."""
 
     def config(self) -> "AdapterConfig":
-        """See AdapterTuning."""
         from adapters import SeqBnInvConfig
 
         return SeqBnInvConfig(

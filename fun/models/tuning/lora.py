@@ -25,11 +25,9 @@ class Lora(AdapterTuning):
 
     @property
     def uses_language_adapters(self) -> bool:
-        """See Tuning."""
         return self.language_adapter
 
     def config(self) -> "AdapterConfig":
-        """See AdapterTuning."""
         from adapters import LoRAConfig
 
         return LoRAConfig(r=self.r, alpha=self.alpha, dropout=0.0, attn_matrices=["q", "v"])

@@ -25,11 +25,9 @@ class Madx(AdapterTuning):
 
     @property
     def uses_language_adapters(self) -> bool:
-        """See Tuning."""
         return self.language_adapter
 
     def config(self) -> "AdapterConfig":
-        """See AdapterTuning."""
         from adapters import SeqBnConfig
 
         return SeqBnConfig(reduction_factor=self.reduction, non_linearity=self.nonlinearity)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fun.tasks.base import TASKS, Feature, Logits, Row, Scored, Task, check_rows, check_tokenizer, encoded
+from fun.tasks.base import TASKS, Feature, Logits, Row, Scored, Task, encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +33,7 @@ class ParityTask(Task[Feature]):
         return WordsHead()
 
     def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Feature]:
-        check_tokenizer(self.name, tokenizer, self.max_length)
-        check_rows(self.name, rows, {self.column: str})
+        self.check_input(rows, tokenizer, {self.column: str})
         sentences = [row[self.column].split() for row in rows]
         encoding = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=self.max_length)
         features = []

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fun import smallmodel
 from fun.inputs.origins import folder_key
 from fun.models.encoders import check_encoder, load_encoder
 from fun.models.files import encoder_files
+from tests import small_encoder
 from tests.conftest import ROOT, Cli, metrics_of, real_data
 
 PAGE = (ROOT / "docs/real-text.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ UPDATES = ("train.updates=13", "train.eval_every=13", "train.batch_size=4")
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real") / "text"
-    assert smallmodel.main(["text", "--data", str(real_data()), "--out", str(folder)]) == 0
+    assert small_encoder.main(["text", "--data", str(real_data()), "--out", str(folder)]) == 0
     return folder
 
 
@@ -44,7 +44,7 @@ def little(text: Path) -> Path:
 @pytest.fixture(scope="module")
 def encoder(little: Path) -> Path:
     folder = little.parent / "encoder"
-    assert smallmodel.main(["encoder", "--text", str(little), "--out", str(folder), "--updates", "2"]) == 0
+    assert small_encoder.main(["encoder", "--text", str(little), "--out", str(folder), "--updates", "2"]) == 0
     return folder
 
 
@@ -86,8 +86,8 @@ def test_the_encoder_is_an_xlmr_and_repeats(little: Path, encoder: Path, tmp_pat
     assert (ids[0], ids[-1], loaded.tokenizer.pad_token_id) == (0, 2, 1)
     assert loaded.tokenizer.decode(ids, skip_special_tokens=True) == thai
     again, other = tmp_path / "again", tmp_path / "other"
-    smallmodel.save_encoder(little, again, updates=2, seed=0)
-    smallmodel.save_encoder(little, other, updates=2, seed=1)
+    small_encoder.save_encoder(little, again, updates=2, seed=0)
+    small_encoder.save_encoder(little, other, updates=2, seed=1)
     assert (
         folder_key(f"folder:{again}", encoder_files)
         == folder_key(f"folder:{encoder}", encoder_files)
@@ -99,7 +99,7 @@ def test_what_cannot_be_used_ends_in_one_line(
     encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def said(*arguments: str) -> str:
-        assert smallmodel.main(arguments) == 1
+        assert small_encoder.main(arguments) == 1
         return capsys.readouterr().err
 
     (tmp_path / "empty").mkdir()

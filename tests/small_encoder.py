@@ -1,7 +1,7 @@
 """A small encoder with a tokenizer of its own, made from text: every stage runs on real text without a download.
 
-    python -m fun.smallmodel text --data DIR --out TEXT
-    python -m fun.smallmodel encoder --text TEXT --out ENCODER
+    python -m tests.small_encoder text --data DIR --out TEXT
+    python -m tests.small_encoder encoder --text TEXT --out ENCODER
 
 It is an XLM-R in everything but size, so `model=xlmr model.source=folder:ENCODER` runs it. docs/real-text.md goes on
 from there. It is there to try the pipeline: what it learns in minutes is too little for transfer.
@@ -178,7 +178,9 @@ def _check_new(folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a user's error ends in one line and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m fun.smallmodel", description="A small encoder made from text.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.small_encoder", description="A small encoder made from text."
+    )
     commands = parser.add_subparsers(required=True, metavar="command", dest="command")
     text = commands.add_parser("text", help="write the text of the data sets' files, <language>.txt")
     text.add_argument("--data", type=Path, required=True, help="the folder of the publishers' files, as data.root")
