@@ -31,6 +31,7 @@ from fun.machine.device import peak_memory_bytes, pick_device
 from fun.machine.environment import TrainingCode, code_version, environment, training_code
 from fun.models.encoders import check_encoder
 from fun.models.task_model import TaskModel
+from fun.randomness import derive, generator
 from fun.results import Attempt, Record, RunFolder, State, predictions_file
 from fun.results.files import read_object
 from fun.results.record import Evaluations, metrics_of
@@ -40,7 +41,6 @@ from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.training.loop import Training
-from fun.training.randomness import derive, generator
 
 log = logging.getLogger("fun")
 

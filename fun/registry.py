@@ -7,7 +7,7 @@ one is a module of its room and a yaml; nothing else names it.
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from fun.config import RunConfig
@@ -25,7 +25,7 @@ class Choice:
         """Raise ConfigError, with the remedy, for fields that do not fit together or not to the run."""
 
 
-class Registry(dict[str, type]):
+class Registry(dict[str, type[Any]]):
     """The choices of one group of conf/. A yaml names its class by its field `by`, which the class bears too."""
 
     def __init__(self, group: str, by: str = "name") -> None:

@@ -1,4 +1,4 @@
-"""Checks a whole sweep before its first job trains."""
+"""A sweep: checked as a whole before its first job trains, and told as a whole when its last job has ended."""
 
 import itertools
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -14,15 +15,19 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationResolutionError
 
+from fun.config import RunConfig, results_root
 from fun.config.compose import hydra_is_up
-from fun.config.schema import RunConfig
 from fun.errors import ConfigError, FunError
-from fun.inputs import compose, search
+from fun.inputs import compose, run_folder, search
 from fun.machine import slurm
+from fun.results import State
 from fun.results.files import make_folder
 
 SWEEP: dict[str, RunConfig] = {}
 """The runs that this process's multirun starts, by their overrides; empty where it starts none."""
+
+FAILED: list[str] = []
+"""The jobs that failed in this process. The others go on, and the sweep's exit status is 1."""
 
 
 class CheckSweep(Callback):
@@ -88,3 +93,54 @@ def _choices(override: Override) -> list[str]:
         assert override.input_line is not None
         return [override.input_line]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def job_failed(error: FunError) -> None:
+    """Tell what ended one job of a sweep. Raises it in a process of its own, where nobody else tells its launcher."""
+    runtime = HydraConfig.get()
+    job = " ".join(runtime.overrides.task)
+    FAILED.append(job)
+    print(f"error: {job}: {error}", file=sys.stderr)
+    if not runtime.launcher._target_.endswith(".BasicLauncher"):
+        raise error
+
+
+def launcher_says(error: Exception) -> FunError | None:
+    """What ended a sweep whose jobs run in other processes, in one line; None for any other error."""
+    if isinstance(error, FunError):
+        return error  # a job's own, brought here by its launcher
+    calls = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not _elsewhere() or "launch" not in calls or not isinstance(error, RuntimeError | OSError):
+        return None
+    lines = [line.strip() for line in str(error).splitlines()]
+    if "results" in calls:
+        return FunError(" ".join(lines[:2]))  # a job that ended without a word; below that is the tail of its log
+    SWEEP.clear()
+    return FunError(
+        f"no job was submitted: {'; '.join(lines)}: see partition and account in conf/hydra/launcher, "
+        "or type hydra/launcher=local"
+    )
+
+
+def failed() -> bool:
+    """Tell which jobs of this process's sweep failed, and how those ended that ran elsewhere. Whether any failed.
+
+    Their folders say it too: a launcher may not tell, or not know.
+    """
+    runs = {job: config for job, config in SWEEP.items() if not config.dry_run}
+    folders = {job: run_folder(config, results_root()).present() for job, config in runs.items()}
+    done = [job for job, folder in folders.items() if folder.status().state is State.DONE]
+    if done and _elsewhere():
+        from fun.experiment import summary
+
+        for folder in map(folders.__getitem__, done):
+            print("".join([str(folder.path), *summary(folder.record()).splitlines()]), file=sys.stderr)
+    lost = list(dict.fromkeys([*FAILED, *(job for job in folders if job not in done)]))
+    if lost:
+        print(f"error: {len(lost)} jobs of the sweep failed: {'; '.join(lost)}", file=sys.stderr)
+    return bool(lost)
+
+
+def _elsewhere() -> bool:
+    """Whether the jobs of this process's sweep run in other processes: only such launchers load submitit."""
+    return "submitit" in sys.modules

@@ -53,7 +53,7 @@ MISTAKES = [
     ("task=mlm", "task=mlm", "the adapter of one language", "type lang=…, one of en, l1"),
     ("lang=l1", "lang=l1", "the language of a language adapter", "type task=mlm"),
     ("task=mlm lang=l1 adapter=lora", "adapter=lora", "trains a language adapter", "leave adapter out"),
-    ("adapter=language", "adapter=language", "what task=mlm trains", "type adapter=madx, lora or full"),
+    ("adapter=language", "adapter=language", "task=mnli trains none", "leave adapter out"),
     ("precision=fp16 device=cpu", "precision=fp16", "needs a GPU", "type device=cuda, or precision=bf16"),
     ("task=squad schedule=fun fisher=exact fisher.labels=expected", "too many", "all classes", "fisher.labels=sampled"),
     ("model=mdeberta adapter=lora schedule=fun fisher=exact", "LoRA", "calls once", "type fisher=algorithm2"),

@@ -36,11 +36,11 @@ from fun.inputs import compose, run_id
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
 from fun.models.language_adapters import trained_adapter
+from fun.randomness import generator
 from fun.results import Damaged
 from fun.tasks.base import collate
 from fun.tasks.mlm import Passage
 from fun.training.batches import Batch, Batches
-from fun.training.randomness import generator
 from tests import declared, synthetic, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of, outcome, real_data
 from tests.hub_standin import HubStandin, revision_folder

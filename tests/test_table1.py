@@ -261,6 +261,7 @@ def test_sweeps_are_the_same_runs() -> None:
         "python -m fun.run -m a=1 b=1,2",
         "python -m fun.run a=2 b=1",
     ]
+    assert sweeps([("a=[en,fr]", "b=1")]) == ["python -m fun.run 'a=[en,fr]' b=1"]  # a list is one value
 
 
 # --- the command line, with the real lookup -----------------------------------------------------------------

@@ -14,13 +14,13 @@ from fun.inputs import compose
 from fun.methods import Method, Unfreezing
 from fun.models.heads import Axis, ClassificationHead, Predictive, Unit, labelled, predict
 from fun.models.task_model import TaskModel
+from fun.randomness import derive, generator
 from fun.tasks.base import Feature, collate
 from fun.training.batches import Batches, sorted_parts
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.loop import Training, is_better, layers_text
 from fun.training.optimizer import TransformersAdamW, learning_rate
-from fun.training.randomness import derive, generator
 from tests.toys import Alternating, Pulling
 
 

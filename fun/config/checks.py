@@ -1,26 +1,35 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from fun.config.data import languages, training_examples
 from fun.config.schema import RunConfig
 from fun.errors import ConfigError
 from fun.models.tuning import TUNINGS
+from fun.tasks import TASKS
+from fun.unfreezing import SCHEDULES, Standard
 
 HUB_ID = r"hub:[\w.-]+/[\w.-]+"
 ENCODER = re.compile(rf"world|{HUB_ID}|folder:.+")
 LANGUAGE_ADAPTER = re.compile(rf"world|train|{HUB_ID}(@[\w./-]+)?|run:[0-9a-f]{{16}}|folder:.+")
 
 
-def check_choices(task: str, adapter: str, schedule: str) -> None:
+def check_choices(values: Mapping[str, Any]) -> None:
     """Raise ConfigError for choices that do not go together, before any value is looked up for them."""
-    if task == "mlm" and adapter != "language":
-        raise ConfigError(f"task=mlm trains a language adapter, not adapter={adapter}: leave adapter out")
-    if task != "mlm" and adapter == "language":
-        raise ConfigError("adapter=language is what task=mlm trains: type adapter=madx, lora or full")
-    if (adapter == "language" or not TUNINGS[adapter].layered) and schedule != "std":  # type: ignore[attr-defined]
+    task, adapter, schedule = (values[group]["name"] for group in ("task", "adapter", "schedule"))
+    kind, tuning, scheduling = TASKS.get(values["task"]["kind"]), TUNINGS.get(adapter), SCHEDULES.get(schedule)
+    if kind is None or tuning is None or scheduling is None:
+        return  # told with the choices that there are
+    if kind.by_language and not tuning.by_language:
+        raise ConfigError(f"task={task} trains a language adapter, not adapter={adapter}: leave adapter out")
+    if tuning.by_language and not kind.by_language:
+        raise ConfigError(f"adapter={adapter} is a language's own, and task={task} trains none: leave adapter out")
+    if (tuning.by_language or not tuning.layered) and scheduling is not Standard:
         raise ConfigError(
-            f"adapter={adapter} has no unfreezing schedule, and schedule={schedule} was chosen: type schedule=std"
+            f"adapter={adapter} has no unfreezing schedule, and schedule={schedule} was chosen: type "
+            f"schedule={Standard.name}"
         )
 
 

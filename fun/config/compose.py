@@ -39,7 +39,7 @@ def typed(composition: Mapping[str, Any]) -> RunConfig:
         for field in section if isinstance(section, dict) else ():
             if section[field] == MISSING:
                 raise ConfigError(f"{name}.{field} has no value: type {name}.{field}=…")
-    check_choices(values["task"]["name"], values["adapter"]["name"], values["schedule"]["name"])
+    check_choices(values)
     paper = values["paper"]
     values |= {"looked_up": fill(values, paper["rules"]), "paper": paper["name"]}
     try:

@@ -14,8 +14,8 @@ from fun.errors import ConfigError
 from fun.inputs import Encoder, source
 from fun.inspect.request import Request
 from fun.models.encoders import load_tokenizer
+from fun.randomness import generator
 from fun.tasks.base import Fact, Feature, Row, Task, by_example, share
-from fun.training.randomness import generator
 
 
 class Token(NamedTuple):

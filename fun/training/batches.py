@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fun.models.heads import Unit
+from fun.randomness import generator
 from fun.tasks.base import Feature, collate
-from fun.training.randomness import generator
 
 PART_COST = 64
 """Token slots of padding that one more part may cost: a part has an overhead of its own."""

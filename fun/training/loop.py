@@ -22,11 +22,11 @@ from fun.machine import signals as survival
 from fun.methods import Method, Unfreezing
 from fun.models.heads import predict
 from fun.models.task_model import TaskModel
+from fun.randomness import derive, generator
 from fun.training.batches import Batch, Batches
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.optimizer import learning_rate, optimizer
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
-from fun.training.randomness import derive, generator
 from fun.unfreezing import Stage
 from fun.unfreezing.text import layers_text
 from fun.unfreezing.unfreezer import Unfreezer

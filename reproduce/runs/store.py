@@ -225,6 +225,7 @@ def evaluated(config: RunConfig) -> tuple[tuple[str, str, str], ...]:
 def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
     """The same runs as few lines to paste: those that differ in one override only become a sweep over it."""
     merged = list(runs)
+    single = set(merged)
     for position in reversed(range(max(map(len, merged), default=0))):
         values: dict[tuple[str, ...], list[str]] = {}
         for run in merged:
@@ -234,7 +235,7 @@ def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
             else:  # this run has fewer overrides than others
                 values[run] = []
         merged = [_swept(run, position, swept) if swept else run for run, swept in values.items()]
-    return [command(run, *(["-m"] if any("," in override for override in run) else [])) for run in merged]
+    return [command(run, *([] if run in single else ["-m"])) for run in merged]
 
 
 def _swept(run: tuple[str, ...], position: int, values: Sequence[str]) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ class Tuning(Choice, ABC):
     """The folder of a run that `save` fills."""
     layered: ClassVar[bool] = True
     """Whether its parameters belong to layers, so that a schedule has something to open."""
+    by_language: ClassVar[bool] = False
+    """Whether it is the adapter of a language, which a task that is `by_language` trains."""
 
     @property
     def uses_language_adapters(self) -> bool:

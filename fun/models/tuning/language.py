@@ -1,7 +1,7 @@
 """The language adapter itself, which task=mlm trains (MAD-X; Pfeiffer et al., 2020)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Language(AdapterTuning):
     """A bottleneck after the FFN of every layer, and an invertible NICE block half as wide as the embeddings."""
+
+    by_language: ClassVar[bool] = True
 
     reduction: Annotated[int, Field(ge=1)]
     """Hidden size / bottleneck size."""
