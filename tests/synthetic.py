@@ -29,7 +29,7 @@ from reproduce.declare.papers import Paper
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.published import Number
 from reproduce.declare.tables import Place, Table
-from reproduce.runs.store import Found, configuration
+from reproduce.runs.store import Done, configuration
 
 Overrides = tuple[str, ...]
 Metrics = dict[str, dict[str, dict[str, float]]]
@@ -198,7 +198,7 @@ def make_older(run: RunFolder) -> None:
     _overwrite(run.path, {**content, "checksum": checksum(content)})
 
 
-def of_other_code(result: Found) -> Found:
+def of_other_code(result: Done) -> Done:
     """A finished run as an earlier version of the code, with other semantics, would have left it."""
     environment = {**ENVIRONMENT, "git_sha": "f" * 40}
     record = result.record.model_copy(update={"semantics": SEMANTICS + 1, "environment": environment})

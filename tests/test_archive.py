@@ -16,7 +16,7 @@ from fun import inputs
 from reproduce.__main__ import main
 from reproduce.carry.archive import MANIFEST
 from reproduce.declare import papers
-from reproduce.runs.store import configuration, needed_runs
+from reproduce.runs.store import configuration
 from tests import synthetic
 
 DEMO = papers.targets()["demo"]
@@ -29,7 +29,7 @@ Files = dict[str, bytes]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The six runs of the demo, with predictions and weights."""
     root = tmp_path_factory.mktemp("finished")
-    for number, needed in enumerate(needed_runs(DEMO)):
+    for number, needed in enumerate(DEMO.needed()):
         config = configuration(needed.overrides)
         run = inputs.run_folder(config, root)
         metrics = {"micronli": {name: {"accuracy": 40.0 + number + place} for place, name in enumerate(LANGUAGES)}}

@@ -29,7 +29,7 @@ from reproduce.numbers.claims import (
     printed,
 )
 from reproduce.numbers.statistics import Summary
-from reproduce.runs.store import Found, Gap, Results, configuration
+from reproduce.runs.store import Absent, Done, Results, configuration
 from tests.golden import make
 
 FUN = papers.load(papers.PAPERS / "fun")
@@ -233,9 +233,9 @@ def runs(
 ) -> Results:
     """Every run that the miniature's claims need, but those that are `absent`; `config` replaces parts of a run's."""
     return {
-        run.overrides: Gap(State.MISSING)
+        run.overrides: Absent(State.MISSING)
         if absent(run)
-        else Found(
+        else Done(
             record(run, score, {name: part(run) for name, part in config.items()}), RunFolder(Path("nowhere"), "")
         )
         for run in STATEMENTS.needed(MINIATURE)
@@ -284,7 +284,7 @@ def test_other_inputs_or_semantics_part_a_pair(change: dict[str, Any]) -> None:
     changed = {
         key: replace(found, record=found.record.model_copy(update=change)) if "schedule=gu" in key else found
         for key, found in runs(seeds).items()
-        if isinstance(found, Found)
+        if isinstance(found, Done)
     }
     assert {f.comparison.test for f in in_miniature("gu-above-standard", changed).findings} == {"Welch"}
 
@@ -294,7 +294,7 @@ def test_a_claim_says_what_its_runs_mix() -> None:
     raised = {
         key: replace(found, record=found.record.model_copy(update={"semantics": 3})) if "schedule=gu" in key else found
         for key, found in runs(seeds).items()
-        if isinstance(found, Found)
+        if isinstance(found, Done)
     }
     reason = in_miniature("gu-above-standard", raised).reason
     assert reason == "mixes semantics numbers 2, 3"
@@ -306,9 +306,9 @@ def test_what_only_a_schedule_reads_does_not_part_a_pair() -> None:
     assert {f.comparison.test for f in in_miniature("fun-above-baselines", without).findings} == {"paired t"}
 
 
-def strip(found: Found | Gap) -> Found | Gap:
+def strip(found: Done | Absent) -> Done | Absent:
     """A record's config without fields that are None, as real ones have it."""
-    assert isinstance(found, Found)
+    assert isinstance(found, Done)
     config = {name: part for name, part in found.record.config.items() if part is not None}
     return replace(found, record=found.record.model_copy(update={"config": config}))
 
@@ -352,7 +352,7 @@ def test_a_run_without_a_language_is_missing() -> None:
     results = dict(runs(seeds))
     key = ("model=micro", "task=mnli", "adapter=madx", "schedule=gu", "data_size=full", "seed=1")
     found = results[key]
-    assert isinstance(found, Found)
+    assert isinstance(found, Done)
     languages = {name: value for name, value in found.record.evaluations["micronli"].items() if name != "l4"}
     results[key] = replace(found, record=found.record.model_copy(update={"evaluations": {"micronli": languages}}))
     assert in_miniature("gu-above-standard", results).missing == (key,)

@@ -24,7 +24,7 @@ from reproduce.declare.figures import Part
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.tables import Table
 from reproduce.numbers.curves import grouped, mean_order, moving_average
-from reproduce.runs.store import Gap, Results, missing
+from reproduce.runs.store import Absent, Results, missing
 from reproduce.show.figures import drawing, style
 from reproduce.show.figures.rows import look_up
 from reproduce.show.figures.style import STYLES
@@ -320,7 +320,7 @@ def test_a_step_log_that_is_not_the_records_is_a_damaged_run(folder: Path, name:
     if damage == "lost":
         log.unlink()
     found = results(folder, name)
-    assert isinstance(found[run], Gap)
+    assert isinstance(found[run], Absent)
     *_, reason, line = missing(target(folder, name).needed(), found)
     assert reason.startswith("# damaged: ")
     assert line == f"python -m fun.run {' '.join(run)} track.fisher_every=10 force=true"

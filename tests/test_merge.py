@@ -19,7 +19,7 @@ from fun.results import RunFolder, State, load_records
 from reproduce.__main__ import main
 from reproduce.carry.merge import Merged, Outcome, merge
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Store, configuration
+from reproduce.runs.store import Done, Store, configuration
 from tests import synthetic
 from tests.conftest import ROOT
 
@@ -290,7 +290,7 @@ def test_an_interrupted_merge_leaves_whole_runs_and_is_continued(roots: tuple[Pa
             run.record(verify_files=True)
     outcomes(merge(there, here))
     assert {run.run_id for run, _ in load_records(here)} == {run_id(config(seed)) for seed in range(12)}
-    assert all(isinstance(Store(here)(Needed((*OVERRIDES, f"seed={seed}"))), Found) for seed in range(12))
+    assert all(isinstance(Store(here)(Needed((*OVERRIDES, f"seed={seed}"))), Done) for seed in range(12))
 
 
 def test_two_that_merge_at_once_copy_each_run_once(roots: tuple[Path, Path]) -> None:

@@ -21,7 +21,7 @@ from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Statistic
 from reproduce.numbers.verdicts import Conclusion, verdicts
-from reproduce.runs.store import Found, Gap
+from reproduce.runs.store import Absent, Done
 from tests import synthetic
 from tests.golden import make
 
@@ -202,15 +202,17 @@ def test_every_number_of_the_reference_is_found(paper: str, rows: int) -> None:
 # --- cells of sources ---------------------------------------------------------------------------------------
 
 
-def results(table: Table, values: Mapping[tuple[str, int], Mapping[str, float]]) -> dict[Run, Found | Gap]:
+def results(table: Table, values: Mapping[tuple[str, int], Mapping[str, float]]) -> dict[Run, Done | Absent]:
     """Runs of a table by (the language that they are for, empty for all of them; seed), with values by language."""
-    named: dict[Run, Found | Gap] = {}
+    named: dict[Run, Done | Absent] = {}
     for needed in table.needed():
         typed = dict(override.split("=", 1) for override in needed.overrides)
         key = (typed.get("regularizer.languages", "").strip("[]"), int(typed["seed"]))
         measured = {"xnli": {language: {"accuracy": value} for language, value in values.get(key, {}).items()}}
         record = Record.sealed(make.content(make.identity(needed.overrides), measured))
-        named[needed.overrides] = Found(record, RunFolder(Path("nowhere"), "")) if key in values else Gap(State.MISSING)
+        named[needed.overrides] = (
+            Done(record, RunFolder(Path("nowhere"), "")) if key in values else Absent(State.MISSING)
+        )
     return named
 
 

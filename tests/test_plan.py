@@ -20,7 +20,7 @@ from fun.preview import preview
 from fun.results import RunFolder, load_records, local_job
 from reproduce.__main__ import main
 from reproduce.declare import papers
-from reproduce.runs.store import Store, configuration, needed_runs
+from reproduce.runs.store import Store, configuration
 from tests import synthetic, waiting
 from tests.conftest import ROOT, Cli, queue
 
@@ -100,7 +100,7 @@ def test_states_are_told_and_what_can_be_done(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FUN_STALE_SECONDS", "1000")
-    needed = needed_runs(KNOWN["miniature"])[:9]
+    needed = KNOWN["miniature"].needed()[:9]
     configs = [configuration(run.overrides) for run in needed]
     runs = [run_folder(config, root) for config in configs]
     metrics: synthetic.Metrics = {}

@@ -16,7 +16,7 @@ from fun.results import JobKnown, Phase, RunFolder, State
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import Entry, plan, waves
-from reproduce.runs.store import Gap, Store, configuration, producers
+from reproduce.runs.store import Absent, Store, configuration, producers
 from reproduce.start.cluster import Submission, summary
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, SchedulerError
@@ -176,7 +176,7 @@ def test_a_done_run_is_submitted_for_a_language_only_while_its_adapter_may_come(
 
 def entry(tmp_path: Path, number: int, *producers: RunFolder) -> Entry:
     run = RunFolder(tmp_path / f"gu-{number:016d}", f"{number:016d}")
-    return Entry(Needed((f"seed={number}",)), run, Gap(State.MISSING), run.status(), producers=producers)
+    return Entry(Needed((f"seed={number}",)), run, Absent(State.MISSING), run.status(), producers=producers)
 
 
 def test_a_dry_run_shows_the_scripts(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from reproduce.declare.published import Number
 from reproduce.declare.tables import Place, Rank, Table
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Statistic, ranking
-from reproduce.runs.store import Gap, found, missing, sweeps
+from reproduce.runs.store import Absent, missing, results_of, sweeps
 from reproduce.show import text
 from reproduce.show.latex import to_latex
 from reproduce.show.view import of_results, printed
@@ -50,7 +50,7 @@ def rewrite(root: Path, schedule: str, values: make.Values, **changes: object) -
 
 def filled(root: Path, allow_marked: bool = False) -> tuple[cells.Grid, list[str]]:
     needed = make.TARGET.needed()
-    results = found(needed, make.Records(root, allow_marked))
+    results = results_of(needed, make.Records(root, allow_marked))
     grid = cells.fill(make.TARGET, results)
     return grid, missing(needed, results)
 
@@ -212,7 +212,7 @@ def test_needed_runs_are_shared_between_datasets() -> None:
 def test_tables_fit_and_compile(name: str) -> None:
     target = TARGETS[name]
     assert isinstance(target, Table)
-    results = {run.overrides: Gap(State.MISSING) for run in target.needed()}
+    results = {run.overrides: Absent(State.MISSING) for run in target.needed()}
     _check_rendering(cells.fill(target, results))
 
 

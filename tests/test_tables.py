@@ -25,7 +25,7 @@ from reproduce.declare.settings import Settings
 from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers import settings as filling
-from reproduce.runs.store import Found, Results, Store, configuration, found, missing
+from reproduce.runs.store import Done, Results, Store, configuration, missing, results_of
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import plain
@@ -77,7 +77,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def complete(full: Path) -> Results:
-    return found(all_needed(), Store(full, allow_marked=True))
+    return results_of(all_needed(), Store(full, allow_marked=True))
 
 
 def fill(results: Results) -> dict[str, cells.Grid]:
@@ -318,7 +318,7 @@ def test_a_spoilt_run_is_a_gap_in_every_cell_that_needs_it(
     for overrides in spoilt:
         config = configuration(overrides)
         spoil(run_folder(config, root))
-    results = found(all_needed(), Store(root, allow_marked=True))
+    results = results_of(all_needed(), Store(root, allow_marked=True))
     _check_gaps(complete, results, dict.fromkeys(spoilt))
     lines = missing(all_needed(), results)
     comments = [line for line in lines if line.startswith("#")]
@@ -340,7 +340,7 @@ def test_a_missing_language_is_a_gap_in_every_cell_over_it(full: Path, complete:
         config = configuration(run.overrides)
         folder = run_folder(config, root)
         synthetic.remove_language(folder, dataset, language)
-    results = found(all_needed(), Store(root, allow_marked=True))
+    results = results_of(all_needed(), Store(root, allow_marked=True))
     _check_gaps(complete, results, spoilt)
     comments = [line for line in missing(all_needed(), results) if line.startswith("#")]
     assert set(comments) == {f"# done, but without {dataset} in {language}" for dataset, language in spoilt.values()}  # type: ignore[misc]
@@ -453,13 +453,13 @@ def test_copies_with_the_same_values_count_once(full: Path, tmp_path: Path) -> N
         source = run_folder(config, full).path
         shutil.copytree(source, tmp_path / "runs" / "squad" / "mbert" / f"{label}-{run_id(config)}")
     result = Store(tmp_path, allow_marked=True)(needed)
-    assert isinstance(result, Found)
+    assert isinstance(result, Done)
     assert result.lacks == ""
 
 
 def test_a_run_trained_by_several_versions_is_a_mix_of_itself(complete: Results) -> None:
     result = next(iter(complete.values()))
-    assert isinstance(result, Found)
+    assert isinstance(result, Done)
     code = [{"update": update, "git_sha": sha * 40, "git_dirty": False} for update, sha in ((1, "a"), (5, "b"))]
     environment = {"git_sha": "b" * 40, "git_dirty": False, "code": code}
     assert "mixes code versions aaaaaaaaaa, bbbbbbbbbb" in cells.notes_on(
@@ -468,9 +468,9 @@ def test_a_run_trained_by_several_versions_is_a_mix_of_itself(complete: Results)
 
 
 def test_cells_that_mix_semantics_or_versions_say_so_in_every_table(complete: Results) -> None:
-    mixed: dict[tuple[str, ...], Found] = {}
+    mixed: dict[tuple[str, ...], Done] = {}
     for overrides, result in complete.items():
-        assert isinstance(result, Found)
+        assert isinstance(result, Done)
         mixed[overrides] = synthetic.of_other_code(result) if "seed=1" in overrides else result
     mixed_semantics = f"mixes semantics numbers {SEMANTICS}, {SEMANTICS + 1}"
     for grid in fill(mixed).values():

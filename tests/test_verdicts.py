@@ -30,7 +30,7 @@ from reproduce.numbers.statistics import (
     welch,
 )
 from reproduce.numbers.verdicts import Conclusion, verdict, verdicts
-from reproduce.runs.store import Gap
+from reproduce.runs.store import Absent
 
 GU_57 = Summary(57.37, 0.32, 4)  # Table 1, MLQA, mBERT, GU
 OURS = (57.1, 57.4, 57.2, 57.9)  # mean 57.4
@@ -243,7 +243,7 @@ LOWEST_GU = Place("mbert", "gu", "xquad", "lowest", "f1")  # Thai
 
 def grid(values: dict[Place, tuple[float | None, ...]], language: str = "th") -> Grid:
     """Table 1 with these numbers and no others."""
-    nothing = {run.overrides: Gap(State.MISSING) for run in TABLE1.needed()}
+    nothing = {run.overrides: Absent(State.MISSING) for run in TABLE1.needed()}
     empty = cells.fill(TABLE1, nothing)
     found = {
         place: replace(
@@ -310,7 +310,7 @@ def test_lowest_languages_are_compared_only_where_they_are_the_same() -> None:
 def test_nothing_published_means_no_verdict() -> None:
     micro = papers.targets()["table1-micro"]
     assert isinstance(micro, Table)
-    nothing = {run.overrides: Gap(State.MISSING) for run in micro.needed()}
+    nothing = {run.overrides: Absent(State.MISSING) for run in micro.needed()}
     assert verdicts(cells.fill(micro, nothing)) == {}
 
 

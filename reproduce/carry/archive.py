@@ -19,7 +19,7 @@ from fun.results import Damaged, Record, file_checksum
 from fun.results.record import WEIGHTS
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
-from reproduce.runs.store import Found, Gap, Results, command, needed_runs
+from reproduce.runs.store import Done, Result, Results, command
 
 MANIFEST = "manifest.json"
 RECORD = "record.json"
@@ -41,7 +41,7 @@ def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bo
 
     Raises Damaged for a file that is not as its record lists it, RunError where no run is done.
     """
-    runs = [result for result in results.values() if isinstance(result, Found)]
+    runs = [result for result in results.values() if isinstance(result, Done)]
     if not runs:
         raise RunError(f"nothing to archive: none of the {len(results)} runs of {target.name} is done.")
     files = {path.relative_to(root).as_posix(): digest for run in runs for path, digest in _files(run, weights)}
@@ -50,7 +50,7 @@ def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bo
         rebuild=_rebuild(target, out.name),
         weights=weights,
         versions=_versions(run.record for run in runs),
-        missing=[command(run.arguments) for run in needed_runs(target) if not _complete(results[run.overrides])],
+        missing=[command(run.arguments) for run in target.needed() if not _complete(results[run.overrides])],
         files=dict(sorted(files.items())),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bo
     return manifest
 
 
-def _files(run: Found, weights: bool) -> Iterator[tuple[Path, str]]:
+def _files(run: Done, weights: bool) -> Iterator[tuple[Path, str]]:
     """A run's record and the files it lists, each with its checksum and as it was written."""
     yield run.run.path / RECORD, file_checksum(run.run.path / RECORD)
     for name, expected in run.record.files.items():
@@ -73,8 +73,8 @@ def _files(run: Found, weights: bool) -> Iterator[tuple[Path, str]]:
         yield path, expected
 
 
-def _complete(result: Found | Gap) -> bool:
-    return isinstance(result, Found) and not result.lacks
+def _complete(result: Result) -> bool:
+    return isinstance(result, Done) and not result.lacks
 
 
 def _rebuild(target: Target, name: str) -> list[str]:

@@ -20,7 +20,7 @@ from reproduce.carry.merge import Outcome, merge
 from reproduce.carry.prefetch import prefetch
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
-from reproduce.runs.store import configuration, found, needed_runs, with_producers
+from reproduce.runs.store import configuration, results_of, with_producers
 
 if TYPE_CHECKING:
     from reproduce.carry.preflight.checks import Check
@@ -43,7 +43,7 @@ def _preflight(typed: argparse.Namespace, known: Targets) -> int:
     from reproduce.carry.preflight.inputs import inputs_of
 
     target = options.target(typed, known)
-    configs = [configuration(run.overrides) for run in needed_runs(target)]
+    configs = [configuration(run.overrides) for run in target.needed()]
     if not configs:
         raise ConfigError(f"{target.name} is made from no runs: nothing is read for it")
     checks = checking.check(inputs_of(configs, options.root(typed)), Hub())
@@ -107,9 +107,9 @@ def _archive_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 def _archive(typed: argparse.Namespace, known: Targets) -> int:
     target, root = options.target(typed, known), options.root(typed)
     out = typed.out or root / "archives" / f"{target.stem}.tar.gz"
-    manifest = archive.pack(target, found(needed_runs(target), options.store(typed)), root, out, weights=typed.weights)
+    manifest = archive.pack(target, results_of(target.needed(), options.store(typed)), root, out, weights=typed.weights)
     if missing := manifest["missing"]:
-        print(f"{len(missing)} of {len(needed_runs(target))} runs are missing; the manifest lists them")
+        print(f"{len(missing)} of {len(target.needed())} runs are missing; the manifest lists them")
     print(f"wrote {out}: {len(manifest['files'])} files, {out.stat().st_size / 1e6:.1f} MB, {file_checksum(out)}")
     print("to rebuild from it alone:", *manifest["rebuild"], sep="\n")
     return 0

@@ -10,7 +10,7 @@ from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.declare.tables import Table
 from reproduce.numbers import cells
-from reproduce.runs.store import found, needed_runs
+from reproduce.runs.store import results_of
 from reproduce.show.text import WIDTH
 
 
@@ -40,7 +40,7 @@ def _explain(typed: argparse.Namespace, known: Targets) -> int:
         raise ConfigError(f"'{target.name}' is not a table of results; those are {', '.join(tables)}.")
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
     places = explain.places(target, names)
-    results = found(needed_runs(target), options.store(typed))
+    results = results_of(target.needed(), options.store(typed))
     grid = cells.fill(target, results)
     judged = verdicts(grid)
     # Lines to paste must not be wrapped.

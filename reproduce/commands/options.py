@@ -14,7 +14,7 @@ from reproduce.commands.command import Targets
 from reproduce.declare import papers
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Store, configuration, evaluated, needed_runs
+from reproduce.runs.store import Store, configuration, evaluated
 from reproduce.start.search import searches
 
 
@@ -90,7 +90,7 @@ def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]
         for name in names
         for found in numbered(name, typed.model, known) or [papers.find(name, typed.model, known)]
     )
-    groups = {found.name: needed_runs(found) for found in targets}
+    groups = {found.name: found.needed() for found in targets}
     for searched in searches(overrides) if searching else ():
         groups.setdefault(f"{searched.search.name} {searched.search.label}", []).extend(searched.needed())
     return groups

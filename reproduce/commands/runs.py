@@ -16,7 +16,6 @@ from reproduce.commands.command import Command, Targets
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
 from reproduce.runs.plan import Entry, counts, hours, plan, results
-from reproduce.runs.store import needed_runs
 from reproduce.show.sweep import Configuration, configurations, notes, sweep_table
 from reproduce.show.text import WIDTH
 from reproduce.show.view import view
@@ -123,7 +122,7 @@ def _collect(typed: argparse.Namespace, known: Targets) -> int:
             _show_sweep(configurations(needed, results(entries, needed)))
     tables = [known[name] for name in groups if name in known and not isinstance(known[name], Figure)]
     for table in tables:
-        filled = view(table, results(entries, needed_runs(table)))
+        filled = view(table, results(entries, table.needed()))
         for path in write(filled, table, options.out(typed)):
             print(f"wrote {path} ({filled.summary})")
     return 1 if damage else 0

@@ -13,7 +13,7 @@ from reproduce.commands.command import Command, Targets
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
-from reproduce.runs.store import Results, found, missing, needed_runs, sweeps
+from reproduce.runs.store import Results, missing, results_of, sweeps
 from reproduce.show import latex
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
@@ -30,7 +30,7 @@ def _table(typed: argparse.Namespace, known: Targets) -> int:
     target = options.target(typed, known)
     if isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is a figure: type python -m reproduce figure {target.name}.")
-    results = found(needed_runs(target), options.store(typed))
+    results = results_of(target.needed(), options.store(typed))
     table = view(target, results)
     Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(table))
     if target.note:
@@ -53,7 +53,7 @@ def write(table: View, target: Target, out: Path) -> list[Path]:
 
 def print_missing(target: Target, results: Results) -> None:
     """To standard output and unwrapped, so that every line can be pasted."""
-    needed = needed_runs(target)
+    needed = target.needed()
     absent = missing(needed, results)
     if not absent:
         return
@@ -77,8 +77,8 @@ def _tables_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 def _tables(typed: argparse.Namespace, known: Targets) -> int:
     targets = _chosen(known, typed.paper, typed.model)
     # Tables share runs: each is looked up once, with all that any of the tables needs of it.
-    needed = merged(run for target in targets for run in needed_runs(target))
-    results = found(needed, options.store(typed))
+    needed = merged(run for target in targets for run in target.needed())
+    results = results_of(needed, options.store(typed))
     folder = options.out(typed) / "tables" / typed.paper
     for target in targets:
         table = view(target, results)

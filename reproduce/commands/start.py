@@ -18,7 +18,7 @@ from fun.results import JobKnown, RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.runs.plan import FAILURES, Entry, plan, remarks, results
-from reproduce.runs.store import Found, Store, command, missing
+from reproduce.runs.store import Done, Store, command, missing
 from reproduce.show.text import WIDTH
 from reproduce.start import search
 from reproduce.start.here import run_missing
@@ -229,7 +229,7 @@ def _select_from(searched: search.Searched, store: Store) -> bool:
     needed, label = searched.needed(), searched.search.label
     held = results(asking(lambda jobs: plan({label: needed}, store, jobs)), needed)
     lacking = [
-        run for run in needed if not (isinstance(held[run.overrides], Found) or search.failure(held[run.overrides]))
+        run for run in needed if not (isinstance(held[run.overrides], Done) or search.failure(held[run.overrides]))
     ]
     if lacking:
         print(f"{label}: nothing is selected, because {len(lacking)} of {len(needed)} runs are missing:")

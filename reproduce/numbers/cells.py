@@ -10,7 +10,7 @@ from reproduce.declare.over import LOWEST
 from reproduce.declare.parts import Run
 from reproduce.declare.published import Number
 from reproduce.declare.tables import Place, Rank, Table
-from reproduce.runs.store import Found, Results, value
+from reproduce.runs.store import Done, Results, value
 
 DECIMALS = 2
 
@@ -183,7 +183,7 @@ def lowest_language(table: Table, results: Results, place: Place) -> str | None:
 
 def _record(results: Results, run: Run) -> Record | None:
     result = results[run]
-    return result.record if isinstance(result, Found) else None
+    return result.record if isinstance(result, Done) else None
 
 
 def _value(record: Record | None, dataset: str, language: str, metric: str) -> float | None:

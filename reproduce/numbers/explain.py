@@ -20,7 +20,7 @@ from reproduce.declare.tables import Place, Table
 from reproduce.numbers.cells import Cell, Grid
 from reproduce.numbers.statistics import Interval, Summary, mean
 from reproduce.numbers.verdicts import Verdict
-from reproduce.runs.store import Found, Gap, Results, command, configuration, value
+from reproduce.runs.store import Absent, Result, Results, command, configuration, value
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ def beside(explanation: Explanation) -> list[str]:
 
 
 def _behind(
-    replicate: str, run: Run, result: Found | Gap, values: Mapping[str, float], average: float | None, root: Path
+    replicate: str, run: Run, result: Result, values: Mapping[str, float], average: float | None, root: Path
 ) -> Behind:
-    if isinstance(result, Gap):
+    if isinstance(result, Absent):
         run_id, folder = _planned(run)
         reason = below(root, " ".join(result.reason.split()))
         to_type = command((*run, result.option) if result.option else run)
@@ -193,8 +193,8 @@ def _planned(run: Run) -> tuple[str, str]:
     return run_id(config), str(run_folder(config, Path()).path)
 
 
-def _values(result: Found | Gap, dataset: str, languages: Sequence[str], metric: str) -> dict[str, float]:
-    if isinstance(result, Gap):
+def _values(result: Result, dataset: str, languages: Sequence[str], metric: str) -> dict[str, float]:
+    if isinstance(result, Absent):
         return {}
     measured = {language: value(result.record, dataset, language, metric) for language in languages}
     return {language: number for language, number in measured.items() if number is not None}

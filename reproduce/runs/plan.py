@@ -14,7 +14,18 @@ from fun.results import NEVER_BEGUN, JobKnown, RunFolder, State, Status, folders
 from reproduce.declare.parts import Needed
 from reproduce.runs.hours import Hours
 from reproduce.runs.logs import idle_logs
-from reproduce.runs.store import Found, Gap, Results, Store, checked, command, configuration, producers, read_languages
+from reproduce.runs.store import (
+    Absent,
+    Done,
+    Result,
+    Results,
+    Store,
+    checked,
+    command,
+    configuration,
+    producers,
+    read_languages,
+)
 
 FAILURES = 3
 """After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
@@ -37,7 +48,7 @@ class Entry:
 
     needed: Needed
     run: RunFolder
-    result: Found | Gap
+    result: Result
     status: Status
     targets: tuple[str, ...] = ()
     producers: tuple[RunFolder, ...] = ()
@@ -49,7 +60,7 @@ class Entry:
     @property
     def complete(self) -> bool:
         """Whether it is done, with all that is needed of it."""
-        return isinstance(self.result, Found) and not self.result.lacks
+        return isinstance(self.result, Done) and not self.result.lacks
 
     @property
     def under_way(self) -> bool:
@@ -80,16 +91,16 @@ class Entry:
     def reason(self) -> str:
         """Why it is in its state, or what its record lacks; empty where there is nothing to tell."""
         match self.result:
-            case Found(lacks=lacks):
+            case Done(lacks=lacks):
                 return f"{lacks}; {self.status.later.detail}" if lacks and self.status.later else lacks
-            case Gap(state=State.DONE | State.DAMAGED, reason=reason):
+            case Absent(state=State.DONE | State.DAMAGED, reason=reason):
                 return reason
         return "" if self.status == NEVER_BEGUN else self.status.detail
 
     @property
     def option(self) -> str:
         """What must be typed beyond its overrides where it is not started unasked."""
-        return self.result.option if isinstance(self.result, Gap) else ""
+        return self.result.option if isinstance(self.result, Absent) else ""
 
     @property
     def command(self) -> str:
@@ -138,8 +149,8 @@ def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
     by_id = {entry.run.run_id: entry for entry in entries}
     planned = ((run, by_id[run_id(configuration(run.overrides))]) for run in needed)
     return {
-        run.overrides: Gap(entry.state, entry.reason, startable=False)
-        if isinstance(entry.result, Gap) and entry.under_way
+        run.overrides: Absent(entry.state, entry.reason, startable=False)
+        if isinstance(entry.result, Absent) and entry.under_way
         else entry.result
         for run, entry in planned
     }
@@ -187,7 +198,7 @@ class _Planner:
         """
         made = producers(config)
         if entry.complete:
-            made = {language: needed for language, needed in made.items() if isinstance(self.store(needed), Found)}
+            made = {language: needed for language, needed in made.items() if isinstance(self.store(needed), Done)}
         return {language: self.add(needed) for language, needed in made.items()}
 
     def _settled(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> Entry:
@@ -200,7 +211,7 @@ class _Planner:
         if not held and maker and maker.held:
             # Any other language is a gap of the run; without this one it cannot begin.
             held = f"its {config.SOURCE_LANGUAGE} language adapter cannot be made: {maker.run} is held back"
-        gap = not held and isinstance(entry.result, Found) and not self._can_be_completed(entry, config, makers)
+        gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config, makers)
         failed = entry.run.attempts() if self.retry and entry.run.status().state is State.FAILED else 0
         return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
 
@@ -209,7 +220,7 @@ class _Planner:
         gaps = {language for language in read_languages(config) if self._is_gap(config, language, makers)}
         values = tuple(value for value in entry.needed.values if value[1] not in gaps)
         without_gaps = self.store.find(config, replace(entry.needed, values=values))
-        return isinstance(without_gaps, Found) and without_gaps.startable
+        return isinstance(without_gaps, Done) and without_gaps.startable
 
     def _is_gap(self, config: RunConfig, language: str, makers: Mapping[str, Entry]) -> bool:
         """Whether a language adapter is neither there nor made by a run that is to run or under way."""
@@ -230,8 +241,8 @@ class _Planner:
             return reason
         result = entry.result
         # Whether a run is queued or running was asked of the scheduler.
-        held = isinstance(result, Gap) and not result.startable and result.state not in UNDER_WAY
-        if isinstance(result, Gap) and held and not (self.retry and result.state is State.FAILED):
+        held = isinstance(result, Absent) and not result.startable and result.state not in UNDER_WAY
+        if isinstance(result, Absent) and held and not (self.retry and result.state is State.FAILED):
             return f"{result.state.value}: {result.reason}"
         return ""
 

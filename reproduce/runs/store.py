@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Protocol
 
 from fun.config import RunConfig
 from fun.config.schema import ModelConfig
@@ -24,12 +23,11 @@ from fun.inputs import (
     run_id,
 )
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
-from reproduce.declare.papers import Target
-from reproduce.declare.parts import ANY, Needed
+from reproduce.declare.parts import ANY, Needed, Run
 
 
 @dataclass(frozen=True)
-class Found:
+class Done:
     """A done run. `lacks` says what its record does not hold of what is needed; empty if nothing."""
 
     record: Record
@@ -42,7 +40,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Gap:
+class Absent:
     """A run without a usable record: its state, and why in one line (empty where it was never started).
 
     `startable`: the run may be started unasked. `option` is what must be typed beyond the run's overrides
@@ -55,24 +53,16 @@ class Gap:
     option: str = ""
 
 
-class Lookup(Protocol):
-    """Finds what is on disk for a needed run."""
+Result = Done | Absent
+"""What the store holds of a run that is needed."""
 
-    def __call__(self, needed: Needed) -> Found | Gap: ...
-
-
-Results = Mapping[tuple[str, ...], Found | Gap]
-"""What was found for each needed run, by the run's overrides."""
+Results = Mapping[Run, Result]
+"""The same for each needed run, by its overrides."""
 
 
-def needed_runs(target: Target) -> list[Needed]:
-    """Every run of the target once, in the order of its table or figure."""
-    return target.needed()
-
-
-def found(needed: Iterable[Needed], lookup: Lookup) -> Results:
-    """What `lookup` finds for each needed run."""
-    return {run.overrides: lookup(run) for run in needed}
+def results_of(needed: Iterable[Needed], look_up: Callable[[Needed], Result]) -> Results:
+    """What `look_up` tells of each needed run."""
+    return {run.overrides: look_up(run) for run in needed}
 
 
 def configuration(overrides: Sequence[str]) -> RunConfig:
@@ -148,10 +138,10 @@ class Store:
             folders[path.name.rpartition("-")[2]].append(path)
         return folders
 
-    def __call__(self, needed: Needed) -> Found | Gap:
+    def __call__(self, needed: Needed) -> Result:
         return self.find(configuration(needed.overrides), needed)
 
-    def find(self, config: RunConfig, needed: Needed) -> Found | Gap:
+    def find(self, config: RunConfig, needed: Needed) -> Result:
         """The same where the configuration of the needed run is known."""
         return look(self.runs(config), needed, self.allow_marked, partial(evaluation_keys, config))
 
@@ -165,50 +155,48 @@ Keys = Callable[[str, str], dict[str, str]]
 """Data set, language -> the content keys of what an evaluation reads."""
 
 
-def look(
-    runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False, keys: Keys | None = None
-) -> Found | Gap:
+def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False, keys: Keys | None = None) -> Result:
     """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
     results = [examine(run, needed, allow_marked, keys) for run in runs]
     told = [result for result in results if _has_record(result)]
-    records = [result.record for result in told if isinstance(result, Found)]
+    records = [result.record for result in told if isinstance(result, Done)]
     conflict = any(one.differences(other) for one, other in itertools.combinations(records, 2))
     if len(told) > 1 and (conflict or len(records) < len(told)):
         names = ", ".join(sorted(run.path.name for run in runs))
         reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
-        return Gap(State.DAMAGED, reason, startable=False)
+        return Absent(State.DAMAGED, reason, startable=False)
     return (told or results)[0]
 
 
 def checked(copies: Sequence[RunFolder], status: Status) -> Status:
     """The status of a run, damaged where several folders bear its run_id and do not hold the same: none counts."""
     together = look(copies, Needed(())) if len(copies) > 1 else None
-    if isinstance(together, Gap) and together.state is State.DAMAGED:
+    if isinstance(together, Absent) and together.state is State.DAMAGED:
         return Status(State.DAMAGED, together.reason, status.attempt)
     return status
 
 
-def _has_record(result: Found | Gap) -> bool:
-    return isinstance(result, Found) or result.state in (State.DONE, State.DAMAGED)
+def _has_record(result: Result) -> bool:
+    return isinstance(result, Done) or result.state in (State.DONE, State.DAMAGED)
 
 
-def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | None = None) -> Found | Gap:
+def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | None = None) -> Result:
     """What a run's folder holds of what is needed of it; an evaluation counts that read what `keys` say."""
     try:
         record = run.record()
     except NotDone:
         return _unfinished(run.status())
     except Unreadable as error:
-        return Gap(State.DAMAGED, str(error), startable=False)
+        return Absent(State.DAMAGED, str(error), startable=False)
     except Damaged as error:
-        return Gap(State.DAMAGED, str(error), startable=False, option="force=true")
+        return Absent(State.DAMAGED, str(error), startable=False, option="force=true")
     if record.marks and not allow_marked:
         reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
-        return Gap(State.DONE, reason, startable=False, option="force=true")
-    return Found(record, run, _lacks(record, needed, keys))
+        return Absent(State.DONE, reason, startable=False, option="force=true")
+    return Done(record, run, _lacks(record, needed, keys))
 
 
 def value(record: Record, dataset: str, language: str, metric: str) -> float | None:
@@ -251,7 +239,7 @@ def missing(needed: Iterable[Needed], results: Results) -> list[str]:
     commands: dict[str, list[str]] = defaultdict(list, {"": []})
     for run in needed:
         result = results[run.overrides]
-        if isinstance(result, Gap):
+        if isinstance(result, Absent):
             why = f"{result.state.value}: {result.reason}" if result.reason else ""
             commands[why].append(command((*run.arguments, result.option) if result.option else run.arguments))
         elif result.lacks:
@@ -265,16 +253,16 @@ def command(arguments: Sequence[str], *options: str) -> str:
     return shlex.join(("python", "-m", "fun.run", *options, *arguments))
 
 
-def _unfinished(status: Status) -> Gap:
+def _unfinished(status: Status) -> Absent:
     match status.state:
         case State.MISSING:
-            return Gap(State.MISSING)
+            return Absent(State.MISSING)
         case State.FAILED if status.failure == "method":
-            return Gap(State.FAILED, status.detail, startable=False, option="retry=true")
+            return Absent(State.FAILED, status.detail, startable=False, option="retry=true")
         case State.QUEUED | State.RUNNING:
-            return Gap(status.state, status.detail, startable=False)
+            return Absent(status.state, status.detail, startable=False)
         case _:
-            return Gap(status.state, status.detail)
+            return Absent(status.state, status.detail)
 
 
 def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:

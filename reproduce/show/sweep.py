@@ -10,7 +10,7 @@ from rich.text import Text
 from fun.results import Record
 from reproduce.declare.parts import Needed
 from reproduce.numbers.cells import Statistic, average, notes_on
-from reproduce.runs.store import Found, Results, configuration
+from reproduce.runs.store import Done, Results, configuration
 from reproduce.show.view import printed
 
 Column = tuple[str, tuple[str, ...]]
@@ -37,7 +37,7 @@ class Configuration:
             for of_source in (True, False)
         ]
         held = (results[run.overrides] for run in runs)
-        records = tuple(result.record if isinstance(result, Found) else None for result in held)
+        records = tuple(result.record if isinstance(result, Done) else None for result in held)
         return cls(typed, tuple(column for column in columns if column[1]), records)
 
     def statistic(self, column: Column) -> Statistic | None:

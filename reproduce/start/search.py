@@ -12,7 +12,7 @@ from fun.inputs import run_id, search
 from fun.results import State
 from fun.sweep import expand
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Gap, Results, configuration
+from reproduce.runs.store import Absent, Done, Result, Results, configuration
 
 RULE = (
     "highest mean validation metric over seeds; of equal ones the smallest value of the first searched field, then of "
@@ -95,9 +95,9 @@ def best_mean_validation(scores: Mapping[Point, Sequence[float]]) -> Point | Non
     return min(rank, key=rank.__getitem__, default=None)
 
 
-def failure(result: Found | Gap) -> str:
+def failure(result: Result) -> str:
     """Why a run failed by its method, in one line; empty where it did not."""
-    if isinstance(result, Gap) and result.state is State.FAILED and not result.startable:
+    if isinstance(result, Absent) and result.state is State.FAILED and not result.startable:
         return " ".join(result.reason.split())
     return ""
 
@@ -171,15 +171,15 @@ def warnings(selection: Selection, searched: Searched) -> list[str]:
     return lines
 
 
-def _outcome(result: Found | Gap) -> dict[str, Any]:
+def _outcome(result: Result) -> dict[str, Any]:
     """What the artifact says of a run: its score, or why it failed."""
     reason = failure(result)
     return {"failed": reason} if reason else {"score": _score(result)}
 
 
-def _score(result: Found | Gap) -> float:
+def _score(result: Result) -> float:
     if failure(result):
         return FAILED
-    assert isinstance(result, Found), "a search is complete before anything is selected from it"
+    assert isinstance(result, Done), "a search is complete before anything is selected from it"
     assert result.record.selected is not None, "a search is over trainings"
     return result.record.selected["value"]

@@ -15,7 +15,7 @@ from fun.results import SCHEMA, Record, RunFolder, run_id_of
 from reproduce.declare import papers
 from reproduce.declare.parts import Needed
 from reproduce.declare.tables import Table
-from reproduce.runs.store import Found, Gap, examine, found, missing
+from reproduce.runs.store import Absent, Done, examine, missing, results_of
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import plain
@@ -51,7 +51,7 @@ class Records:
     root: Path
     allow_marked: bool = False
 
-    def __call__(self, needed: Needed) -> Found | Gap:
+    def __call__(self, needed: Needed) -> Done | Absent:
         run_id = run_id_of(identity(needed.overrides))
         return examine(RunFolder(self.root / folder_name(needed.overrides), run_id), needed, self.allow_marked)
 
@@ -133,7 +133,7 @@ def write_records(root: Path) -> None:
 def render(root: Path) -> dict[str, str]:
     """The expected files by name, from the records in `root`."""
     needed = TARGET.needed()
-    results = found(needed, Records(root))
+    results = results_of(needed, Records(root))
     table = view(TARGET, results)
     text = plain(table) + "".join(f"{line}\n" for line in missing(needed, results))
     return {"table.csv": to_csv(table), "table.tex": to_latex(table), "table.txt": text}

@@ -15,7 +15,7 @@ from fun.results import Record
 from reproduce.declare.figures import Figure as Declared
 from reproduce.declare.figures import Part
 from reproduce.numbers.cells import notes_on
-from reproduce.runs.store import Found, Results
+from reproduce.runs.store import Done, Results
 from reproduce.show.figures import style
 from reproduce.show.figures.rows import Row, serving
 
@@ -88,7 +88,7 @@ class Drawing(ABC, Generic[F]):
     @property
     def served(self) -> list[Record]:
         """The records that are drawn."""
-        done = (result for result in self.results.values() if isinstance(result, Found))
+        done = (result for result in self.results.values() if isinstance(result, Done))
         return [run.record for run in done if self.partly or not run.lacks]
 
     def rows(self, part: Part) -> dict[str, Row]:

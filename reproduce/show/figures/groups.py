@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reproduce.declare.figures import Groups, Part
 from reproduce.numbers.curves import grouped, moving_average, transfer
-from reproduce.runs.store import Found
+from reproduce.runs.store import Done
 from reproduce.show.figures import style
 from reproduce.show.figures.drawing import Drawing, draws
 from reproduce.show.figures.rows import estimators, trace, trace_axis
@@ -22,7 +22,7 @@ MARKED = 0.13
 BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "frameon": False}
 """Where the legend of a part stands."""
 
-Graded = tuple[Found, float]
+Graded = tuple[Done, float]
 """A run and its transfer in percent."""
 
 
@@ -65,12 +65,12 @@ class GroupsDrawing(Drawing[Groups]):
         mean = f"mean of a group of runs, tr(F) as moving average over {self.figure.window} points"
         return f"marked: {mean}; thin: each run, while others are missing"
 
-    def _by_transfer(self, runs: Sequence[Found], part: Part) -> list[list[Graded]]:
+    def _by_transfer(self, runs: Sequence[Done], part: Part) -> list[list[Graded]]:
         """The runs with their transfer, in groups of similar transfer."""
         transfers = {index: self._transfer(run, part) for index, run in enumerate(runs)}
         return [[(runs[i], transfers[i]) for i in group] for group in grouped(transfers, self.figure.points)]
 
-    def _transfer(self, run: Found, part: Part) -> float:
+    def _transfer(self, run: Done, part: Part) -> float:
         """The average over the part's test sets of a run that was tested on all of them."""
         transfers = [transfer(run.record, self.paper.datasets[name]) for name in part.datasets]
         present = [value for value in transfers if value is not None]
@@ -94,6 +94,6 @@ def _label(transfers: Sequence[float]) -> str:
     return f"{fmean(transfers):.1f} ({min(transfers):.1f} to {max(transfers):.1f}), {len(transfers)} runs"
 
 
-def _validation(run: Found) -> dict[int, float]:
+def _validation(run: Done) -> dict[int, float]:
     """English validation by update, in percent of the metric that selects the checkpoint."""
     return {point["update"]: point["metrics"][run.record.metric] for point in run.record.validation}

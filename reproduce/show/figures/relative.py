@@ -13,7 +13,7 @@ from reproduce.declare.over import AVERAGE
 from reproduce.declare.parts import Dataset
 from reproduce.numbers.cells import Statistic
 from reproduce.numbers.curves import transfer
-from reproduce.runs.store import Found, Gap, Results
+from reproduce.runs.store import Done, Result, Results
 from reproduce.show.figures import style
 from reproduce.show.figures.drawing import Drawing, draws
 from reproduce.show.figures.style import Style
@@ -111,9 +111,9 @@ class RelativeDrawing(Drawing[Relative]):
                 level.plot(middle + ASIDE * width, printed[row] - printed[reference], **PUBLISHED, zorder=4)
 
 
-def _transfers(runs: Iterable[Found | Gap], dataset: Dataset) -> Statistic:
+def _transfers(runs: Iterable[Result], dataset: Dataset) -> Statistic:
     """One value per run; a run without a language of this test set has none here, whatever it has of others."""
-    return Statistic(tuple(transfer(run.record, dataset) if isinstance(run, Found) else None for run in runs))
+    return Statistic(tuple(transfer(run.record, dataset) if isinstance(run, Done) else None for run in runs))
 
 
 def _draw_row(level: Axes, middle: float, width: float, values: Statistic, zero: float | None, look: Style) -> None:

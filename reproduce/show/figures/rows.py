@@ -1,30 +1,30 @@
 """What was found of a figure's runs: for each row of a part, the runs that serve it, and how many there should be."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fun.errors import FunError
 from fun.results import State, file_checksum
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Found, Gap, Lookup, Results
+from reproduce.runs.store import Absent, Done, Result, Results
 
 STEP_LOG = "metrics.jsonl"
 
 
-def look_up(needed: Iterable[Needed], lookup: Lookup) -> Results:
-    """What `lookup` finds for each run. A run whose tr(F) is needed and was altered or lost is damaged."""
-    return {run.overrides: _with_step_log(lookup(run)) if run.fisher_every else lookup(run) for run in needed}
+def look_up(needed: Iterable[Needed], look: Callable[[Needed], Result]) -> Results:
+    """What `look` tells of each run. A run whose tr(F) is needed and was altered or lost is damaged."""
+    return {run.overrides: _with_step_log(look(run)) if run.fisher_every else look(run) for run in needed}
 
 
-def _with_step_log(result: Found | Gap) -> Found | Gap:
-    if isinstance(result, Gap) or result.lacks:
+def _with_step_log(result: Result) -> Result:
+    if isinstance(result, Absent) or result.lacks:
         return result
     log, expected = result.run.path / STEP_LOG, result.record.files.get(STEP_LOG)
     if log.is_file() and file_checksum(log) == expected:
         return result
     reason = f"{log} is not the step log that its record lists"
-    return Gap(State.DAMAGED, reason, startable=False, option="force=true")
+    return Absent(State.DAMAGED, reason, startable=False, option="force=true")
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Row:
     """
 
     label: str
-    runs: tuple[Found | None, ...]
+    runs: tuple[Done | None, ...]
 
     @property
-    def done(self) -> tuple[Found, ...]:
+    def done(self) -> tuple[Done, ...]:
         return tuple(run for run in self.runs if run is not None)
 
     @property
@@ -51,13 +51,13 @@ class Row:
         return f"{len(self.done)}/{len(self.runs)}"
 
 
-def serving(runs: Iterable[tuple[str, ...]], results: Results) -> tuple[Found | None, ...]:
+def serving(runs: Iterable[tuple[str, ...]], results: Results) -> tuple[Done | None, ...]:
     """For each run, by its overrides, what was found where nothing is lacking."""
     looked_up = (results[run] for run in runs)
-    return tuple(result if isinstance(result, Found) and not result.lacks else None for result in looked_up)
+    return tuple(result if isinstance(result, Done) and not result.lacks else None for result in looked_up)
 
 
-def trace(run: Found) -> dict[int, float]:
+def trace(run: Done) -> dict[int, float]:
     """tr(F) by update, as the mean over the layers open then.
 
     There is none before the first layer opens (lpft), nor where tr(F) was not finite.

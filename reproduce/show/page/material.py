@@ -12,7 +12,7 @@ from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Paper, Target
 from reproduce.numbers.claims import Checked, check
 from reproduce.runs.plan import Entry, plan
-from reproduce.runs.store import Found, Results, Store, found, needed_runs
+from reproduce.runs.store import Done, Results, Store, results_of
 from reproduce.show.figures.rows import look_up
 from reproduce.show.page.sections import Section, section
 
@@ -50,12 +50,12 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
     statements = claims.load(paper)
     targets = _targets(paper, model, statements)
     scopes = [scope for scope in statements.scopes.values() if (model in scope.main if model else scope.published)]
-    results = {target.name: look_up(needed_runs(target), store) for target in targets}
-    groups = {target.name: needed_runs(target) for target in targets}
+    results = {target.name: look_up(target.needed(), store) for target in targets}
+    groups = {target.name: target.needed() for target in targets}
     compared: Results = {}
     for scope in scopes:
         groups[CLAIMED] = statements.needed(scope)
-        compared = found(groups[CLAIMED], store)
+        compared = results_of(groups[CLAIMED], store)
     return Material(
         root=store.root,
         paper=paper,
@@ -87,7 +87,7 @@ def _targets(paper: Paper, model: str | None, statements: Statements) -> tuple[T
 
 def _owner(target: Target, models: Iterable[str]) -> str | None:
     """The miniature that all of a target's runs are on."""
-    owners = {next((m for m in models if f"model={m}" in run.overrides), None) for run in needed_runs(target)}
+    owners = {next((m for m in models if f"model={m}" in run.overrides), None) for run in target.needed()}
     return owners.pop() if len(owners) == 1 else None
 
 
@@ -96,5 +96,5 @@ def _order(target: Target) -> tuple[bool, int]:
 
 
 def _records(results: Iterable[Results]) -> tuple[Record, ...]:
-    done = (result for part in results for result in part.values() if isinstance(result, Found))
+    done = (result for part in results for result in part.values() if isinstance(result, Done))
     return tuple({run.record.run_id: run.record for run in done}.values())

@@ -19,7 +19,7 @@ from reproduce.declare.tables import Table
 from reproduce.numbers import cells
 from reproduce.numbers.explain import Behind, Explanation, below, explain
 from reproduce.numbers.verdicts import Conclusion, verdicts
-from reproduce.runs.store import Found, Gap, Results, command, needed_runs
+from reproduce.runs.store import Absent, Done, Results, command
 from reproduce.show.figures import drawing, style
 from reproduce.show.view import Item, View, language_names, of_results, view
 
@@ -91,7 +91,7 @@ class Section:
 
 def section(target: Target, results: Results, root: Path) -> Section:
     """What is shown of a target; `results` are those of its runs, below `root`."""
-    done = sum(isinstance(result, Found) and not result.lacks for result in results.values())
+    done = sum(isinstance(result, Done) and not result.lacks for result in results.values())
     startable = sum(result.startable for result in results.values())
     if isinstance(target, Figure):
         shown = {**_image(target, results, root), "damaged": tuple(_damaged(target, results, root))}
@@ -107,9 +107,9 @@ def section(target: Target, results: Results, root: Path) -> Section:
 
 
 def _damaged(target: Target, results: Results, root: Path) -> Iterator[tuple[str, str]]:
-    for run in needed_runs(target):
+    for run in target.needed():
         gap = results[run.overrides]
-        if isinstance(gap, Gap) and gap.state is State.DAMAGED:
+        if isinstance(gap, Absent) and gap.state is State.DAMAGED:
             to_type = command((*run.arguments, gap.option)) if gap.option else ""
             yield below(root, " ".join(gap.reason.split())), to_type
 

@@ -1,4 +1,4 @@
-"""Marks: who is to run a run, so that of several planners one submits it, and none submits what a job still has."""
+"""Reservations: who is to run a run, so that of several planners one submits it, and none what a job still has."""
 
 import os
 import signal
