@@ -1,11 +1,14 @@
 """What every source offers, and what is done with its rows alike."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-
+from fun.data import facts
 from fun.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fun.tasks import Task
 
 SUBSET_SEED = 2024
 """Never the run's seed: all methods and seeds of an experiment train on the same examples."""
@@ -13,35 +16,25 @@ SUBSET_SEED = 2024
 T = TypeVar("T")
 
 
-class Declaration(Protocol):
-    """What a source asks of a task: the names of its data sets (see `fun.tasks.base.Task`)."""
+class Source(ABC):
+    """Data sets with the splits train and validation, in the source language, and test; the publishers', unless said.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def training_set(self) -> str: ...
-    @property
-    def test_sets(self) -> tuple[str, ...]: ...
-    @property
-    def world(self) -> str | None: ...
-
-
-class Source(Protocol):
-    """Data sets with the splits train and validation, in the source language, and test.
-
-    `commits` says which commits of the hub's data sets were read so far, {datasets/<id>: commit}. Every method raises
-    ConfigError for a task, data set, language or split that the source does not have.
+    Every method raises ConfigError for a task, data set, language or split that the source does not have.
     """
 
-    @property
-    def commits(self) -> Mapping[str, str]: ...
+    def __init__(self) -> None:
+        self.commits: dict[str, str] = {}
+        """Which commits of the hub's data sets were read so far, {datasets/<id>: commit}."""
 
-    def training_set(self, task: Declaration) -> str:
+    def training_set(self, task: "Task[Any]") -> str:
         """Name of the data set that the task is trained and selected on."""
+        return task.training_set
 
-    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
+    def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
         """Data sets that the task is tested on, with their languages, the source language first."""
+        return facts.languages_of(task.test_sets)
 
+    @abstractmethod
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         """Rows in the publisher's columns.
 
@@ -49,14 +42,18 @@ class Source(Protocol):
         fails.
         """
 
+    @abstractmethod
     def key(self, dataset: str, language: str, split: str) -> str:
         """Identity of the content of `rows`, without a download and without reading any row."""
 
     def place(self, dataset: str, language: str, split: str) -> str:
         """Where the rows lie, for people."""
+        return self.key(dataset, language, split)
 
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         """The number of rows that the facts about the data set state; None where they state none."""
+        declared, theirs = facts.located(dataset, language, split)
+        return declared.expected_rows(language, theirs)
 
 
 def subset(rows: Sequence[T], size: int | None, rule: Literal["seeded", "first"]) -> list[T]:
@@ -74,6 +71,13 @@ def subset(rows: Sequence[T], size: int | None, rule: Literal["seeded", "first"]
         )
     if rule == "first":
         return list(rows[:size])
+    return [rows[index] for index in shuffled(len(rows), slice(size))]
+
+
+def shuffled(rows: int, part: slice) -> list[int]:
+    """The positions that lie in this part of the one fixed random permutation of so many rows, in ascending order."""
+    import numpy as np
+
     # RandomState's streams are frozen; those of default_rng may change with numpy's version.
-    chosen = np.random.RandomState(SUBSET_SEED).permutation(len(rows))[:size]
-    return [rows[index] for index in np.sort(chosen)]
+    order = np.random.RandomState(SUBSET_SEED).permutation(rows)[part]
+    return sorted(order.tolist())

@@ -4,19 +4,22 @@ Imports neither torch nor transformers.
 """
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fun import world
-from fun.data.base import SUBSET_SEED, Declaration
+from fun.data.base import Source, shuffled
 from fun.data.facts import check_columns
 from fun.data.files import sha256_of, text_of
+from fun.data.hub import load
 from fun.errors import ConfigError
+from fun.machine.hub import Repository
+
+if TYPE_CHECKING:
+    from fun.tasks import Task
 
 MOST_DOCUMENTS = 200_000
 """Of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
@@ -48,14 +51,14 @@ class Sample:
         return slice(*ends.get(split, (2 * held_out, 2 * held_out + self.training)))
 
 
-class Corpus(ABC):
+class Corpus(Source):
     """A corpus as a `Source`: one data set, `name`, whose rows are documents."""
 
     name: ClassVar[str]
 
     def __init__(self, sample: Sample) -> None:
+        super().__init__()
         self.sample = sample
-        self.commits: dict[str, str] = {}
 
     @abstractmethod
     def documents(self, language: str) -> Sequence[str]:
@@ -65,16 +68,14 @@ class Corpus(ABC):
     def content(self, language: str) -> str:
         """Identity of the content of `documents`, without a download. Raises ConfigError where there are none."""
 
-    def training_set(self, task: Declaration) -> str:
-        """See Source."""
+    def training_set(self, task: "Task[Any]") -> str:
         return self.name
 
-    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
-        """See Source. A language adapter is tested in the language that it is trained in, which the run names."""
+    def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
+        # In the language that the adapter is trained in, which the run names.
         return {self.name: ()}
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """See Source."""
         documents = self.documents(language)
         if len(documents) <= 2 * self.sample.held_out:
             most = (len(documents) - 1) // 2
@@ -83,22 +84,14 @@ class Corpus(ABC):
                 f"{self.sample.held_out} held out for validation and test; give more text, or type "
                 f"task.validation_examples={most // 10 or 1} or less"
             )
-        # RandomState's streams are frozen; those of default_rng may change with numpy's version.
-        order = np.random.RandomState(SUBSET_SEED).permutation(len(documents))
-        return [{"text": documents[int(index)]} for index in np.sort(order[self.sample.part(split)])]
+        return [{"text": documents[index]} for index in shuffled(len(documents), self.sample.part(split))]
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        """See Source: the content of the corpus, and which part of it."""
         part = self.sample.part(split)
         return f"{self.content(language)}/shuffled[{part.start}:{part.stop}]"
 
-    def place(self, dataset: str, language: str, split: str) -> str:
-        """See Source."""
-        return self.key(dataset, language, split)
-
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
-        """See Source: text is not counted beforehand."""
-        return None
+        return None  # text is not counted beforehand
 
 
 class WorldText(Corpus):
@@ -107,11 +100,9 @@ class WorldText(Corpus):
     name = "microtext"
 
     def documents(self, language: str) -> Sequence[str]:
-        """See Corpus."""
         return world.load_text(language)
 
     def content(self, language: str) -> str:
-        """See Corpus."""
         return world.text_key(language)
 
 
@@ -121,11 +112,8 @@ class HubText(Corpus):
     name = "wikipedia"
 
     def documents(self, language: str) -> Sequence[str]:
-        """See Corpus."""
-        # Imported here: it takes a second, and a preview of a run needs none of it.
-        from fun.data.hub import load
+        # Imported here: pyarrow takes a second, and a preview of a run needs none of it.
         from fun.data.parquet import Texts
-        from fun.machine.hub import Repository
 
         where = f"{self.name} ({language})"
         repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
@@ -135,7 +123,6 @@ class HubText(Corpus):
         return Texts(table, "text")
 
     def content(self, language: str) -> str:
-        """See Corpus."""
         return f"hub:{WIKIPEDIA}@{REVISION}/{FILES.format(language=language)}"
 
 
@@ -152,7 +139,6 @@ class FolderText(Corpus):
         self.root = root
 
     def documents(self, language: str) -> Sequence[str]:
-        """See Corpus."""
         documents: list[str] = []
         for path in self._files(language):
             try:
@@ -164,14 +150,11 @@ class FolderText(Corpus):
         return documents
 
     def content(self, language: str) -> str:
-        """See Corpus: a hash of the files' contents, whatever their names."""
         contents = [sha256_of(path) for path in self._files(language)]
-        return (
-            f"sha256:{contents[0] if len(contents) == 1 else hashlib.sha256(' '.join(contents).encode()).hexdigest()}"
-        )
+        content = contents[0] if len(contents) == 1 else hashlib.sha256(" ".join(contents).encode()).hexdigest()
+        return f"sha256:{content}"
 
     def place(self, dataset: str, language: str, split: str) -> str:
-        """See Source."""
         return ", ".join(map(str, self._files(language)))
 
     def _files(self, language: str) -> list[Path]:

@@ -1,18 +1,20 @@
 """The publishers' own files below one folder, `data.root`."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from fun.data import facts, formats
-from fun.data.base import Declaration
+from fun.data.base import Source
 from fun.data.facts import File
 from fun.data.files import sha256_of
 from fun.errors import ConfigError
 
+if TYPE_CHECKING:
+    from fun.tasks import Task
 
-class FolderSource:
+
+class FolderSource(Source):
     """Files below `root`, at the paths of conf/datasets, through the same columns as on the hub.
 
     All of them must be there. With `nonstandard`, numbers of rows are not checked, substitutes stand in for
@@ -20,9 +22,8 @@ class FolderSource:
     is no folder.
     """
 
-    commits: ClassVar[Mapping[str, str]] = {}
-
     def __init__(self, root: str | os.PathLike[str], nonstandard: bool = False) -> None:
+        super().__init__()
         self._root = Path(root)
         self._nonstandard = nonstandard
         if not self._root.is_dir():
@@ -30,17 +31,13 @@ class FolderSource:
                 f"data.root is {str(root)!r}, which is no folder: type the folder of the data sets' files"
             )
 
-    def training_set(self, task: Declaration) -> str:
-        """See Source."""
-        return task.training_set
-
-    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
-        """See Source."""
+    def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
+        declared = super().test_sets(task)
         if not self._nonstandard:
-            return facts.languages_of(task.test_sets)
+            return declared
         present = {
             name: tuple(language for language in languages if self._find(name, language, "test"))
-            for name, languages in facts.languages_of(task.test_sets).items()
+            for name, languages in declared.items()
         }
         if not any(present.values()):
             expected = " or ".join(facts.facts(name).files["test"].path for name in present)
@@ -48,34 +45,26 @@ class FolderSource:
         return {name: languages for name, languages in present.items() if languages}
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """See Source."""
-        where = f"{dataset} ({language}, {split})"
-        found, _ = facts.located(dataset, language, split)
+        source, theirs = facts.located(dataset, language, split)
         path, file = self._file(dataset, language, split)
-        rows = formats.read(path, file.format, language, found.columns, found.labels)[slice(*(file.part or (None,)))]
+        rows = formats.read(path, file.format, language, source.columns, source.labels)[slice(*(file.part or (None,)))]
         if not self._nonstandard:
-            facts.check_count(where, rows, self.expected_rows(dataset, language, split))
+            facts.check_count(f"{dataset} ({language}, {split})", rows, source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        """See Source: the hash of the file, and the part of it; never its path."""
+        # Never its path.
         path, file = self._file(dataset, language, split)
         part = "[{}:{}]".format(*file.part) if file.part else ""
         return f"sha256:{sha256_of(path)}{part}"
 
     def place(self, dataset: str, language: str, split: str) -> str:
-        """See Source."""
         return str(self._file(dataset, language, split)[0])
-
-    def expected_rows(self, dataset: str, language: str, split: str) -> int:
-        """See Source."""
-        found, theirs = facts.located(dataset, language, split)
-        return found.expected_rows(language, theirs)
 
     def _file(self, dataset: str, language: str, split: str) -> tuple[Path, File]:
         """The file that holds a split; raises ConfigError where there is none."""
-        if found := self._find(dataset, language, split):
-            return found
+        if present := self._find(dataset, language, split):
+            return present
         source, theirs = facts.located(dataset, language, split)
         raise ConfigError(
             f"{dataset} ({language}, {split}): found no file {self._path(source.files[theirs], language)}; put the "

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,45 +11,64 @@ from fun.errors import ConfigError
 
 Row = dict[str, Any]
 
-Places = Iterator[tuple[str, Callable[[], Row]]]
-"""For each row its place in the file, and what reads it: so that a row that cannot be read is named."""
-
 
 def read(path: Path, format: str, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
     """The rows of a file with these columns; column `label` holds numbers, whose names are `labels`.
 
     Raises ConfigError for whatever is not as the format says, with the file and the line, question or item.
     """
+    items, row_of = FORMATS[format]
     place, rows = "", []
     try:
-        for place, make in _READERS[format](path, language, labels):  # noqa: B007
-            row = make()
+        for place, item in items(path):  # noqa: B007
+            row = row_of(item, language, labels)
             if missing := [column for column in columns if column not in row]:
                 raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(columns)}; no {missing[0]}")
             json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no character: no tokenizer takes it
             rows.append({column: row[column] for column in columns})
     except (KeyError, ValueError, TypeError, AttributeError, ElementTree.ParseError, OSError) as error:
         where = f"{path}, {place}" if place else str(path)
-        problem = _problem(error)
+        problem = f"no {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, UnicodeEncodeError):
+            problem = f"found half of a surrogate pair, {error.object[error.start : error.end]!a}"
         raise ConfigError(f"{where}: not as {format} has it ({problem}): get the publisher's file again") from error
     return rows
 
 
-def _problem(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return f"found half of a surrogate pair, {error.object[error.start : error.end]!a}"
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
+# What holds a row in a file, after its place there.
 
 
-def _squad_json(path: Path, language: str, labels: Sequence[str]) -> Places:
-    """SQuAD v1.1, XQuAD and MLQA: articles of paragraphs of questions."""
+def _questions(path: Path) -> Iterator[tuple[str, tuple[Row, Row]]]:
+    """Articles of paragraphs of questions."""
     for article in json.loads(text_of(path))["data"]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
-                yield f"question {question.get('id')}", partial(_question, paragraph, question)
+                yield f"question {question.get('id')}", (paragraph, question)
 
 
-def _question(paragraph: Row, question: Row) -> Row:
+def _items(path: Path) -> Iterator[tuple[str, ElementTree.Element]]:
+    for item in ElementTree.parse(path).getroot().iter("item"):
+        yield f"item {item.get('id')}", item
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    # Not str.splitlines: a sentence may hold other line separators of Unicode.
+    lines = text_of(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return ((f"line {number}", line) for number, line in enumerate(lines, start=1))
+
+
+def _fields(path: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
+    """The names in the first line, and the values; quotation marks are text."""
+    lines = ((place, line.split("\t")) for place, line in _lines(path))
+    _, names = next(lines)
+    return ((place, (names, values)) for place, values in lines)
+
+
+# What becomes of it.
+
+
+def _squad(item: tuple[Row, Row], language: str, labels: Sequence[str]) -> Row:
+    paragraph, question = item
     answers = question["answers"]
     return {
         "id": question["id"],
@@ -63,75 +81,32 @@ def _question(paragraph: Row, question: Row) -> Row:
     }
 
 
-def _copa_xml(path: Path, language: str, labels: Sequence[str]) -> Places:
-    """COPA's own XML, whose alternatives are numbered from 1."""
-    for item in ElementTree.parse(path).getroot().iter("item"):
-        yield f"item {item.get('id')}", partial(_item, item)
+def _copa(item: ElementTree.Element, language: str, labels: Sequence[str]) -> Row:
+    row: Row = {"question": item.attrib["asks-for"]}
+    for column, tag in {"premise": "p", "choice1": "a1", "choice2": "a2"}.items():
+        row[column] = item.findtext(tag)
+        if not row[column]:
+            raise ValueError(f"no {tag}")
+    return row | {"label": int(item.attrib["most-plausible-alternative"]) - 1}  # numbered from 1 there
 
 
-def _item(item: ElementTree.Element) -> Row:
-    return {
-        "premise": _text(item, "p"),
-        "choice1": _text(item, "a1"),
-        "choice2": _text(item, "a2"),
-        "question": item.attrib["asks-for"],
-        "label": int(item.attrib["most-plausible-alternative"]) - 1,
-    }
-
-
-def _text(item: ElementTree.Element, tag: str) -> str:
-    element = item.find(tag)
-    if element is None or element.text is None:
-        raise ValueError(f"no {tag}")
-    return element.text
-
-
-def _xcopa_jsonl(path: Path, language: str, labels: Sequence[str]) -> Places:
-    """XCOPA: its lines have the columns already."""
-    for place, line in _lines(path):
-        yield place, partial(_object, line)
-
-
-def _mnli_jsonl(path: Path, language: str, labels: Sequence[str]) -> Places:
-    """MultiNLI 1.0."""
-    for place, line in _lines(path):
-        yield place, partial(_mnli_row, line, labels)
-
-
-def _mnli_row(line: str, labels: Sequence[str]) -> Row:
-    return _inference(_object(line), "sentence1", "sentence2", "gold_label", labels)
-
-
-def _object(line: str) -> Row:
+def _object(line: str, language: str, labels: Sequence[str]) -> Row:
     values = json.loads(line)
     if not isinstance(values, dict):
         raise ValueError(f"found {line[:40]}, expected an object")
     return values
 
 
-def _xnli_tsv(path: Path, language: str, labels: Sequence[str]) -> Places:
-    """XNLI by language: label, sentence1_<language>, sentence2_<language>; quotation marks are text."""
-    lines = list(_lines(path))
-    end = "\r" if lines and lines[0][1].endswith("\r") else ""
-    header = lines[0][1].removesuffix(end).split("\t") if lines else []
-    for place, line in lines[1:]:
-        yield place, partial(_fields, line, end, header, language, labels)
+def _mnli(line: str, language: str, labels: Sequence[str]) -> Row:
+    return _inference(_object(line, language, labels), "sentence1", "sentence2", "gold_label", labels)
 
 
-def _fields(line: str, end: str, header: list[str], language: str, labels: Sequence[str]) -> Row:
-    fields = line.removesuffix(end).split("\t")
-    if len(fields) != len(header) or line.endswith("\r") != bool(end):
-        raise ValueError(f"found {len(fields)} fields{' and CR' * line.endswith(chr(13))}; expected {len(header)}")
-    row = dict(zip(header, fields, strict=True))
+def _xnli(item: tuple[list[str], list[str]], language: str, labels: Sequence[str]) -> Row:
+    names, values = item
+    if len(values) != len(names):
+        raise ValueError(f"found {len(values)} fields; expected {len(names)}")
+    row = dict(zip(names, values, strict=True))
     return _inference(row, f"sentence1_{language}", f"sentence2_{language}", "label", labels)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    # Not str.splitlines: a sentence may hold other line separators of Unicode.
-    lines = text_of(path).split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return ((f"line {number}", line) for number, line in enumerate(lines, start=1))
 
 
 def _inference(row: Row, premise: str, hypothesis: str, label: str, labels: Sequence[str]) -> Row:
@@ -140,10 +115,10 @@ def _inference(row: Row, premise: str, hypothesis: str, label: str, labels: Sequ
     return {"premise": row[premise], "hypothesis": row[hypothesis], "label": labels.index(row[label])}
 
 
-_READERS: dict[str, Callable[[Path, str, Sequence[str]], Places]] = {
-    "squad_json": _squad_json,
-    "copa_xml": _copa_xml,
-    "xcopa_jsonl": _xcopa_jsonl,
-    "mnli_jsonl": _mnli_jsonl,
-    "xnli_tsv": _xnli_tsv,
+FORMATS: dict[str, tuple[Callable[[Path], Iterator[tuple[str, Any]]], Callable[[Any, str, Sequence[str]], Row]]] = {
+    "squad_json": (_questions, _squad),  # SQuAD 1.1, XQuAD, MLQA
+    "copa_xml": (_items, _copa),
+    "xcopa_jsonl": (_lines, _object),  # has the columns already
+    "mnli_jsonl": (_lines, _mnli),  # MultiNLI 1.0
+    "xnli_tsv": (_fields, _xnli),
 }

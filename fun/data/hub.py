@@ -4,77 +4,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fun.data import facts
-from fun.data.base import Declaration
+from fun.data.base import Source
 from fun.errors import ConfigError, FunError, HubError
+from fun.machine.hub import Repository, Snapshot, snapshot, unreadable
 
 if TYPE_CHECKING:
     from fun.data.parquet import Parquet
-    from fun.machine.hub import Repository, Snapshot
 
 
-class HubSource:
+class HubSource(Source):
     """Data sets by id and revision. With `nonstandard` their numbers of rows are not checked."""
 
     def __init__(self, nonstandard: bool = False) -> None:
+        super().__init__()
         self._nonstandard = nonstandard
-        self.commits: dict[str, str] = {}
-
-    def training_set(self, task: Declaration) -> str:
-        """See Source."""
-        return task.training_set
-
-    def test_sets(self, task: Declaration) -> dict[str, tuple[str, ...]]:
-        """See Source."""
-        return facts.languages_of(task.test_sets)
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """See Source. Downloads what the cache lacks; without a network the cache alone answers."""
-        # Imported here: it takes a second, and a preview of a run needs none of it.
-        from fun.machine.hub import Repository
-
+        """Downloads what the cache lacks; without a network the cache alone answers."""
         where = f"{dataset} ({language}, {split})"
-        found, theirs = facts.located(dataset, language, split)
-        repository = Repository(found.hub.id, found.hub.revision, kind="dataset")
-        table, read = load(where, repository, found.hub.files[theirs].format(language=language))
+        source, theirs = facts.located(dataset, language, split)
+        repository = Repository(source.hub.id, source.hub.revision, kind="dataset")
+        table, read = load(where, repository, source.hub.files[theirs].format(language=language))
         self.commits |= read
-        facts.check_columns(where, table.columns, found.columns)
-        rows = table.rows(found.columns)
-        _number_labels(where, rows, table.names("label"), found.labels)
+        facts.check_columns(where, table.columns, source.columns)
+        rows = table.rows(source.columns)
+        _number_labels(where, rows, table.names("label"), source.labels)
         if not self._nonstandard:
-            facts.check_count(where, rows, self.expected_rows(dataset, language, split))
+            facts.check_count(where, rows, source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        """See Source: repository, revision and files."""
-        found, theirs = facts.located(dataset, language, split)
-        return f"hub:{found.hub.id}@{found.hub.revision}/{found.hub.files[theirs].format(language=language)}"
-
-    def place(self, dataset: str, language: str, split: str) -> str:
-        """See Source."""
-        return self.key(dataset, language, split)
-
-    def expected_rows(self, dataset: str, language: str, split: str) -> int:
-        """See Source."""
-        found, theirs = facts.located(dataset, language, split)
-        return found.expected_rows(language, theirs)
+        source, theirs = facts.located(dataset, language, split)
+        return f"hub:{source.hub.id}@{source.hub.revision}/{source.hub.files[theirs].format(language=language)}"
 
 
-def load(where: str, repository: "Repository", pattern: str) -> "tuple[Parquet, dict[str, str]]":
+def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, dict[str, str]]":
     """The parquet files that match `pattern`, as one table, and {datasets/<id>: commit} of the repository.
 
     Raises ConfigError and HubError, `where` first; so does the table, where its files cannot be read.
     """
-    from fun.data.parquet import Parquet
-    from fun.machine.hub import snapshot, unreadable
+    from fun.data.parquet import Parquet  # a second to import, which a preview of a run need not wait for
 
     try:
-        found = snapshot(repository, [pattern])
-        files = _downloaded(repository, found, pattern)
+        copy = snapshot(repository, [pattern])
+        files = _downloaded(repository, copy, pattern)
     except FunError as error:
         raise type(error)(f"{where}: {error}; or read the publisher's files with data.root=DIR") from error
-    table = Parquet(files, lambda error: HubError(f"{where}: {unreadable(repository, found, error)}"))
+    table = Parquet(files, lambda error: HubError(f"{where}: {unreadable(repository, copy, error)}"))
     # A model may have the same id: the hub itself tells them apart by this prefix.
-    return table, {f"datasets/{repository.name}": found.commit}
+    return table, {f"datasets/{repository.name}": copy.commit}
 
 
 def _number_labels(where: str, rows: list[dict[str, Any]], names: list[str] | None, labels: tuple[str, ...]) -> None:
@@ -93,16 +71,16 @@ def _number_labels(where: str, rows: list[dict[str, Any]], names: list[str] | No
         row["label"] = labels.index(names[row["label"]]) if row["label"] >= 0 else row["label"]
 
 
-def _downloaded(repository: "Repository", found: "Snapshot", pattern: str) -> list[Path]:
+def _downloaded(repository: Repository, copy: Snapshot, pattern: str) -> list[Path]:
     """The files in their order; raises HubError where the cache, ConfigError where the repository lacks them."""
     from huggingface_hub import list_repo_files
     from huggingface_hub.errors import HfHubHTTPError
     from requests import RequestException
 
-    if files := sorted(found.folder.glob(pattern)):
+    if files := sorted(copy.folder.glob(pattern)):
         return files
     try:
-        theirs = list_repo_files(repository.name, repo_type=repository.kind, revision=found.commit)
+        theirs = list_repo_files(repository.name, repo_type=repository.kind, revision=copy.commit)
     except (HfHubHTTPError, RequestException, ConnectionError) as error:
         raise HubError(
             f"{pattern} of {repository} is not in the cache, and the hub cannot be reached: type the same command on "

@@ -10,16 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import disable_progress_bars
-
 from fun.errors import ConfigError, HubError
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -51,29 +41,33 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
     Raises ConfigError where there is no such repository or revision, and HubError where nothing could be
     downloaded.
     """
+    # Imported here: it takes a third of a second, and most commands download nothing.
+    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
     if not sys.stderr.isatty():
         disable_progress_bars()  # a log file has no use for them
     try:
         folder = snapshot_download(
             repository.name, repo_type=repository.kind, revision=repository.revision, allow_patterns=list(files)
         )
-    except HFValidationError as error:
+    except errors.HFValidationError as error:
         raise ConfigError(f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>") from error
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise ConfigError(
             f"hub:{repository} asks for permission: accept its terms on its page, then log in with hf auth login"
         ) from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no repository {repository.name}, or none that you may read: check the id, or log in "
             "with hf auth login"
         ) from error
-    except RevisionNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
         raise ConfigError(
             f"{repository.name} has no revision {repository.revision}: give a branch, tag or commit of it, "
             "or leave the revision out"
         ) from error
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         raise HubError(
             f"{repository} is not in the cache, and the hub cannot be reached: type the same command on a machine "
             "with a network and the same cache (HF_HOME)"
