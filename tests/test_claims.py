@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ FAILING = {
 
 
 def on_paper(name: str) -> Outcome:
-    return evaluate(claim(name), STATEMENTS, PAPER, printed(PAPER))
+    return evaluate(claim(name), STATEMENTS, PAPER, partial(printed, PAPER))
 
 
 def test_what_the_paper_s_own_numbers_say_of_every_claim() -> None:
@@ -125,7 +126,7 @@ def test_what_the_paper_s_own_numbers_say_of_every_claim() -> None:
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_the_differences_are_those_subtracted_by_hand(name: str) -> None:
-    assert tuple(f.comparison.difference for f in on_paper(name).findings) == pytest.approx(BY_HAND[name])
+    assert tuple(f.difference for f in on_paper(name).findings) == pytest.approx(BY_HAND[name])
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -140,10 +141,10 @@ def test_there_is_no_gap_on_xcopa() -> None:
 def test_printed_numbers_are_tested_where_they_have_a_spread() -> None:
     """MLQA, mBERT: GU 57.37 ± 0.32, standard 55.40 ± 0.94, four runs each: Welch's p is 0.0194 (see test_verdicts)."""
     first = on_paper("gu-above-standard").findings[0]
-    assert first.comparison.test == "Welch"
-    assert first.comparison.estimate is not None
-    assert first.comparison.estimate.p == pytest.approx(0.0194, abs=1e-4)
-    assert all(f.comparison.estimate is None for f in on_paper("reverse-below-gu").findings)
+    assert first.test == "Welch"
+    assert first.estimate is not None
+    assert first.estimate.p == pytest.approx(0.0194, abs=1e-4)
+    assert all(f.estimate is None for f in on_paper("reverse-below-gu").findings)
 
 
 # --- the rules ----------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ def seeds(adapter: str, schedule: str, seed: int, dataset: str, language: str) -
 
 
 def in_miniature(name: str, results: Results) -> Outcome:
-    return evaluate(claim(name), STATEMENTS, MINIATURE, measured(MINIATURE, results))
+    return evaluate(claim(name), STATEMENTS, MINIATURE, partial(measured, MINIATURE, results))
 
 
 def test_runs_that_share_all_but_the_schedule_are_paired() -> None:
@@ -257,11 +258,10 @@ def test_runs_that_share_all_but_the_schedule_are_paired() -> None:
     outcome = in_miniature("gu-above-standard", runs(seeds))
     assert str(outcome) == "holds (3 of 3)"
     for finding in outcome.findings:
-        comparison = finding.comparison
-        assert (comparison.test, comparison.difference) == ("paired t", 2.5)
-        assert comparison.estimate is not None
-        assert comparison.estimate.p == pytest.approx(0.0305, abs=1e-4)
-        assert (comparison.exact_p, comparison.smallest_p) == (0.125, 0.125)
+        assert (finding.test, finding.difference) == ("paired t", 2.5)
+        assert finding.estimate is not None
+        assert finding.estimate.p == pytest.approx(0.0305, abs=1e-4)
+        assert (finding.exact_p, finding.smallest_p) == (0.125, 0.125)
         assert finding.adjusted_p == pytest.approx(3 * 0.0305, abs=3e-4)  # Holm over three equal p
         assert not finding.significant
 
@@ -271,12 +271,12 @@ def test_runs_that_differ_in_more_are_independent_groups() -> None:
         return {"lr": 1e-5 if "schedule=gu" in run.overrides and "task=copa" in run.overrides else 1e-4}
 
     outcome = in_miniature("gu-above-standard", runs(seeds, train=training))
-    tests = {finding.label: finding.comparison for finding in outcome.findings}
+    tests = {finding.label: finding for finding in outcome.findings}
     copa = tests.pop("micro, MicroCOPA Accuracy: GU − standard")
     assert (copa.test, copa.difference, copa.exact_p) == ("Welch", 2.5, None)
     assert copa.estimate is not None
     assert copa.estimate.p > 0.7  # the seeds' spread of 10 is not taken out
-    assert {comparison.test for comparison in tests.values()} == {"paired t"}
+    assert {finding.test for finding in tests.values()} == {"paired t"}
 
 
 @pytest.mark.parametrize("change", [{"inputs": {"train": "other"}}, {"semantics": 3}])
@@ -286,7 +286,7 @@ def test_other_inputs_or_semantics_part_a_pair(change: dict[str, Any]) -> None:
         for key, found in runs(seeds).items()
         if isinstance(found, Done)
     }
-    assert {f.comparison.test for f in in_miniature("gu-above-standard", changed).findings} == {"Welch"}
+    assert {f.test for f in in_miniature("gu-above-standard", changed).findings} == {"Welch"}
 
 
 def test_a_claim_says_what_its_runs_mix() -> None:
@@ -303,7 +303,7 @@ def test_a_claim_says_what_its_runs_mix() -> None:
 def test_what_only_a_schedule_reads_does_not_part_a_pair() -> None:
     scored = runs(seeds, fisher=lambda run: {"name": "algorithm2"} if "schedule=fun" in run.overrides else None)
     without = {key: strip(found) for key, found in scored.items()}
-    assert {f.comparison.test for f in in_miniature("fun-above-baselines", without).findings} == {"paired t"}
+    assert {f.test for f in in_miniature("fun-above-baselines", without).findings} == {"paired t"}
 
 
 def strip(found: Done | Absent) -> Done | Absent:
@@ -339,9 +339,9 @@ def test_one_missing_run_leaves_a_claim_incomplete(seed: int) -> None:
 
 def test_nothing_run_yet() -> None:
     checked = check(STATEMENTS, MINIATURE, runs(seeds, absent=lambda run: True))
-    assert all(found.ours.findings == () for found in checked)
-    assert all(found.published is None for found in checked)
-    outcomes = {found.claim.id: str(found.ours) for found in checked}
+    assert all(each.ours.findings == () for each in checked)
+    assert all(each.published is None for each in checked)
+    outcomes = {each.claim.id: str(each.ours) for each in checked}
     assert outcomes["gu-above-standard"] == "incomplete: needs 24 more runs"  # 3 tasks × 2 schedules × 4 seeds
     assert outcomes["lowest-improves"] == "incomplete: needs 36 more runs"
     assert outcomes["fun-gain-mbert"] == "cannot be judged: it states a number that was measured on the paper's data"
@@ -366,7 +366,7 @@ def test_the_lowest_language_is_that_of_the_standard_row() -> None:
 
     outcome = in_miniature("lowest-improves", runs(score))
     assert str(outcome) == "holds (6 of 6)"
-    assert {f.comparison.difference for f in outcome.findings} == {2.0}
+    assert {f.difference for f in outcome.findings} == {2.0}
 
 
 def test_what_names_the_lowest_language_is_needed_too() -> None:
@@ -382,17 +382,17 @@ def test_an_average_over_data_sets_is_taken_seed_by_seed() -> None:
     second = Value(Summary.of((5.0, 3.0)), (5.0, 3.0), ({"seed": 0}, {"seed": 1}))
     both = average([first, second])
     assert (both.values, both.summary) == ((3.0, 3.0), Summary(3.0, 0.0, 2))
-    assert compare(both, replace(both, settings=both.settings[::-1])).test == "Welch"
-    assert compare(both, both).test == "paired t"
+    assert compare("", both, replace(both, settings=both.settings[::-1]), 1.0).test == "Welch"
+    assert compare("", both, both, 1.0).test == "paired t"
     assert average([Value(Summary(1.0, 0.5, 4)), Value(Summary(4.0, 0.5, 2))]) == Value(Summary(2.5, None, 2))
 
 
 def test_single_runs_are_compared_without_a_test() -> None:
     one = Value(Summary.of((51.0,)), (51.0,), ({"seed": 0},))
     other = Value(Summary.of((50.0,)), (50.0,), ({"seed": 0},))
-    comparison = compare(one, other)
-    assert (comparison.difference, comparison.estimate, comparison.test) == (1.0, None, "")
-    assert (comparison.exact_p, comparison.smallest_p) == (1.0, 1.0)
+    finding = compare("", one, other, 1.0)
+    assert (finding.difference, finding.estimate, finding.test) == (1.0, None, "")
+    assert (finding.exact_p, finding.smallest_p) == (1.0, 1.0)
 
 
 def test_claims_and_tables_share_their_runs() -> None:
@@ -436,5 +436,5 @@ def test_every_claim_says_where_the_paper_makes_it() -> None:
 def test_statements_can_be_made_about_another_paper() -> None:
     """Nothing but the declaration knows FUN: its claims can be turned round and fail."""
     turned = claim("reverse-below-gu").model_copy(update={"rows": ("rev",), "over": ("gu",)})
-    outcome = evaluate(turned, replace(STATEMENTS, claims=(turned,)), PAPER, printed(PAPER))
+    outcome = evaluate(turned, replace(STATEMENTS, claims=(turned,)), PAPER, partial(printed, PAPER))
     assert str(outcome) == "does not hold (0 of 6)"

@@ -29,7 +29,7 @@ from reproduce.runs.store import Done, Results, Store, configuration, missing, r
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import plain
-from reproduce.show.view import of_results, of_settings, printed
+from reproduce.show.view import of_results, printed, view
 from tests import synthetic
 from tests.latex import check_latex
 
@@ -85,8 +85,8 @@ def fill(results: Results) -> dict[str, cells.Grid]:
 
 
 @cache
-def sheets() -> dict[str, filling.Sheet]:
-    """The tables of settings."""
+def settings() -> dict[str, list[filling.Value]]:
+    """The values of the tables of settings."""
     return {name: filling.fill(target) for name, target in PAPER.targets.items() if isinstance(target, Settings)}
 
 
@@ -121,7 +121,7 @@ def test_every_published_number_stands_in_one_cell() -> None:
 def test_every_erratum_is_shown() -> None:
     shown = {text for target in TABLES for place in target.places() for text in target.errata(place)}
     shown |= {text for target in TABLES for name in target.datasets for text in target.dataset_errata(name)}
-    shown |= {text for sheet in sheets().values() for _, _, row in sheet.rows for cell in row for text in cell.errata}
+    shown |= {text for values in settings().values() for value in values for text in value.errata}
     with (PAPER.folder / "errata.csv").open(encoding="utf-8") as file:
         assert shown == {row["text"] for row in csv.DictReader(file)}
 
@@ -171,30 +171,26 @@ def test_a_shared_composition_is_the_run_that_hydra_composes(overrides: str) -> 
 
 
 def test_settings_are_the_printed_ones_but_for_the_errata_of_table_5() -> None:
-    cells_of = {
-        (name, row, column): cell
-        for name, sheet in sheets().items()
-        for panel, row, cells in sheet.rows
-        for column, cell in zip(sheet.columns, cells, strict=True)
-        if cell.differs
+    differing = {
+        (name, value.row, value.column): value
+        for name, values in settings().items()
+        for value in values
+        if value.differs
     }
-    assert {where: (cell.value, cell.printed) for where, cell in cells_of.items()} == {
+    assert {where: (value.text, value.printed) for where, value in differing.items()} == {
         ("table5", "squad / xquad", "n. lang"): ("10", "11"),
         ("table5", "squad / mlqa", "n. lang"): ("6", "5"),
         ("table5", "mnli / xnli", "n. lang"): ("11", "14"),
     }
-    assert all(cell.errata for cell in cells_of.values())
+    assert all(value.errata for value in differing.values())
 
 
 def test_a_setting_is_what_the_run_gets_and_what_differs_is_marked() -> None:
     """Table 3, XLM-R on SQuAD: learning rates of standard training and of every schedule, and FUN's k."""
-    rows = {
-        (panel, row): dict(zip(sheets()["table3"].columns, found, strict=True))
-        for panel, row, found in sheets()["table3"].rows
-    }
-    assert rows["SQuAD", "XLM-R"]["lr"] == filling.Cell("2e-4/5e-4", "2e-4/5e-4", ())
-    assert rows["SQuAD", "XLM-R"]["k-FUN"].value == "100"
-    table = of_settings(sheets()["table5"])
+    texts = {(value.panel, value.row, value.column): (value.text, value.printed) for value in settings()["table3"]}
+    assert texts["SQuAD", "XLM-R", "lr"] == ("2e-4/5e-4", "2e-4/5e-4")
+    assert texts["SQuAD", "XLM-R", "k-FUN"] == ("100", "100")
+    table = view(KNOWN["table5"], {})
     assert "10 ≠" in plain(table)
     assert r"10 $\neq$" in to_latex(table)
     assert "table5,,squad / xquad,n. lang,10,11,yes," in to_csv(table)
@@ -202,7 +198,7 @@ def test_a_setting_is_what_the_run_gets_and_what_differs_is_marked() -> None:
 
 def test_table_6_names_every_target_language() -> None:
     printed = {language for name in ("mlqa", "xquad", "xcopa", "xnli") for language in PAPER.datasets[name].targets}
-    assert {row[2][0].value for row in sheets()["table6"].rows} == printed
+    assert {value.text for value in settings()["table6"] if value.column == "Code"} == printed
 
 
 # --- as published -------------------------------------------------------------------------------------------

@@ -31,22 +31,23 @@ def _explain_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
 
 
 def _explain(typed: argparse.Namespace, known: Targets) -> int:
-    from reproduce.numbers import explain
+    from reproduce.numbers.explain import places
     from reproduce.numbers.verdicts import verdicts
+    from reproduce.show import explain
 
     target = options.target(typed, known)
     if not isinstance(target, Table):
         tables = (name for name, other in known.items() if isinstance(other, Table))
         raise ConfigError(f"'{target.name}' is not a table of results; those are {', '.join(tables)}.")
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
-    places = explain.places(target, names)
+    explained = places(target, names)
     results = results_of(target.needed(), options.store(typed))
     grid = cells.fill(target, results)
     judged = verdicts(grid)
     # Lines to paste must not be wrapped.
     console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, highlight=False)
-    for place in places:
-        console.print(explain.to_text(target, explain.explain(grid, results, judged, place, options.root(typed))))
+    for place in explained:
+        console.print(explain.to_text(grid, results, judged.get(place), place, options.root(typed)))
     return 0
 
 

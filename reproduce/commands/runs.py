@@ -15,8 +15,11 @@ from reproduce.commands import options
 from reproduce.commands.command import Command, Targets
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
+from reproduce.declare.parts import Needed
+from reproduce.numbers.cells import notes_on, record_of
 from reproduce.runs.plan import Entry, counts, hours, plan, results
-from reproduce.show.sweep import Configuration, configurations, notes, sweep_table
+from reproduce.runs.store import Results
+from reproduce.show.sweep import sweep_table
 from reproduce.show.text import WIDTH
 from reproduce.show.view import view
 from reproduce.start.jobs import asking
@@ -119,7 +122,7 @@ def _collect(typed: argparse.Namespace, known: Targets) -> int:
         print(f"damaged: {reason}")
     for name, needed in groups.items():
         if name not in known and any(run.values for run in needed):  # a search is tested in no language
-            _show_sweep(configurations(needed, results(entries, needed)))
+            _show_sweep(needed, results(entries, needed))
     tables = [known[name] for name in groups if name in known and not isinstance(known[name], Figure)]
     for table in tables:
         filled = view(table, results(entries, table.needed()))
@@ -128,10 +131,10 @@ def _collect(typed: argparse.Namespace, known: Targets) -> int:
     return 1 if damage else 0
 
 
-def _show_sweep(rows: Sequence[Configuration]) -> None:
+def _show_sweep(needed: Sequence[Needed], held: Results) -> None:
     print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(sweep_table(rows))
-    for note in notes(rows):
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(sweep_table(needed, held))
+    for note in notes_on(record_of(held, run) for run in held):
         print(f"note: {note}")
 
 

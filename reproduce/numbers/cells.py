@@ -10,6 +10,7 @@ from reproduce.declare.over import LOWEST
 from reproduce.declare.parts import Run
 from reproduce.declare.published import Number
 from reproduce.declare.tables import Place, Rank, Table
+from reproduce.numbers.statistics import Interval, Summary
 from reproduce.runs.store import Done, Results, value
 
 DECIMALS = 2
@@ -36,19 +37,24 @@ class Statistic:
     def n(self) -> int:
         return len(self.present)
 
-    @property
-    def complete(self) -> bool:
-        return self.n == self.declared
+    @cached_property
+    def summary(self) -> Summary | None:
+        """Mean and sample std (ddof 1) over all declared replicates; None for an incomplete set."""
+        return Summary.of(self.present) if 0 < self.n == self.declared else None
 
     @property
     def mean(self) -> float | None:
-        """Over all declared replicates; None for an incomplete set."""
-        return statistics.fmean(self.present) if self.complete else None
+        return None if self.summary is None else self.summary.mean
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation (ddof 1); None for an incomplete set and for one replicate."""
-        return statistics.stdev(self.present) if self.complete and self.n > 1 else None
+        return None if self.summary is None else self.summary.std
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the mean; None for an incomplete set and for one replicate."""
+        estimate = None if self.summary is None else self.summary.estimate
+        return None if estimate is None else estimate.interval()
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,6 @@ class Grid:
 
     target: Table
     cells: Mapping[Place, Cell]
-    headings: Mapping[str, tuple[str, ...]]  # dataset -> errata of all that is printed for it
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -85,7 +90,7 @@ class Grid:
     @property
     def complete(self) -> int:
         """How many numbers have all their replicates."""
-        return sum(cell.statistic is not None and cell.statistic.complete for cell in self.cells.values())
+        return sum(bool(cell.statistic and cell.statistic.summary) for cell in self.cells.values())
 
     @property
     def numbers(self) -> int:
@@ -103,9 +108,8 @@ def fill(table: Table, results: Results) -> Grid:
         if over and sources[place]
     }
     ranks = _ranks(table, measured)
-    cells = {}
-    for place, over in languages.items():
-        cells[place] = Cell(
+    cells = {
+        place: Cell(
             language="" if table.over(place.column).average else next(iter(over), None),
             statistic=measured.get(place),
             rank=ranks.get(place),
@@ -114,14 +118,15 @@ def fill(table: Table, results: Results) -> Grid:
             errata=table.errata(place),
             quoted=table.rows[place.row].quoted,
         )
-    headings = {dataset: table.dataset_errata(dataset) for dataset in table.datasets}
-    return Grid(table, cells, headings)
+        for place, over in languages.items()
+    }
+    return Grid(table, cells)
 
 
 def read(table: Table, results: Results, place: Place) -> list[Sources]:
     """The records behind a number, replicate by replicate; none for a quoted row."""
     return [
-        {language: _record(results, run) for language, run in replicate.items()} for replicate in table.sources(place)
+        {language: record_of(results, run) for language, run in replicate.items()} for replicate in table.sources(place)
     ]
 
 
@@ -130,16 +135,12 @@ def statistic(sources: Sequence[Sources], metric: str, languages: Sequence[str],
 
     `dataset` is the data set's name in records.
     """
-    return Statistic(tuple(_average(replicate, dataset, languages, metric) for replicate in sources))
+    return Statistic(tuple(average(replicate, dataset, languages, metric) for replicate in sources))
 
 
-def average(record: Record, dataset: str, languages: Sequence[str], metric: str) -> float | None:
-    """A run's average over languages, in percent; None where one of them is absent."""
-    return _average(dict.fromkeys(languages, record), dataset, languages, metric)
-
-
-def _average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
-    values = [_value(sources.get(language), dataset, language, metric) for language in languages]
+def average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+    """The average over languages, each read from its record, in percent; None where one of them is absent."""
+    values = [_value(sources[language], dataset, language, metric) for language in languages]
     present = [number for number in values if number is not None]
     return statistics.fmean(present) if len(present) == len(values) else None
 
@@ -152,36 +153,30 @@ def lacking(table: Table, results: Results, place: Place, languages: Sequence[st
             replicate[language]
             for replicate in table.sources(place)
             for language in languages
-            if _value(_record(results, replicate[language]), dataset, language, place.metric) is None
+            if _value(record_of(results, replicate[language]), dataset, language, place.metric) is None
         )
     )
 
 
 def languages_at(table: Table, results: Results, place: Place) -> tuple[str, ...]:
-    """What a number is over; nothing where the lowest language is not known yet."""
-    if table.over(place.column) != LOWEST:
-        return table.over(place.column).languages(table.datasets[place.dataset])
-    language = lowest_language(table, results, place)
-    return () if language is None else (language,)
+    """What a number is over; nothing where the lowest language is not known yet.
 
-
-def lowest_language(table: Table, results: Results, place: Place) -> str | None:
-    """The target language with the lowest mean, by the main metric, that a `lowest` column shows at a place.
-
-    Lowest in the table's `lowest` row or, where the dataset is declared so, in the place's own row. None unless
-    that row is complete in every target language. Of equal languages the first declared.
+    The lowest is the target language with the lowest mean by the main metric: in the table's `lowest` row or, where
+    the dataset is declared so, in the place's own. That row must be complete in every target language. Of equal
+    languages the first declared.
     """
-    dataset, deciding = table.datasets[place.dataset], table.deciding(place)
+    dataset = table.datasets[place.dataset]
+    if table.over(place.column) != LOWEST:
+        return table.over(place.column).languages(dataset)
+    deciding = table.deciding(place)
     sources = read(table, results, deciding)
-    means = {
-        language: statistic(sources, deciding.metric, [language], dataset.reads).mean if sources else None
-        for language in dataset.targets
-    }
+    means = {name: statistic(sources, deciding.metric, [name], dataset.reads).mean for name in dataset.targets}
     complete = {language: mean for language, mean in means.items() if mean is not None}
-    return min(complete, key=complete.__getitem__) if len(complete) == len(means) else None
+    return (min(complete, key=complete.__getitem__),) if len(complete) == len(means) else ()
 
 
-def _record(results: Results, run: Run) -> Record | None:
+def record_of(results: Results, run: Run) -> Record | None:
+    """The record of a done run, whatever it lacks."""
     result = results[run]
     return result.record if isinstance(result, Done) else None
 
@@ -198,41 +193,36 @@ def ranking(means: Mapping[str, float | None]) -> dict[str, Rank]:
     printed = {row: round(mean, DECIMALS) for row, mean in means.items() if mean is not None}
     if len(printed) < 2:
         return {}
-    order = sorted(set(printed.values()), reverse=True)
-    ranks = dict(zip(order, Rank, strict=False))
+    ranks = dict(zip(sorted(set(printed.values()), reverse=True), Rank, strict=False))
     return {row: ranks[mean] for row, mean in printed.items() if mean in ranks}
 
 
 def _ranks(table: Table, measured: Mapping[Place, Statistic]) -> dict[Place, Rank]:
-    columns: dict[Place, dict[str, Place]] = {}
-    for place in measured:
+    columns: dict[Place, dict[str, float | None]] = {}
+    for place, statistic in measured.items():
         if place.column in table.ranked:
-            columns.setdefault(replace(place, row=""), {})[place.row] = place
-    ranks: dict[Place, Rank] = {}
-    for places in columns.values():
-        ranked = ranking({row: measured[place].mean for row, place in places.items()})
-        ranks |= {places[row]: rank for row, rank in ranked.items() if rank in table.ranks}
-    return ranks
+            columns.setdefault(replace(place, row=""), {})[place.row] = statistic.mean
+    return {
+        replace(column, row=row): rank
+        for column, means in columns.items()
+        for row, rank in ranking(means).items()
+        if rank in table.ranks
+    }
 
 
 def notes_on(records: Iterable[Record | None]) -> tuple[str, ...]:
     """What a reader must know of the records behind a number, those that are there: what they mix, and their marks."""
     behind = [record for record in records if record is not None]
-    notes = []
     versions = sorted({version for record in behind for version in _code_versions(record)})
-    if len(versions) > 1:
-        notes.append(f"mixes code versions {', '.join(versions)}")
     semantics = sorted({record.semantics for record in behind})
-    if len(semantics) > 1:
-        notes.append(f"mixes semantics numbers {', '.join(map(str, semantics))}")
+    notes = [f"mixes code versions {', '.join(versions)}"] if len(versions) > 1 else []
+    notes += [f"mixes semantics numbers {', '.join(map(str, semantics))}"] if len(semantics) > 1 else []
     for repository in sorted({repository for record in behind for repository in record.commits}):
         commits = {commit for record in behind for commit in record.commits.get(repository, ())}
         if len(commits) > 1:
             notes.append(f"mixes commits {', '.join(sorted(commit[:10] for commit in commits))} of {repository}")
     marks = sorted({mark for record in behind for mark in record.marks})
-    if marks:
-        notes.append(f"from records marked {', '.join(marks)}")
-    return tuple(notes)
+    return (*notes, *([f"from records marked {', '.join(marks)}"] if marks else []))
 
 
 def _code_versions(record: Record) -> set[str]:

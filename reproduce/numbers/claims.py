@@ -1,9 +1,10 @@
 """Whether a claim holds: on printed numbers or on runs, by the same rules. Never on a partial set of runs."""
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from fun.results import Record
@@ -22,18 +23,7 @@ from reproduce.declare.claims import (
 from reproduce.declare.parts import Run
 from reproduce.declare.tables import Place
 from reproduce.numbers import cells
-from reproduce.numbers.statistics import (
-    SIGNIFICANCE,
-    Estimate,
-    Summary,
-    difference,
-    differences,
-    holm,
-    paired,
-    sign_flip,
-    smallest_sign_flip,
-    welch,
-)
+from reproduce.numbers.statistics import SIGNIFICANCE, Estimate, Summary, difference, holm, sign_flip, welch
 from reproduce.numbers.verdicts import FEWEST, summary_of, testable
 from reproduce.runs.store import Results
 
@@ -83,37 +73,37 @@ class Lacking:
     reason: str = ""
 
 
-Lookup = Callable[[Place], Value | Lacking]
-"""Finds the number at a place of a scope."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A difference of two means, in percent, and how sure it is.
-
-    `estimate` holds the difference with its error where both spreads are known: of the paired differences (`test` is
-    `paired t`) where the runs share everything but the schedule, replicate by replicate, else of independent groups
-    (`Welch`). Paired runs also have the exact sign-flip p, which for n pairs is `smallest_p` at least.
-    """
-
-    row: Summary
-    over: Summary
-    difference: float
-    estimate: Estimate | None = None
-    test: str = ""
-    exact_p: float | None = None
-    smallest_p: float | None = None
-
-
 @dataclass(frozen=True)
 class Finding:
-    """One case of a claim. `adjusted_p`: after Holm over the claim's cases, where every case has a p."""
+    """One case of a claim: two means in percent, and how sure their difference is.
+
+    `estimate` is the difference with its error where both spreads are known: of the paired differences where the runs
+    share everything but the schedule, replicate by replicate, else of independent groups. Paired runs also have the
+    `exact_p` of sign flips. `adjusted_p`: after Holm over the claim's cases, where every case has a p.
+    """
 
     label: str
-    comparison: Comparison
+    row: Summary
+    over: Summary
     margin: float
+    estimate: Estimate | None
+    exact_p: float | None
     adjusted_p: float | None = None
     holds: bool = False
+
+    @property
+    def difference(self) -> float:
+        return difference(self.row.mean, self.over.mean)
+
+    @property
+    def test(self) -> str:
+        """What gave the estimate; empty without one."""
+        return "" if self.estimate is None else "Welch" if self.exact_p is None else "paired t"
+
+    @property
+    def smallest_p(self) -> float | None:
+        """What an exact p of so many pairs is at least."""
+        return None if self.exact_p is None or self.row.n is None else 2.0 ** (1 - self.row.n)
 
     @property
     def significant(self) -> bool:
@@ -122,7 +112,7 @@ class Finding:
     @property
     def equivalent(self) -> bool:
         """Whether the difference is shown to be within the margin (TOST at 5 %, not adjusted)."""
-        return self.comparison.estimate is not None and self.comparison.estimate.equivalent(self.margin)
+        return self.estimate is not None and self.estimate.equivalent(self.margin)
 
 
 @dataclass(frozen=True)
@@ -163,82 +153,76 @@ class Checked:
 
 def check(statements: Statements, scope: Scope, results: Results) -> list[Checked]:
     """Every claim on both sides; `results` holds what was found for every run that the statements need."""
+    ours, theirs = partial(measured, scope, results), partial(printed, scope)
     return [
         Checked(
             claim,
-            evaluate(claim, statements, scope, measured(scope, results)),
-            evaluate(claim, statements, scope, printed(scope)) if scope.published else None,
+            evaluate(claim, statements, scope, ours),
+            evaluate(claim, statements, scope, theirs) if scope.published else None,
         )
         for claim in statements.claims
     ]
 
 
-def printed(scope: Scope) -> Lookup:
-    """The printed numbers of the paper."""
-
-    def look_up(place: Place) -> Value | Lacking:
-        number = scope.number(place)
-        if number is None:
-            names = (scope.rows[place.row], scope.panels[place.panel], scope.datasets[place.dataset])
-            row, panel, dataset = (part.label for part in names)
-            return Lacking(reason=f"the paper prints no number for {row} with {panel} on {dataset}")
-        return Value(summary_of(number))
-
-    return look_up
+def printed(scope: Scope, place: Place) -> Value | Lacking:
+    """The number that the paper prints at a place."""
+    number = scope.number(place)
+    if number is None:
+        row, panel, dataset = scope.rows[place.row], scope.panels[place.panel], scope.datasets[place.dataset]
+        return Lacking(reason=f"the paper prints no number for {row.label} with {panel.label} on {dataset.label}")
+    return Value(summary_of(number))
 
 
-def measured(scope: Scope, results: Results) -> Lookup:
-    """The numbers of our runs; `results` holds what was found for every run that they need."""
-
-    def look_up(place: Place) -> Value | Lacking:
-        dataset = scope.datasets[place.dataset]
-        languages = cells.languages_at(scope, results, place)
-        if not languages:
-            deciding = cells.lacking(scope, results, scope.deciding(place), dataset.targets)
-            return Lacking((*deciding, *cells.lacking(scope, results, place, dataset.targets)))
-        if runs := cells.lacking(scope, results, place, languages):
-            return Lacking(tuple(runs))
-        sources = cells.read(scope, results, place)
-        number = cells.statistic(sources, place.metric, languages, dataset.reads)
-        read = [[replicate[language] for language in languages] for replicate in sources]
-        records = [list({id(r): r for r in replicate if r is not None}.values()) for replicate in read]
-        settings = tuple([_settings(record) for record in replicate] for replicate in records)
-        behind = tuple(record for replicate in records for record in replicate)
-        return Value(Summary.of(number.present), number.present, settings, behind)
-
-    return look_up
+def measured(scope: Scope, results: Results, place: Place) -> Value | Lacking:
+    """The number of our runs at a place; `results` holds what was found for every run that it needs."""
+    dataset = scope.datasets[place.dataset]
+    languages = cells.languages_at(scope, results, place)
+    if not languages:
+        deciding = cells.lacking(scope, results, scope.deciding(place), dataset.targets)
+        return Lacking((*deciding, *cells.lacking(scope, results, place, dataset.targets)))
+    if runs := cells.lacking(scope, results, place, languages):
+        return Lacking(tuple(runs))
+    sources = cells.read(scope, results, place)
+    number = cells.statistic(sources, place.metric, languages, dataset.reads)
+    assert number.summary is not None  # nothing is lacking
+    records = [[record for language in languages if (record := source[language])] for source in sources]
+    settings = tuple([_settings(record) for record in replicate] for replicate in records)
+    return Value(number.summary, number.present, settings, tuple(r for replicate in records for r in replicate))
 
 
-def evaluate(claim: Claim, statements: Statements, scope: Scope, lookup: Lookup) -> Outcome:
-    """Whether a claim holds in a scope by the numbers that `lookup` finds: the printed ones, or those of our runs."""
+def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callable[[Place], Value | Lacking]) -> Outcome:
+    """Whether a claim holds in a scope by the `number` at each place: the printed one, or that of our runs."""
     if isinstance(claim, Pictured):
         return Outcome(Result.unjudged, reason=f"a statement about curves; see figure {claim.figure}")
     assert isinstance(claim, Compared)
     if reason := statements.foreign(claim, scope):
         return Outcome(Result.unjudged, reason=reason)
     cases = statements.cases(claim, scope)
-    numbers = {place: lookup(place) for case in cases for place in case.places}
-    gaps = [number for number in numbers.values() if isinstance(number, Lacking)]
+    numbers = {place: number(place) for case in cases for place in case.places}
+    values = {place: value for place, value in numbers.items() if isinstance(value, Value)}
+    gaps = [gap for gap in numbers.values() if isinstance(gap, Lacking)]
     if reasons := [gap.reason for gap in gaps if gap.reason]:
         return Outcome(Result.unjudged, reason=reasons[0])
     if gaps:
         return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.runs)))
-    return _judge(
-        claim, scope, cases, {place: number for place, number in numbers.items() if isinstance(number, Value)}
-    )
+    with_gap = [case for case in cases if _has_gap(case, values)]
+    findings = tuple(_findings(claim, scope, with_gap, values))
+    if not findings:
+        return Outcome(Result.unjudged, reason="there is no gap to close")
+    if isinstance(claim, Above) and claim.significant and not all(map(_testable, findings)):
+        return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
+    without = len(cases) - len(with_gap)
+    reasons = [f"no gap to begin with in {without} of {len(cases)} cases"] if without else []
+    reasons += cells.notes_on(record for value in values.values() for record in value.records)
+    return Outcome(_result(claim, findings), findings, reason="; ".join(reasons))
 
 
-def compare(row: Value, over: Value) -> Comparison:
+def compare(label: str, row: Value, over: Value, margin: float) -> Finding:
     """Two numbers beside each other: paired where only the schedule differs, else as independent groups."""
-    comparison = Comparison(row.summary, over.summary, difference(row.summary.mean, over.summary.mean))
     if row.values and row.settings == over.settings:
-        estimate = paired(row.values, over.values)
-        exact, smallest = sign_flip(differences(row.values, over.values)), smallest_sign_flip(len(row.values))
-        return replace(
-            comparison, estimate=estimate, test="paired t" if estimate else "", exact_p=exact, smallest_p=smallest
-        )
-    estimate = welch(row.summary, over.summary)
-    return replace(comparison, estimate=estimate, test="Welch" if estimate else "")
+        pairs = [difference(first, second) for first, second in zip(row.values, over.values, strict=True)]
+        return Finding(label, row.summary, over.summary, margin, Summary.of(pairs).estimate, sign_flip(pairs))
+    return Finding(label, row.summary, over.summary, margin, welch(row.summary, over.summary), None)
 
 
 def average(numbers: Sequence[Value]) -> Value:
@@ -249,58 +233,39 @@ def average(numbers: Sequence[Value]) -> Value:
     if len(numbers) == 1:
         return numbers[0]
     if not all(number.values for number in numbers):
-        return Value(
-            Summary(statistics.fmean(n.summary.mean for n in numbers), None, _fewest(n.summary.n for n in numbers))
-        )
-    means = tuple(statistics.fmean(replicate) for replicate in zip(*(n.values for n in numbers), strict=True))
-    settings = tuple({"of": replicate} for replicate in zip(*(n.settings for n in numbers), strict=True))
-    return Value(Summary.of(means), means, settings)
-
-
-def _fewest(runs: Iterable[int | None]) -> int | None:
-    """The smallest number of runs; None where one is unstated."""
-    stated = list(runs)
-    return None if None in stated else min(n for n in stated if n is not None)
-
-
-def _judge(claim: Compared, scope: Scope, cases: Sequence[Case], numbers: Mapping[Place, Value]) -> Outcome:
-    with_gap = [case for case in cases if _has_gap(case, numbers)]
-    findings = list(_findings(claim, scope, with_gap, numbers))
-    if not findings:
-        return Outcome(Result.unjudged, reason="there is no gap to close")
-    if isinstance(claim, Above) and claim.significant and not all(_testable(finding) for finding in findings):
-        return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
-    without = len(cases) - len(with_gap)
-    reasons = [f"no gap to begin with in {without} of {len(cases)} cases"] if without else []
-    reasons += cells.notes_on(record for number in numbers.values() for record in number.records)
-    return Outcome(_result(claim, findings), tuple(findings), reason="; ".join(reasons))
-
-
-def _has_gap(case: Case, numbers: Mapping[Place, Value]) -> bool:
-    return (
-        not case.standard or _average(case.standard, numbers).summary.mean < _average(case.over, numbers).summary.mean
-    )
+        runs = [number.summary.n for number in numbers]
+        fewest = min((n for n in runs if n is not None), default=None) if None not in runs else None
+        return Value(Summary(statistics.fmean(number.summary.mean for number in numbers), None, fewest))
+    means = tuple(map(statistics.fmean, zip(*(n.values for n in numbers), strict=True)))
+    return Value(Summary.of(means), means, tuple(zip(*(n.settings for n in numbers), strict=True)))
 
 
 def _average(places: Sequence[Place], numbers: Mapping[Place, Value]) -> Value:
     return average([numbers[place] for place in places])
 
 
+def _has_gap(case: Case, numbers: Mapping[Place, Value]) -> bool:
+    means = [_average(places, numbers).summary.mean for places in (case.standard, case.over) if places]
+    return len(means) == 1 or means[0] < means[1]
+
+
 def _findings(
     claim: Compared, scope: Scope, cases: Sequence[Case], numbers: Mapping[Place, Value]
 ) -> Iterator[Finding]:
-    compared = [compare(_average(case.row, numbers), _average(case.over, numbers)) for case in cases]
-    tested = [comparison.estimate.p for comparison in compared if comparison.estimate]
-    adjusted = holm(tested) if len(tested) == len(compared) else [None] * len(compared)
-    for case, comparison, adjusted_p in zip(cases, compared, adjusted, strict=True):
+    findings = []
+    for case in cases:
         margin = statistics.fmean(scope.paper.margin(place.metric) for place in case.row)
-        finding = Finding(case.label, comparison, margin, adjusted_p)
-        on_paper = not all(numbers[place].values for place in case.places)
-        yield replace(finding, holds=_holds(claim, finding, on_paper))
+        findings.append(compare(case.label, _average(case.row, numbers), _average(case.over, numbers), margin))
+    tested = [finding.estimate.p for finding in findings if finding.estimate]
+    adjusted = holm(tested) if len(tested) == len(findings) else [None] * len(findings)
+    on_paper = not all(number.values for number in numbers.values())
+    for finding, adjusted_p in zip(findings, adjusted, strict=True):
+        tested_finding = replace(finding, adjusted_p=adjusted_p)
+        yield replace(tested_finding, holds=_holds(claim, tested_finding, on_paper))
 
 
 def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:
-    gain, margin = finding.comparison.difference, finding.margin
+    gain, margin = finding.difference, finding.margin
     match claim:
         case Above():
             return gain > (margin if claim.clearly else 0) and (finding.significant or not claim.significant)
@@ -316,8 +281,7 @@ def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:
 
 
 def _testable(finding: Finding) -> bool:
-    comparison = finding.comparison
-    return comparison.estimate is not None and testable(comparison.row.n) and testable(comparison.over.n)
+    return finding.estimate is not None and testable(finding.row.n) and testable(finding.over.n)
 
 
 def _settings(record: Record) -> dict[str, Any]:

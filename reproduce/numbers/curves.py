@@ -17,7 +17,7 @@ K = TypeVar("K", bound=Hashable)
 
 def transfer(record: Record, dataset: Dataset) -> float | None:
     """The average over a test set's target languages by its main metric, in percent; None where one is absent."""
-    return average(record, dataset.reads, dataset.targets, dataset.main_metric)
+    return average(dict.fromkeys(dataset.targets, record), dataset.reads, dataset.targets, dataset.main_metric)
 
 
 def moving_average(curves: Sequence[Mapping[int, float]], window: int, where: str) -> tuple[list[int], list[float]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import singledispatch
-from itertools import groupby
+from itertools import groupby, product
 
 from fun.data.facts import facts
 from fun.errors import ConfigError
@@ -16,92 +16,80 @@ from reproduce.runs.store import configuration
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A value beside the printed one, both as texts; `printed` is empty where the paper prints none.
+class Value:
+    """What stands at the labels of a panel, a row and a column, beside the printed one, both as texts.
 
-    `errata` are known errors of what is printed.
+    `printed` is empty where the paper prints none. `errata` are known errors of what is printed.
     """
 
-    value: str
+    panel: str
+    row: str
+    column: str
+    text: str
     printed: str
     errata: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
-        return bool(self.printed) and self.value != self.printed
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A filled table of settings: `rows` are (panel, row, cells by column), all with the same columns."""
-
-    target: Target
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
-
-    @property
-    def compared(self) -> tuple[int, int]:
-        """How many values are as printed, and how many are printed."""
-        printed = [cell for _, _, cells in self.rows for cell in cells if cell.printed]
-        return sum(not cell.differs for cell in printed), len(printed)
+        return bool(self.printed) and self.text != self.printed
 
 
 @singledispatch
-def fill(target: Target) -> Sheet:
-    """Compare every value of a table of settings with what is printed; for each kind of table a function of its own."""
+def fill(target: Target) -> list[Value]:
+    """Every value of a table of settings, row by row; for each kind of table a function of its own."""
     raise TypeError(f"{target.name} is no table of settings")
 
 
 @fill.register
-def _(target: Hyperparameters) -> Sheet:
-    published, rows = target.paper.published, []
-    for panel_name, panel in target.panels.items():
-        for row_name, row in target.rows.items():
-            cells = []
-            for column_name, column in target.columns.items():
-                runs = [target.runs[name] for name in column.runs]
-                overrides = (row.overrides, panel.overrides, target.overrides)
-                values = [_value(words(*overrides, run.overrides), column.field) for run in runs]
-                selected = {**target.published, **panel.published, **row.published, **column.published}
-                printed = [published.setting({**selected, **run.published}) for run in runs]
-                where = {**target.published, "dataset": panel_name, "model": row_name, "column": column_name}
-                cells.append(Cell(_joined(map(_text, values)), _joined(map(_text, printed)), published.errata(where)))
-            rows.append((panel.label, row.label, tuple(cells)))
-    return Sheet(target, tuple(column.label for column in target.columns.values()), tuple(rows))
+def _(target: Hyperparameters) -> list[Value]:
+    published, values = target.paper.published, []
+    for (panel, in_panel), (row, in_row), (column, of) in product(
+        target.panels.items(), target.rows.items(), target.columns.items()
+    ):
+        runs = [target.runs[name] for name in of.runs]
+        overrides = (in_row.overrides, in_panel.overrides, target.overrides)
+        ours = [_value(words(*overrides, run.overrides), of.field) for run in runs]
+        selected = {**target.published, **in_panel.published, **in_row.published, **of.published}
+        printed = [published.setting({**selected, **run.published}) for run in runs]
+        errata = published.errata({**target.published, "dataset": panel, "model": row, "column": column})
+        texts = _joined(map(_text, ours)), _joined(map(_text, printed))
+        values.append(Value(in_panel.label, in_row.label, of.label, *texts, errata))
+    return values
 
 
 @fill.register
-def _(target: Statistics) -> Sheet:
-    columns = {"n_train_en": "n. train (En)", "n_val_en": "n. val (En)", "n_test": "n. test", "n_lang": "n. lang"}
-    published, rows = target.paper.published, []
+def _(target: Statistics) -> list[Value]:
+    published, values = target.paper.published, []
     for name in target.rows:
         dataset = target.paper.datasets[name]
         trained = facts(compose([dataset.overrides]).task.training_set)
         tests = sorted({facts(dataset.reads).expected_rows(language, "test") for language in dataset.targets})
-        values = (
-            _text(trained.expected_rows("en", "train")),
-            _text(trained.expected_rows("en", "validation")),
-            _range(tests),
-            _text(len(dataset.targets)),
-        )
-        cells = []
-        for key, value in zip(columns, values, strict=True):
+        ours = {
+            ("n_train_en", "n. train (En)"): _text(trained.expected_rows("en", "train")),
+            ("n_val_en", "n. val (En)"): _text(trained.expected_rows("en", "validation")),
+            ("n_test", "n. test"): _range(tests),
+            ("n_lang", "n. lang"): _text(len(dataset.targets)),
+        }
+        for (key, column), value in ours.items():
             selected = {**target.published, "dataset": name}
             ends = [published.setting({**selected, "key": f"{key}{end}"}) for end in ("", "_min", "_max")]
             printed = _range([int(end) for end in ends if end])
-            cells.append(Cell(value, printed, published.errata({**selected, "column": key})))
-        rows.append(("", f"{trained.name} / {name}", tuple(cells)))
-    return Sheet(target, tuple(columns.values()), tuple(rows))
+            errata = published.errata({**selected, "column": key})
+            values.append(Value("", f"{trained.name} / {name}", column, value, printed, errata))
+    return values
 
 
 @fill.register
-def _(target: Languages) -> Sheet:
-    rows = []
+def _(target: Languages) -> list[Value]:
+    values = []
     for code, name in target.names.items():
         printed = target.paper.published.setting({**target.published, "key": f"language_code:{name}"})
         tests = [dataset.label for dataset in target.paper.datasets.values() if code in dataset.targets]
-        rows.append(("", name, (Cell(code, printed or ""), Cell(", ".join(tests), ""))))
-    return Sheet(target, ("Code", "Target language of"), tuple(rows))
+        values += [
+            Value("", name, "Code", code, printed or ""),
+            Value("", name, "Target language of", ", ".join(tests), ""),
+        ]
+    return values
 
 
 def _value(overrides: Sequence[str], field: str) -> object:

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from scipy import stats
 
@@ -23,28 +23,9 @@ TIE = 1e-9
 """Sums this close are equal: they differ by binary rounding only."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What is known of `n` runs: their mean, and their sample std (n−1). None stands for what is not stated."""
-
-    mean: float
-    std: float | None
-    n: int | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Of at least one value; one value has no std."""
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
-
-
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     low: float
     high: float
-
-    def within(self, margin: float) -> bool:
-        """Whether no value of it is further than `margin` from 0."""
-        return -margin <= self.low and self.high <= margin
 
 
 @dataclass(frozen=True)
@@ -72,14 +53,29 @@ class Estimate:
 
     def equivalent(self, margin: float) -> bool:
         """Whether the true value is shown to lie within ±`margin` (TOST at 5 %)."""
-        return self.interval(EQUIVALENCE).within(margin)
+        low, high = self.interval(EQUIVALENCE)
+        return -margin <= low and high <= margin
 
 
-def mean(summary: Summary) -> Estimate | None:
-    """The mean of a group of runs; None where its spread, or how many there are, is unknown."""
-    if summary.std is None or summary.n is None or summary.n < 2:
-        return None
-    return Estimate(summary.mean, summary.std / math.sqrt(summary.n), summary.n - 1)
+@dataclass(frozen=True)
+class Summary:
+    """What is known of `n` runs: their mean, and their sample std (n−1). None stands for what is not stated."""
+
+    mean: float
+    std: float | None
+    n: int | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Of at least one value; one value has no std."""
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The mean with its error; None where the spread, or how many runs there are, is unknown."""
+        if self.std is None or self.n is None or self.n < 2:
+            return None
+        return Estimate(self.mean, self.std / math.sqrt(self.n), self.n - 1)
 
 
 def difference(first: float, second: float) -> float:
@@ -92,36 +88,23 @@ def welch(first: Summary, second: Summary) -> Estimate | None:
 
     None where a spread or a number of runs is unknown.
     """
-    groups = [group for group in (mean(first), mean(second)) if group is not None]
+    groups = [group for group in (first.estimate, second.estimate) if group is not None]
     if len(groups) < 2:
         return None
-    variances = [group.error**2 for group in groups]
-    error = math.sqrt(sum(variances))
-    if error == 0:
-        return Estimate(difference(first.mean, second.mean), 0.0, math.inf)
-    parts = (variance**2 / group.degrees for variance, group in zip(variances, groups, strict=True))
-    return Estimate(difference(first.mean, second.mean), error, sum(variances) ** 2 / sum(parts))
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
-    """The mean of the differences first − second of pairs (paired t); None for a single pair."""
-    return mean(Summary.of(differences(first, second)))
-
-
-def differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    return [difference(a, b) for a, b in zip(first, second, strict=True)]
+    variance = sum(group.error**2 for group in groups)
+    parts = sum(group.error**4 / group.degrees for group in groups)
+    degrees = variance**2 / parts if variance else math.inf
+    return Estimate(difference(first.mean, second.mean), math.sqrt(variance), degrees)
 
 
 def sign_flip(pairs: Sequence[float]) -> float:
-    """The exact p of paired differences: the share of all 2ⁿ flips of their signs with as large a mean."""
+    """The exact p of n paired differences: the share of all 2ⁿ flips of their signs with as large a mean.
+
+    It is 2/2ⁿ at least: 0.125 for four.
+    """
     sums = [abs(math.fsum(flipped)) for flipped in itertools.product(*((pair, -pair) for pair in pairs))]
     observed = abs(math.fsum(pairs)) - TIE
     return sum(flipped >= observed for flipped in sums) / len(sums)
-
-
-def smallest_sign_flip(n: int) -> float:
-    """The smallest p that `sign_flip` can give for n pairs: 2/2ⁿ, 0.125 for four."""
-    return 2.0 ** (1 - n)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

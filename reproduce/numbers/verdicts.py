@@ -1,22 +1,13 @@
 """Beside each number: does it reproduce the published one? One rule, `verdict`; `verdicts` applies it to a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from reproduce.declare.published import Number
 from reproduce.declare.tables import Place
-from reproduce.numbers.cells import Grid
-from reproduce.numbers.statistics import (
-    SIGNIFICANCE,
-    Estimate,
-    Interval,
-    Summary,
-    difference,
-    holm,
-    mean,
-    welch,
-)
+from reproduce.numbers.cells import Grid, Statistic
+from reproduce.numbers.statistics import SIGNIFICANCE, Estimate, Summary, difference, holm, welch
 
 FEWEST = 3
 """Runs on either side below which nothing is tested."""
@@ -39,33 +30,34 @@ class Conclusion(StrEnum):
 class Verdict:
     """A number of ours beside the published one, in percent.
 
-    `n` of `declared` runs are there. `ours` and `interval` (95 %, of our mean) are None where runs are missing, and
-    the interval also for a single run. `difference` is ours − published; it is None where one of them is. `estimate` is
-    the same with its Welch error, where both spreads are known; `adjusted_p` its p after Holm, where it is tested
-    for a difference.
+    `adjusted_p` is the p of their difference after Holm, where it is tested for one.
     """
 
     conclusion: Conclusion
-    n: int
-    declared: int
+    ours: Statistic
     published: Summary
     margin: float
-    ours: Summary | None = None
-    interval: Interval | None = None
-    difference: float | None = None
-    estimate: Estimate | None = None
     adjusted_p: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours − published; None where runs are missing, and for means of two languages."""
+        if self.ours.summary is None or self.conclusion is Conclusion.another_language:
+            return None
+        return difference(self.ours.summary.mean, self.published.mean)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The difference with its Welch error, where both spreads are known."""
+        return None if self.ours.summary is None else welch(self.ours.summary, self.published)
 
     def __str__(self) -> str:
         """The conclusion; with n/N where runs are missing."""
-        if self.conclusion is Conclusion.incomplete:
-            return f"{self.conclusion} ({self.n}/{self.declared})"
-        return self.conclusion.value
+        incomplete = self.conclusion is Conclusion.incomplete
+        return f"{self.conclusion} ({self.ours.n}/{self.ours.declared})" if incomplete else self.conclusion.value
 
 
-def verdict(
-    ours: Sequence[float | None], published: Summary, margin: float, adjusted_p: float | None = None
-) -> Verdict:
+def verdict(ours: Statistic, published: Summary, margin: float, adjusted_p: float | None = None) -> Verdict:
     """Whether our runs reproduce a published number. The first rule that applies decides:
 
     1. *incomplete*: a declared run has no value. There is no number then.
@@ -78,36 +70,20 @@ def verdict(
     6. *different*: `adjusted_p` is below 0.05.
     7. *undecided*.
 
-    `ours`: a value in percent per declared run, None where it is missing; at least one. `adjusted_p`: the two-sided
-    Welch p of this number after Holm's adjustment within its family; None for a number outside every family, which
-    is never *different*.
+    `adjusted_p`: the two-sided Welch p of this number after Holm's adjustment within its family; None for a number
+    outside every family, which is never *different*.
     """
-    present = [value for value in ours if value is not None]
-    if len(present) < len(ours):
-        return Verdict(Conclusion.incomplete, len(present), len(ours), published, margin)
-    summary = Summary.of(present)
-    own, estimate = mean(summary), welch(summary, published)
-    return Verdict(
-        conclusion=_conclusion(summary, published, estimate, margin, adjusted_p),
-        n=len(present),
-        declared=len(ours),
-        published=published,
-        margin=margin,
-        ours=summary,
-        interval=own.interval() if own else None,
-        difference=difference(summary.mean, published.mean),
-        estimate=estimate,
-        adjusted_p=adjusted_p,
-    )
+    return Verdict(_conclusion(ours.summary, published, margin, adjusted_p), ours, published, margin, adjusted_p)
 
 
-def _conclusion(
-    ours: Summary, published: Summary, estimate: Estimate | None, margin: float, adjusted_p: float | None
-) -> Conclusion:
+def _conclusion(ours: Summary | None, published: Summary, margin: float, adjusted_p: float | None) -> Conclusion:
+    if ours is None:
+        return Conclusion.incomplete
     if published.n is None:
         return Conclusion.runs_unstated
     if published.std is None:
         return Conclusion.no_published_spread
+    estimate = welch(ours, published)
     if estimate is None or not (testable(ours.n) and testable(published.n)):
         return Conclusion.not_enough_runs
     if estimate.equivalent(margin):
@@ -131,9 +107,14 @@ def verdicts(grid: Grid) -> Mapping[Place, Verdict]:
     """
     compared = [place for place, cell in grid.cells.items() if cell.published is not None and not cell.quoted]
     first = {place: _judged(grid, place, None) for place in compared}
-    family = [place for place in compared if _in_family(grid, place, first[place])]
-    adjusted = dict(zip(family, holm([_p(first[place]) for place in family]), strict=True))
-    return {place: _judged(grid, place, adjusted.get(place)) for place in compared}
+    family = {
+        place: judged.estimate.p if judged.estimate else 1.0
+        for place, judged in first.items()
+        if _in_family(grid, place, judged)
+    }
+    adjusted = dict(zip(family, holm(list(family.values())), strict=True))
+    tested = {place: p for place, p in adjusted.items() if first[place].ours.summary}
+    return first | {place: _judged(grid, place, p) for place, p in tested.items()}
 
 
 def summary_of(number: Number) -> Summary:
@@ -145,20 +126,15 @@ def _judged(grid: Grid, place: Place, adjusted_p: float | None) -> Verdict:
     cell = grid.cells[place]
     assert cell.published is not None
     margin, published = grid.target.paper.margin(place.metric), summary_of(cell.published)
-    if cell.statistic is None:  # the lowest language is known only once the runs that name it are there
-        declared = len(grid.target.replicates_of(place.row, place.dataset))
-        return Verdict(Conclusion.incomplete, 0, declared, published, margin)
+    # The lowest language is known only once the runs that name it are there.
+    ours = cell.statistic or Statistic((None,) * len(grid.target.replicates_of(place.row, place.dataset)))
     if cell.language and cell.language != cell.published.language:
-        return Verdict(Conclusion.another_language, cell.statistic.n, cell.statistic.declared, published, margin)
-    return verdict(cell.statistic.values, published, margin, adjusted_p)
+        return Verdict(Conclusion.another_language, ours, published, margin)
+    return verdict(ours, published, margin, adjusted_p)
 
 
 def _in_family(grid: Grid, place: Place, judged: Verdict) -> bool:
     """Whether a number is one of those that Holm adjusts for: also while our runs for it are missing."""
     main = place.metric == grid.target.datasets[place.dataset].main_metric
-    tested = judged.published.std is not None and testable(judged.published.n) and testable(judged.declared)
+    tested = judged.published.std is not None and testable(judged.published.n) and testable(judged.ours.declared)
     return main and tested and grid.target.over(place.column).average
-
-
-def _p(judged: Verdict) -> float:
-    return 1.0 if judged.estimate is None else judged.estimate.p

@@ -183,25 +183,19 @@ def _(target: Table, results: Results) -> View:
     return of_results(cells.fill(target, results))
 
 
-@view.register
-def _(target: Settings, results: Results) -> View:
-    return of_settings(settings.fill(target))
-
-
 def of_results(grid: Grid, verdicts: Mapping[Place, Verdict] | None = None) -> View:
     """A table of results, with the verdicts on its numbers where they are shown."""
-    notes = Footnotes()
-    table, layout = grid.target, _Layout(grid, verdicts or {}, notes)
-    parts = [layout.part(panel, block, name) for panel in table.panels for block, name in _in_blocks(table.blocks)]
-    complete, count = grid.complete, grid.numbers
-    summary = f"{complete} of {count} numbers complete"
-    return View(
-        grid.target.stem, table.title, tuple(_caption(grid)), tuple(parts), notes.texts, complete, count, summary
-    )
-
-
-def _in_blocks(blocks: Sequence[Sequence[str]]) -> Iterator[tuple[int, str]]:
-    return ((number, name) for number, block in enumerate(blocks) for name in block)
+    table, notes = grid.target, Footnotes()
+    layout = _Layout(grid, verdicts or {}, notes)
+    parts = [
+        layout.part(panel, number, name)
+        for panel in table.panels
+        for number, block in enumerate(table.blocks)
+        for name in block
+    ]
+    summary = f"{grid.complete} of {grid.numbers} numbers complete"
+    caption = tuple(_caption(grid))
+    return View(table.stem, table.title, caption, tuple(parts), notes.texts, grid.complete, grid.numbers, summary)
 
 
 @dataclass(frozen=True)
@@ -214,26 +208,25 @@ class _Layout:
 
     def part(self, panel: str, block: int, name: str) -> Part:
         table, dataset = self.grid.target, self.grid.target.datasets[name]
-        columns = [column for column in table.columns if table.metrics(column, dataset)]
-        lists = [table.metrics(column, dataset) for column in columns]
-        metrics = tuple(dataset.metrics[m] for m in dataset.metrics if any(m in shown for shown in lists))
-        common = [dataset.metrics[m] for m in dataset.metrics if all(m in shown for shown in lists)]
-        errata = self.notes.number(self.grid.headings[name])
-        lines = tuple(
+        columns = {column: own for column in table.columns if (own := table.metrics(column, dataset))}
+        metrics = tuple(dataset.metrics[m] for m in dataset.metrics if any(m in own for own in columns.values()))
+        common = [dataset.metrics[m] for m in dataset.metrics if all(m in own for own in columns.values())]
+        errata = self.notes.number(table.dataset_errata(name))
+        lines = [
             Line(
                 row.label or table.panels[panel].label,
-                tuple(self._slot(panel, row_name, name, column) for column in columns),
+                tuple(
+                    Slot(tuple(self._item(Place(panel, row_name, name, column, metric)) for metric in own))
+                    for column, own in columns.items()
+                ),
                 row.quoted,
             )
             for row_name, row in table.rows.items()
-        )
+        ]
         headings = tuple(self._heading(panel, name, column, len(common)) for column in columns)
         label = f"{dataset.label} ({' / '.join(common)})"
-        return Part(table.panels[panel].label, headings, lines, block, dataset.label, label, metrics, errata)
-
-    def _slot(self, panel: str, row: str, dataset: str, column: str) -> Slot:
-        metrics = self.grid.target.metrics(column, self.grid.target.datasets[dataset])
-        return Slot(tuple(self._item(Place(panel, row, dataset, column, metric)) for metric in metrics))
+        panel_label = table.panels[panel].label
+        return Part(panel_label, headings, tuple(lines), block, dataset.label, label, metrics, errata)
 
     def _item(self, place: Place) -> Item:
         cell, table = self.grid.cells[place], self.grid.target
@@ -243,12 +236,12 @@ class _Layout:
         return Item(
             text=f"{text} ({cell.language.title()})" if named and cell.language else text,
             published=f"{theirs} ({number.language.title()})" if named and number else theirs,
-            metric=self.grid.target.datasets[place.dataset].metrics[place.metric],
+            metric=table.datasets[place.dataset].metrics[place.metric],
             rank=cell.rank,
-            complete=cell.statistic is not None and cell.statistic.complete,
+            complete=cell.statistic is not None and cell.statistic.summary is not None,
             notes=self.notes.number(note for note in cell.notes if note not in self.grid.notes),
             errata=self.notes.number(cell.errata),
-            exact=_exact(self.grid.target, place, cell),
+            exact=_exact(table, place, cell),
             place=place,
             cell=cell,
             verdict=self.verdicts.get(place),
@@ -260,9 +253,8 @@ class _Layout:
         metrics = [dataset.metrics[metric] for metric in table.metrics(column, dataset)]
         more = f" ({' / '.join(metrics)})" if len(metrics) > common else ""
         over, label = table.over(column), table.columns[column].label
-        lowest = self._lowest(panel, name, column) if over == LOWEST else ""
-        named = language_names(self.grid.target).get(over.printed(dataset), "") if label is None else ""
-        short = (label or over.label(dataset)) + lowest
+        named = language_names(table).get(over.printed(dataset), "") if label is None else ""
+        short = (label or over.label(dataset)) + (self._lowest(panel, name, column) if over == LOWEST else "")
         return Heading(column, short + more, short, named)
 
     def _lowest(self, panel: str, name: str, column: str) -> str:
@@ -349,37 +341,33 @@ def _runs(replicates: Sequence[str]) -> str:
     return f"{len(replicates)} run{'' if len(replicates) == 1 else 's'} ({', '.join(replicates)})"
 
 
-OURS = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
-
-
-def of_settings(sheet: settings.Sheet) -> View:
+@view.register
+def of_settings(target: Settings, results: Results) -> View:
     """A table of hyperparameters or data sets: a part for each panel."""
-    notes = Footnotes()
-    headings = tuple(Heading(column, column, column) for column in sheet.columns)
-    parts = [
-        Part(panel, headings, tuple(_settings_line(sheet, panel, row, values, notes) for _, row, values in rows))
-        for panel, rows in groupby(sheet.rows, key=lambda row: row[0])
-    ]
-    same, compared = sheet.compared
-    summary = f"{same} of {compared} values as printed"
-    return View(sheet.target.stem, sheet.target.title, (OURS,), tuple(parts), notes.texts, same, compared, summary)
+    values, notes, parts = settings.fill(target), Footnotes(), []
+    for panel, own in groupby(values, key=lambda value: value.panel):
+        rows = {row: list(cells) for row, cells in groupby(own, key=lambda value: value.row)}
+        headings = tuple(Heading(value.column, value.column, value.column) for value in next(iter(rows.values())))
+        lines = [Line(row, tuple(_setting(target, value, notes) for value in cells)) for row, cells in rows.items()]
+        parts.append(Part(panel, headings, tuple(lines)))
+    compared = [value for value in values if value.printed]
+    same = sum(not value.differs for value in compared)
+    caption = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
+    summary = f"{same} of {len(compared)} values as printed"
+    return View(target.stem, target.title, (caption,), tuple(parts), notes.texts, same, len(compared), summary)
 
 
-def _settings_line(
-    sheet: settings.Sheet, panel: str, row: str, values: Sequence[settings.Cell], notes: Footnotes
-) -> Line:
-    slots = []
-    for column, cell in zip(sheet.columns, values, strict=True):
-        exact = {
-            "table": sheet.target.stem,
-            "panel": panel,
-            "row": row,
-            "column": column,
-            "value": cell.value,
-            "published": cell.printed,
-            "differs": "yes" if cell.differs else "",
-            "note": "; ".join(cell.errata),
-        }
-        errata = notes.number(cell.errata)
-        slots.append(Slot((Item(cell.value, cell.printed, differs=cell.differs, errata=errata, exact=exact),)))
-    return Line(row, tuple(slots))
+def _setting(target: Target, value: settings.Value, notes: Footnotes) -> Slot:
+    exact = {
+        "table": target.stem,
+        "panel": value.panel,
+        "row": value.row,
+        "column": value.column,
+        "value": value.text,
+        "published": value.printed,
+        "differs": "yes" if value.differs else "",
+        "note": "; ".join(value.errata),
+    }
+    return Slot(
+        (Item(value.text, value.printed, differs=value.differs, errata=notes.number(value.errata), exact=exact),)
+    )

@@ -13,8 +13,8 @@ from reproduce.declare import claims
 from reproduce.declare.papers import Paper
 from reproduce.numbers.cells import notes_on
 from reproduce.numbers.claims import RULES, Checked, Result
-from reproduce.numbers.explain import interval, selected_for
 from reproduce.numbers.verdicts import FEWEST, Conclusion
+from reproduce.runs.plan import hours
 from reproduce.runs.store import Store, sweeps
 from reproduce.show.page import upkeep, wording
 from reproduce.show.page.material import Material, gather, miniatures
@@ -50,8 +50,8 @@ def _names(paper: Paper) -> list[str]:
 
 def build(material: Material) -> str:
     """A paper's page as HTML."""
-    script = _asset("page.js")
     states = upkeep.states(material.entries)
+    missing = upkeep.missing(material.entries)
     return (
         _environment()
         .get_template("page.html")
@@ -59,18 +59,16 @@ def build(material: Material) -> str:
             material=material,
             paper=material.paper,
             style=_asset("page.css"),
-            script=script,
-            script_digest=_digest(script),
+            script=_asset("page.js"),
             sections=material.sections,
             done=states.pop("", 0),
             states=states,
             conclusions=_conclusions(material.sections),
             results=_results(material.checked),
             judged_on_paper=any(checked.published for checked in material.checked),
-            missing=upkeep.missing(material.entries, material.root),
-            spent=upkeep.spent(material.records),
+            missing=missing,
+            startable=[entry for entry in missing if entry.startable],
             notes=notes_on(material.records),
-            own_values=upkeep.own_values(material.entries),
             rules=RULES,
             margins=_margins(material.paper),
         )
@@ -86,19 +84,18 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     words = (wording.number, wording.spaced, wording.bounds, wording.difference, wording.probability, wording.sentence)
-    environment.filters |= {word.__name__: word for word in words} | {"anchor": _anchor, "interval": interval}
-    environment.globals |= {
+    environment.filters |= {word.__name__: word for word in (*words, anchor, digest)}
+    called = (wording.count, sweeps, upkeep.reasons, upkeep.startable_sweeps, upkeep.by_device)
+    environment.globals |= {function.__name__: function for function in called} | {
+        "hours_left": hours,
         "fewest": FEWEST,
-        "count": wording.count,
-        "sweeps": sweeps,
-        "selected_for": selected_for,
         "conclusions_of_verdicts": tuple(Conclusion),
         "results_of_claims": tuple(Result),
     }
     return environment
 
 
-def _anchor(item: Any, stem: str) -> str:
+def anchor(item: Any, stem: str) -> str:
     """A name for a number that is fit for an address."""
     place = item.place
     return ".".join((stem, place.panel, place.row, place.dataset, place.column, place.metric))
@@ -129,6 +126,6 @@ def _asset(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _digest(script: str) -> str:
+def digest(script: str) -> str:
     """Names the one script that a browser may run on the page."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"

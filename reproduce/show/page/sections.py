@@ -4,7 +4,7 @@ import base64
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ from fun.errors import FunError
 from fun.results import State
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
-from reproduce.declare.tables import Table
+from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
-from reproduce.numbers.explain import Behind, Explanation, below, explain
+from reproduce.numbers.cells import Grid
+from reproduce.numbers.explain import Behind, behind, below, languages_of
 from reproduce.numbers.verdicts import Conclusion, verdicts
 from reproduce.runs.store import Absent, Done, Results, command
 from reproduce.show.figures import drawing, style
@@ -97,10 +98,8 @@ def section(target: Target, results: Results, root: Path) -> Section:
         shown = {**_image(target, results, root), "damaged": tuple(_damaged(target, results, root))}
     elif isinstance(target, Table):
         grid = cells.fill(target, results)
-        judged = verdicts(grid)
-        table = of_results(grid, judged)
-        explained = (explain(grid, results, judged, place, root) for place in grid.cells)
-        shown = {"view": table, "runs": tuple(_behind(target, table, explained))}
+        table = of_results(grid, verdicts(grid))
+        shown = {"view": table, "runs": tuple(_behind(grid, results, table, root))}
     else:
         shown = {"view": view(target, results)}
     return Section(target, len(results), done, startable, **shown)
@@ -132,36 +131,28 @@ def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
     return {"image": image, "width": round(sheet.get_figwidth() * POINTS), "description": description}
 
 
-def _behind(table: Table, shown: View, explained: Iterable[Explanation]) -> Iterator[Runs]:
+def _behind(grid: Grid, results: Results, shown: View, root: Path) -> Iterator[Runs]:
     """Numbers that come from the same runs of a row and data set stand together."""
-    items, names = {item.place: item for item in shown.items}, language_names(table)
-    groups: dict[tuple[object, ...], list[Explanation]] = {}
-    for number in explained:
-        place = number.place
-        key = (place.panel, place.dataset, place.row, *(run.run_id for run in number.runs))
-        groups.setdefault(key, []).append(number)
+    table, items, names = grid.target, {item.place: item for item in shown.items}, language_names(grid.target)
+    groups: dict[tuple[object, ...], list[tuple[Place, list[Behind]]]] = {}
+    for place in grid.cells:
+        runs = list(behind(grid, results, place, root))
+        key = (place.panel, place.dataset, place.row, *(run.run_id for run in runs))
+        groups.setdefault(key, []).append((place, runs))
     for group in groups.values():
-        place, runs = group[0].place, group[0].runs
+        place, runs = group[0]
         if not runs:  # a quoted row
             continue
         dataset = table.datasets[place.dataset]
+        numbers, languages = [], []
+        for place, runs in group:
+            over, metric = table.over(place.column).label(dataset), dataset.metrics[place.metric]
+            label = table.columns[place.column].label or names.get(over.lower(), over)
+            numbers.append(Values(f"{label}, {metric}", tuple(run.average for run in runs), items[place]))
+            averaged = languages_of(grid, place)
+            for language in averaged if len(averaged) > 1 else ():
+                if language not in table.columns:  # else it is a number itself
+                    values = tuple(run.values.get(language) for run in runs)
+                    languages.append(Values(f"{names.get(language, language)}, {metric}", values, None))
         labels = (table.panels[place.panel].label, table.rows[place.row].label, dataset.label)
-        numbers = []
-        for number in group:
-            over = table.over(number.place.column).label(dataset)
-            label = table.columns[number.place.column].label or names.get(over.lower(), over)
-            values = tuple(run.average for run in number.runs)
-            metric = dataset.metrics[number.place.metric]
-            numbers.append(Values(f"{label}, {metric}", values, items[number.place]))
-        languages = [row for number in group for row in _languages(number, dataset.metrics, table.columns, names)]
-        yield Runs(" · ".join(filter(None, labels)), runs, (*numbers, *languages))
-
-
-def _languages(
-    number: Explanation, metrics: dict[str, str], columns: Sequence[str] | dict[str, Any], names: dict[str, str]
-) -> Iterator[Values]:
-    """The languages of an average, but for those that are numbers themselves."""
-    if len(number.languages) > 1:
-        for language in (language for language in number.languages if language not in columns):
-            values = tuple(run.values.get(language) for run in number.runs)
-            yield Values(f"{names.get(language, language)}, {metrics[number.place.metric]}", values, None)
+        yield Runs(" · ".join(filter(None, labels)), tuple(group[0][1]), (*numbers, *languages))

@@ -1,7 +1,7 @@
 """Numbers and words as the page sets them: what its templates filter values with."""
 
-from reproduce.numbers.explain import signed
 from reproduce.numbers.statistics import Interval
+from reproduce.show.explain import signed
 
 
 def number(mean: float | None, std: float | None = None) -> str:
