@@ -33,7 +33,7 @@ from fun.models.encoders import check_encoder
 from fun.models.task_model import TaskModel
 from fun.randomness import derive, generator
 from fun.results import Attempt, Record, RunFolder, State, predictions_file
-from fun.results.files import read_object
+from fun.results.files import pretty_json, read_object
 from fun.results.record import Evaluations, metrics_of
 from fun.tasks.base import Feature, Row, Scored
 from fun.training.batches import Batches
@@ -340,7 +340,7 @@ def _note_code(attempt: Attempt, update: int) -> list[TrainingCode]:
     path = attempt.folder / CODE_FILE
     earlier = read_object(path)["code"] if path.is_file() else []
     code = training_code(earlier, update, code_version())
-    attempt.write_json(CODE_FILE, {"code": code})
+    attempt.write_bytes(CODE_FILE, pretty_json({"code": code}))
     return code
 
 

@@ -2,5 +2,3 @@
 
 from fun.config.schema import RunConfig, ours, results_root
 from fun.paths import CONFIG_DIR
-
-__all__ = ["CONFIG_DIR", "RunConfig", "ours", "results_root"]

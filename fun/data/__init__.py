@@ -4,5 +4,3 @@ from fun.data.base import SUBSET_SEED, Source, subset
 from fun.data.folder import FolderSource
 from fun.data.hub import HubSource
 from fun.data.world import WorldSource
-
-__all__ = ["SUBSET_SEED", "FolderSource", "HubSource", "Source", "WorldSource", "subset"]

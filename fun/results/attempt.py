@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,16 +75,14 @@ class Attempt:
         for number in range(1, self.number):
             _remove(self._files.other(number).staging)
         self.previous = self._record_to_replace()
-        if self._aside and not (unfinished and self._continues()):
+        before = self.number - 1
+        finished = self.previous is not None and self.previous.attempt == before
+        if self._aside and (
+            finished or not unfinished or Claim.read(self._files.other(before).claim).mode != self._claim.mode
+        ):  # the attempt before had another aim, or nothing left to do
             self._discard(self.run.path / REDO)
         self._files.heartbeat.touch()
         self._heartbeat.start()
-
-    def _continues(self) -> bool:
-        """Whether the attempt before this one had the same aim, and ended before its record was final."""
-        before = self.number - 1
-        finished = self.previous is not None and self.previous.attempt == before
-        return not finished and Claim.read(self._files.other(before).claim).mode == self._claim.mode
 
     def _record_to_replace(self) -> Record | None:
         try:
@@ -144,23 +142,18 @@ class Attempt:
         `write` is given a path to write to, with the same last name. Files under `checkpoint/` are working
         state; all others belong to the record.
         """
-        path = _inside(relative)
         self.check_current()
-        if path.parts[0] == CHECKPOINT and self._log is not None:
+        working = relative.startswith(f"{CHECKPOINT}/")
+        if working and self._log is not None:
             self._log.sync()  # else a power cut could keep a checkpoint and lose log lines before it
-        for placed in self._place(self.folder / path, write):
-            name = placed.relative_to(self.folder)
-            if name.parts[0] != CHECKPOINT:
-                self._outputs.add(name.as_posix())
-        return self.folder / path
+        placed = self._place(self.folder / relative, write)
+        if not working:
+            self._outputs |= {path.relative_to(self.folder).as_posix() for path in placed}
+        return self.folder / relative
 
     def write_bytes(self, relative: str, data: bytes) -> Path:
         """Publish a file with these bytes."""
         return self.publish(relative, lambda path: path.write_bytes(data))
-
-    def write_json(self, relative: str, value: object) -> Path:
-        """Publish a JSON file for people, finite numbers only."""
-        return self.write_bytes(relative, pretty_json(value))
 
     def discard_checkpoint(self) -> None:
         """Remove the working state, to start afresh."""
@@ -235,10 +228,7 @@ class Attempt:
         kept = self.previous if self._claim.mode == "extend" else None
         files = dict(kept.files) if kept is not None else {}
         files |= {name: file_checksum(self.folder / name) for name in sorted(self._outputs)}
-        own = {"schema": SCHEMA, "run_id": self.run.run_id, "attempt": self.number, "files": files}
-        if double := sorted(own.keys() & body.keys()):
-            raise ValueError(f"found {', '.join(double)} in the record's body: the store fills that in")
-        return {**own, **body}
+        return {**body, "schema": SCHEMA, "run_id": self.run.run_id, "attempt": self.number, "files": files}
 
     def fail(self, kind: Failure, reason: str) -> None:
         """End as failed: `method` is deterministic (NaN), `machine` may be retried (out of memory)."""
@@ -322,25 +312,13 @@ class _Heartbeat(threading.Thread):
             with suppress(OSError):  # a file server that is away for a moment; silence tells the others
                 if self._later.exists():
                     return
-                self._beat()
-
-    def _beat(self) -> None:
-        if self._pace is not None:
-            with self._file.open("r+b") as file:
-                file.write(self._pace().to_bytes())
-        os.utime(self._file)
+                if self._pace is not None:
+                    with self._file.open("r+b") as file:
+                        file.write(self._pace().to_bytes())
+                os.utime(self._file)
 
     def end(self) -> None:
         self._ended.set()
-
-
-def _inside(relative: str) -> PurePosixPath:
-    path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"found the path {relative!r}, expected one inside the run's folder, relative to it")
-    if path.parts[0] in (RECORD, QUEUE, ATTEMPTS, REDO):
-        raise ValueError(f"{path.parts[0]} belongs to the results store: choose another name")
-    return path
 
 
 def _remove(staging: Path) -> None:

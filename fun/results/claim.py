@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import socket
 import time
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from fun.results.errors import Damaged, ResultsError
-from fun.results.files import names_in, pretty_json, read_object
+from fun.results.files import latest_number, pretty_json, read_object
 
 Failure = Literal["method", "machine"]
 Mode = Literal["run", "force", "extend"]
@@ -90,12 +89,7 @@ class AttemptFiles:
     @classmethod
     def latest(cls, folder: Path) -> Self:
         """The attempt with the highest number; number 0, without files, where nobody has begun."""
-        names = names_in(folder)
-        numbers = (int(found[1]) for name in names if (found := _CLAIM.fullmatch(name)))
-        return cls(folder, max(numbers, default=0))
-
-
-_CLAIM = re.compile(r"(\d{4,})\.json")
+        return cls(folder, latest_number(folder))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,11 @@ def names_in(folder: Path) -> list[str]:
         return []
     except PermissionError as error:
         raise unreadable(error) from error
+
+
+def latest_number(folder: Path) -> int:
+    """The highest number of a file `0001.json` in a folder; 0 where there is none. Raises Unreadable."""
+    return max((int(name[:-5]) for name in names_in(folder) if re.fullmatch(r"\d{4,}\.json", name)), default=0)
 
 
 def unreadable(error: OSError) -> Unreadable:

@@ -24,7 +24,15 @@ from fun.results.claim import (
     stale_seconds,
 )
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded, Unreadable
-from fun.results.files import clock_of, create_exclusive, file_checksum, make_folder, names_in, read_object
+from fun.results.files import (
+    clock_of,
+    create_exclusive,
+    file_checksum,
+    latest_number,
+    make_folder,
+    names_in,
+    read_object,
+)
 from fun.results.log import read_log
 from fun.results.record import WEIGHTS, Record
 from fun.results.reservation import JobKnown, Phase, Reservation
@@ -120,7 +128,7 @@ class RunFolder:
         Exclusive: of several at once one gets the reservation. It then notes the job there, or withdraws it.
         """
         folder = self.path / QUEUE
-        number = Reservation.latest_number(folder)  # before the state: who submits after it takes the next number
+        number = latest_number(folder)  # before the state: who submits after it takes the next number
         return None if self.under_way(job_known) else Reservation.create(folder, number + 1)
 
     def under_way(self, job_known: JobKnown | None) -> bool:
@@ -151,7 +159,7 @@ class RunFolder:
         jobs = []
         with suppress(Damaged):
             claim = self.claim()
-            for number in range(Reservation.latest_number(self.path / QUEUE), 0, -1):
+            for number in range(latest_number(self.path / QUEUE), 0, -1):
                 reservation = Reservation.read(self.path / QUEUE, number)
                 if claim and reservation.planner.started <= claim.started:
                     break

@@ -10,13 +10,12 @@ from fun.results.errors import Damaged
 
 
 class MetricsLog:
-    """A step log open for appending, behind the `kept` lines it began with; `Attempt.metrics_log` makes it.
+    """A step log open for appending, behind the `lines` it begins with; `Attempt.metrics_log` makes it.
 
     `update` is that of its last line.
     """
 
     def __init__(self, lines: list[dict[str, Any]], check_current: Callable[[], None]) -> None:
-        self.kept = len(lines)
         self.update = max((line["update"] for line in lines), default=0)
         self._lines = lines
         self._check_current = check_current

@@ -3,7 +3,7 @@
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -17,7 +17,6 @@ from pydantic import (
     model_validator,
     with_config,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
 from fun.results.canonical import checksum, run_id_of
@@ -41,20 +40,16 @@ else:  # free-form JSON: finite numbers, no tuples, keys that are strings
     Object = dict[str, JsonValue]
 
 
-def _expected(what: str) -> PydanticCustomError:
-    return PydanticCustomError("expected", "Input should be {what}", {"what": what})
-
-
 def _ascending(values: list[int]) -> list[int]:
     if values != sorted(set(values)):
-        raise _expected("in ascending order, each once")
+        raise ValueError("expected in ascending order, each once")
     return values
 
 
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise _expected("a path inside the run's folder")
+        raise ValueError("expected a path inside the run's folder")
     return name
 
 
@@ -118,11 +113,6 @@ class Timing(TypedDict):
     examples_per_second: Duration
 
 
-def _in_order(stages: list[Stage]) -> list[Stage]:
-    _ascending([stage["update"] for stage in stages])
-    return stages
-
-
 class Record(BaseModel):
     """A finished run. Of an artifact `validation`, `stages` and `evaluations` are empty, and nothing is selected."""
 
@@ -139,7 +129,7 @@ class Record(BaseModel):
     evaluations: Evaluations
     validation: list[Validation]
     selected: Selected | None
-    stages: Annotated[list[Stage], AfterValidator(_in_order)]
+    stages: list[Stage]
     tracking: Tracking
     timing: Timing
     peak_memory_bytes: Count
@@ -170,10 +160,13 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
+        _ascending([stage["update"] for stage in self.stages])
         if self.kind == "training" and self.selected is None:
-            raise _expected("a record that says what was selected, as its kind is training")
+            raise ValueError("expected a record that says what was selected, as its kind is training")
         if self.kind == "artifact" and (self.evaluations or self.validation or self.selected or self.stages):
-            raise _expected("a record without evaluations, validation, selected and stages, as its kind is artifact")
+            raise ValueError(
+                "expected a record without evaluations, validation, selected and stages, as its kind is artifact"
+            )
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -229,7 +222,12 @@ class Record(BaseModel):
         try:
             record = cls.model_validate(dict(fields))
         except ValidationError as error:
-            raise InvalidRecord("; ".join(_told(problem, fields) for problem in error.errors())) from error
+            problems = (
+                f"{'.'.join(map(str, problem['loc'])) or 'the record'}: found {reprlib.repr(problem['input'])}: "
+                f"{problem['msg']}"
+                for problem in error.errors()
+            )
+            raise InvalidRecord("; ".join(problems)) from error
         own = {
             "run_id": (record.run_id, run_id_of(record.identity), "for this identity"),
             "identity.semantics": (record.identity.get("semantics"), record.semantics, "the record's own"),
@@ -254,25 +252,3 @@ def metrics_of(evaluations: Evaluations) -> dict[str, dict[str, dict[str, float]
 def predictions_file(dataset: str, language: str) -> str:
     """Where a run keeps what it predicted for a test set in one language."""
     return f"{PREDICTIONS}{dataset}.{language}.parquet"
-
-
-def _told(problem: ErrorDetails, fields: Mapping[str, Any]) -> str:
-    """One problem of pydantic's: the field, what was found, what was expected."""
-    *within, last = problem["loc"] or ("",)
-    if problem["type"] == "missing":
-        return f"{_dotted(within, fields) or 'the record'} lacks {last}"
-    if problem["type"] == "extra_forbidden":
-        return f"{_dotted(within, fields) or 'the record'} has {last}, which the schema does not know"
-    expected = problem["msg"].replace("Input should be", "expected").replace("input was not", "expected")
-    return f"{_dotted(problem['loc'], fields) or 'the record'}: found {reprlib.repr(problem['input'])}, {expected}"
-
-
-def _dotted(location: Sequence[int | str], fields: object) -> str:
-    """The path of a value as it is written; pydantic's names of types on the way are left out."""
-    path = ""
-    for part in location:
-        if isinstance(fields, list | tuple) and isinstance(part, int):
-            path, fields = f"{path}[{part}]", fields[part]
-        elif isinstance(fields, Mapping) and part in fields:
-            path, fields = f"{path}.{part}", fields[part]
-    return path.removeprefix(".")

@@ -5,7 +5,6 @@ A reservation is created exclusively, before the job is submitted, so that of tw
 
 import dataclasses
 import os
-import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from typing import Any, Self
 
 from fun.results.claim import Claim, stale_seconds
 from fun.results.errors import Damaged
-from fun.results.files import create_exclusive, make_folder, names_in, pretty_json, read_object, replace, sync
+from fun.results.files import create_exclusive, latest_number, make_folder, pretty_json, read_object, replace, sync
 
 JobKnown = Callable[[str], bool]
 """Whether the scheduler still knows a job, waiting or running."""
-
-_NAME = re.compile(r"(\d{4,})\.json")
 
 
 class Phase(StrEnum):
@@ -47,15 +44,9 @@ class Reservation:
         return self.folder / f"{self.number:04d}.json"
 
     @classmethod
-    def latest_number(cls, folder: Path) -> int:
-        """The number of the reservation that counts; 0 where there is none."""
-        names = names_in(folder)
-        return max((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), default=0)
-
-    @classmethod
     def latest(cls, folder: Path) -> Self | None:
         """The reservation that counts. Raises Damaged."""
-        number = cls.latest_number(folder)
+        number = latest_number(folder)
         return cls.read(folder, number) if number else None
 
     @classmethod
