@@ -164,9 +164,7 @@ class Record(BaseModel):
         if self.kind == "training" and self.selected is None:
             raise ValueError("expected a record that says what was selected, as its kind is training")
         if self.kind == "artifact" and (self.evaluations or self.validation or self.selected or self.stages):
-            raise ValueError(
-                "expected a record without evaluations, validation, selected and stages, as its kind is artifact"
-            )
+            raise ValueError("expected no evaluations, validation, selected and stages, as the kind is artifact")
         return self
 
     def to_json(self) -> dict[str, Any]:
