@@ -86,7 +86,7 @@ def check_training_inputs(config: RunConfig) -> None:
     """Raise ConfigError unless there is everything to train on."""
     for each in training_inputs(config):
         if reason := each.gap(results_root()):
-            raise ConfigError(f"{reason} (the task adapter is trained on it)")
+            raise ConfigError(f"{reason} (training reads it)")
 
 
 def evaluation_gaps(config: RunConfig) -> dict[str, str]:

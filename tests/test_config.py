@@ -27,8 +27,6 @@ from fun.inputs import (
     identity,
     language_adapters,
     languages,
-    producer,
-    producer_command,
     run_id,
 )
 from fun.inputs.identity import FROZEN
@@ -177,7 +175,8 @@ def test_files_are_named_by_their_content_and_not_by_their_place(tmp_path: Path)
 def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     mlm = compose(["task=mlm", "lang=th", "model=mbert"])
     assert adapter_origins(compose(REAL))["th"] == f"run:{run_id(mlm)}"
-    assert producer_command(mlm.model, "th") == "python -m fun.run task=mlm lang=th model=mbert"
+    (thai,) = language_adapters(compose(REAL), "th")
+    assert thai.command == "python -m fun.run task=mlm lang=th model=mbert"
     named = identity(mlm)
     assert [named[key] for key in ("task", "model", "adapter", "schedule")] == ["mlm", "mbert", "language", "std"]
     assert set(named["inputs"]) == {"encoder", "wikipedia.th.train", "wikipedia.th.validation"}
@@ -185,10 +184,9 @@ def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     assert not [key for key in mlm.active() if key in ("fisher", "data_size", "language_adapters")]
     # Another encoder has language adapters of its own.
     pinned = compose([*REAL, "model.revision=0123abc"])
-    assert adapter_origins(pinned)["th"] == f"run:{run_id(producer(pinned.model, 'th'))}" != f"run:{run_id(mlm)}"
-    assert producer_command(pinned.model, "th").endswith("lang=th model=mbert model.revision=0123abc")
-    typed = producer_command(pinned.model, "th").split()[3:]
-    assert run_id(compose(typed)) == run_id(producer(pinned.model, "th"))
+    (thai,) = language_adapters(pinned, "th")
+    assert thai.command.endswith("lang=th model=mbert model.revision=0123abc")
+    assert run_id(compose(thai.command.split()[3:])) == thai.run_id != run_id(mlm)
 
 
 def gaps(config: RunConfig, languages: Sequence[str]) -> dict[str, str]:
@@ -210,7 +208,7 @@ def test_gaps_name_the_command_that_fills_them(monkeypatch: pytest.MonkeyPatch, 
     assert not gaps(compose([*REAL, "adapter=lora"]), ["en", "th", "sw"])
     from fun.experiment import check_training_inputs
 
-    with pytest.raises(ConfigError, match=r"lang=en model=micro first, .* trained on it"):
+    with pytest.raises(ConfigError, match=r"lang=en model=micro first, .*training reads it"):
         check_training_inputs(compose(["language_adapters.en=train"]))
 
 

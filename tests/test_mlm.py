@@ -35,9 +35,8 @@ from fun.experiment import build_model
 from fun.inputs import compose, run_id
 from fun.models.encoders import load_encoder
 from fun.models.heads import MaskedLMHead, forward
-from fun.models.language_adapters import trained_adapter
 from fun.randomness import generator
-from fun.results import Damaged
+from fun.results import Damaged, done_run
 from fun.tasks.base import collate
 from fun.tasks.mlm import Passage
 from fun.training.batches import Batch, Batches
@@ -459,7 +458,7 @@ def test_on_real_text_the_loss_falls(tmp_path: Path) -> None:
 def test_a_language_adapter_with_two_outcomes_is_not_read(tmp_path: Path) -> None:
     trained = compose(("task=mlm", "model=micro", "lang=l1"))
     run = synthetic.write_run(tmp_path, trained, {"microtext": {"l1": {"accuracy": 50.0}}}, marks=())
-    assert trained_adapter(tmp_path, run.run_id) == run.path
+    assert done_run(tmp_path, run.run_id, "mlm") == run
     synthetic.copy_with_other_values(run)
     with pytest.raises(Damaged, match="Remove all but one"):
-        trained_adapter(tmp_path, run.run_id)
+        done_run(tmp_path, run.run_id, "mlm")

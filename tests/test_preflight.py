@@ -12,7 +12,7 @@ import pytest
 from datasets import Value
 
 from fun.errors import HubError
-from fun.inputs import compose, producer, run_id
+from fun.inputs import compose, language_adapters, run_id
 from reproduce.carry.preflight.checks import Check, check
 from reproduce.carry.preflight.hub import Hub, Result
 from reproduce.carry.preflight.inputs import inputs_of
@@ -233,7 +233,8 @@ def test_without_a_network_there_is_one_line(tmp_path: Path) -> None:
 def test_an_adapter_of_our_own_is_its_runs_state(tree: Path, tmp_path: Path) -> None:
     """mBERT's it, ta and th are trained here: three runs, and the text that they read."""
     typed = ("task=copa", "model=mbert", "schedule=std")
-    training = producer(compose(typed).model, "th")
+    training = language_adapters(compose(typed), "th")[0].producer()
+    assert training is not None
     thai = f"run:{run_id(training)}"
     articles = Layout(
         "mlm", "wikimedia/wikipedia", "20231101.{language}/train-00000-of-00001.parquet", {"text": Value("string")}

@@ -134,8 +134,8 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
     trained = (*COPA, "language_adapters.l1=train", "language_adapters.l2=train")
     runs = [Needed((*trained, f"seed={seed}")) for seed in (0, 1)]
     made = producers(configuration(runs[0].overrides))
-    assert {language: needed.overrides for language, needed in made.items()} == {
-        language: ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
+    assert {name: needed.overrides for name, needed in made.items()} == {
+        f"language_adapter.{language}": ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
     }
     wanted, _ = planned(tmp_path, runs)
     assert [entry.run.path.name.split("-")[0] for entry in wanted] == ["l1", "l2", "madx", "madx"]
@@ -147,10 +147,10 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
 def test_without_the_source_language_adapter_a_run_is_held_back(tmp_path: Path) -> None:
     runs = [Needed((*COPA, "language_adapters.en=train", "language_adapters.l1=train"))]
     made = producers(configuration(runs[0].overrides))
-    maker = fail(made["en"], tmp_path, lambda: RunError("the loss is nan"))
+    maker = fail(made["language_adapter.en"], tmp_path, lambda: RunError("the loss is nan"))
     _, held = planned(tmp_path, runs)
     assert [reason for run, reason in held.items() if run.path.name.startswith("madx")] == [
-        f"its en language adapter cannot be made: {maker} is held back"
+        f"the language adapter of en that it reads cannot be made: {maker} is held back"
     ]
 
 

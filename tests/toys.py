@@ -7,7 +7,9 @@ is `python -m fun.run` with them.
 """
 
 import runpy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
@@ -69,7 +71,7 @@ class Pull(MethodChoice):
     strength: float
     """λ."""
 
-    def build(self, model: "TaskModel", seed: int) -> Pulling:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Pulling:
         return Pulling(model, self.strength)
 
 
@@ -94,7 +96,7 @@ class Alternating(Method):
 class Alternate(MethodChoice):
     """Half of every gradient."""
 
-    def build(self, model: "TaskModel", seed: int) -> Alternating:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Alternating:
         return Alternating(model)
 
 

@@ -65,11 +65,11 @@ def field_names(choice: Any) -> list[str]:
 
 
 def active_fields(choice: Any) -> dict[str, Any]:
-    """A choice as the identity has it: its name, and its fields that have a value."""
+    """A choice as the identity has it: its name, and its fields that have a value and say what it does."""
     return {"name": choice.name} | {
-        name: list(value) if isinstance(value, tuple) else value  # as a record's JSON has it
-        for name, value in dataclasses.asdict(choice).items()
-        if value is not None
+        field.name: list(value) if isinstance(value, tuple) else value  # as a record's JSON has it
+        for field in dataclasses.fields(choice)
+        if (value := getattr(choice, field.name)) is not None and field.metadata.get("identity", True)
     }
 
 

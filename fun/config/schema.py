@@ -232,7 +232,8 @@ class RunConfig(Section):
         if self.lang is not None:
             return f"{self.lang}-s{self.seed}"
         k = f"-k{self.schedule.k}" if hasattr(self.schedule, "k") else ""
-        return f"{self.adapter.name}-{self.schedule.name}{k}-{self.data_size.name}-s{self.seed}"
+        methods = "".join(f"-{choice.label}" for choice in (self.regularizer, self.mask) if choice.label)
+        return f"{self.adapter.name}-{self.schedule.name}{k}{methods}-{self.data_size.name}-s{self.seed}"
 
 
 def ours(config: RunConfig) -> dict[str, str]:

@@ -50,3 +50,9 @@ def mean(totals: Mapping[int, "Tensor"], count: int) -> dict[int, float]:
                 f"Weights or gradients have overflowed: lower train.lr, or type precision=fp32."
             )
     return scores
+
+
+def pieces(tensor: "Tensor") -> "tuple[Tensor, ...]":
+    """A contiguous tensor as flat views of a few megabytes, so that what is computed from one stays in the cache."""
+    parts: tuple[Tensor, ...] = tensor.detach().view(-1).split(2**20)
+    return parts

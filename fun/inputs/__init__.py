@@ -4,18 +4,20 @@ from fun.config.data import evaluations, languages, source, test_sets, training_
 from fun.inputs.composition import compose, from_hydra, search
 from fun.inputs.identity import SEMANTICS, flat, identity_of
 from fun.inputs.inputs import (
+    Artifact,
     Encoder,
+    Fisher,
     Input,
     LanguageAdapter,
     Rows,
     adapter_origins,
+    artifacts,
     evaluation_inputs,
     evaluation_keys,
+    fishers,
     identity,
     keys,
     language_adapters,
-    producer,
-    producer_command,
     run_folder,
     run_id,
     training_inputs,

@@ -6,20 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fun import world
 from fun.config.compose import assignment, composed, typed
-from fun.config.data import source
+from fun.config.data import evaluations, source
 from fun.config.schema import ModelConfig, RunConfig
 from fun.data import Source
-from fun.errors import AdapterMissing
 from fun.inputs.identity import identity_of
 from fun.inputs.origins import folder_key, hub_key
 from fun.machine.hub import Repository
-from fun.models.files import adapter_files, encoder_files
-from fun.models.language_adapters import trained_adapter
-from fun.results import RunFolder, run_id_of
+from fun.models.files import FISHER, adapter_files, encoder_files
+from fun.results import NotDone, RunFolder, done_run, run_id_of
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,14 @@ class Rows(Input):
 
 
 @dataclass(frozen=True)
-class LanguageAdapter(Input):
-    """The language adapter of one language, from the `origin` that the configuration gives; None: it gives none."""
+class Artifact(Input):
+    """What a run of `task` makes for one language, from the `origin` that the configuration gives; None: from none."""
+
+    task: ClassVar[str]
 
     model: ModelConfig
     language: str
     origin: str | None
-    known: bool = field(compare=False)  # whether the configuration has a place for this language
 
     @property
     def place(self) -> str:
@@ -123,10 +122,54 @@ class LanguageAdapter(Input):
     @property
     def source(self) -> str | None:
         """The origin, with `train` as the run that it stands for."""
-        return f"run:{_producer_id(self.model, self.language)}" if self.origin == "train" else self.origin
+        return f"run:{_default_id(self.task, self.model, self.language)}" if self.origin == "train" else self.origin
+
+    @property
+    def run_id(self) -> str:
+        """The run that makes it; empty for what no run of ours made."""
+        kind, _, place = (self.source or "").partition(":")
+        return place if kind == "run" else ""
+
+    @property
+    def command(self) -> str:
+        """What to type for the run that `train` stands for."""
+        default = _default(self.task, self.model.name).model
+        read = self.model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
+        fields = [assignment(f"model.{key}", value) for key, value in read.items() if value != getattr(default, key)]
+        named = [f"task={self.task}", f"lang={self.language}", f"model={self.model.name}"]
+        return shlex.join(["python", "-m", "fun.run", *named, *fields])
 
     def key(self) -> str:
-        """What was trained here is named by its run; empty where there is none."""
+        """What a run of ours made is named by that run; empty where there is none."""
+        return self.source or ""
+
+    def producer(self) -> RunConfig | None:
+        ours = self.run_id and self.run_id == _default_id(self.task, self.model, self.language)
+        return _made_by(self.task, self.model, self.language) if ours else None
+
+    def gap(self, root: Path) -> str | None:
+        if not self.run_id:
+            return None
+        try:
+            done_run(root, self.run_id, self.task)
+        except NotDone as missing:
+            if self.producer() is None:
+                return f"the {self} is not there: {missing}; finish it, then type this command again"
+            return f"the {self} is not there yet: type {self.command} first, then this command again"
+        return None
+
+
+@dataclass(frozen=True)
+class LanguageAdapter(Artifact):
+    """The language adapter of one language."""
+
+    task = "mlm"
+    known: bool = field(compare=False)  # whether the configuration has a place for this language
+
+    def __str__(self) -> str:
+        return f"language adapter of {self.language}"
+
+    def key(self) -> str:
         origin = self.source or ""
         if origin == "world":
             return world.language_adapter_key(self.language)
@@ -141,12 +184,6 @@ class LanguageAdapter(Input):
             name, _, revision = origin.removeprefix("hub:").partition("@")
             download(Repository(name, revision or None))
 
-    def producer(self) -> RunConfig | None:
-        if not (self.source or "").startswith("run:"):
-            return None
-        ours = self.source == f"run:{_producer_id(self.model, self.language)}"
-        return producer(self.model, self.language) if ours else None
-
     def gap(self, root: Path) -> str | None:
         if self.source is None:
             new = "" if self.known else "+"
@@ -154,16 +191,28 @@ class LanguageAdapter(Input):
                 f"{self.language} has no language adapter in this run: for a run that has one, type "
                 f"{new}language_adapters.{self.language}=train, or =hub:<namespace>/<name>"
             )
-        if not self.source.startswith("run:"):
-            return None
-        try:
-            trained_adapter(root, self.source.removeprefix("run:"))
-        except AdapterMissing as missing:
-            what = f"the language adapter of {self.language} is not"
-            if self.producer() is None:
-                return f"{what} there: {missing}; finish it, then type this command again"
-            command = producer_command(self.model, self.language)
-            return f"{what} trained: type {command} first, then this command again"
+        return super().gap(root)
+
+
+@dataclass(frozen=True)
+class Fisher(Artifact):
+    """The diagonal Fisher of one language's text."""
+
+    task = "fisher"
+
+    def __str__(self) -> str:
+        return f"Fisher of {self.language}"
+
+    def file(self, root: Path) -> Path:
+        """The file of its done run below a results root. Raises NotDone and Damaged."""
+        return done_run(root, self.run_id, self.task).path / FISHER
+
+    def gap(self, root: Path) -> str | None:
+        if (missing := super().gap(root)) or self.producer() is not None:
+            return missing
+        made = done_run(root, self.run_id, self.task).record()
+        if made.config.get("lang") != self.language or made.inputs["encoder"] != Encoder("encoder", self.model).key():
+            return f"run:{self.run_id} is not the {self} for this encoder: leave regularizer.origins out"
         return None
 
 
@@ -174,9 +223,9 @@ def training_inputs(config: RunConfig) -> list[Input]:
     inputs: list[Input] = [Encoder("encoder", config.model)]
     if config.task.by_language and config.model.source == "world":
         inputs.append(WorldHead("mlm_head"))
-    for split in ("train", "validation"):
+    for split in config.task.splits:
         inputs.append(Rows(f"{dataset}.{language}.{split}", data, dataset, language, split))
-    return [*inputs, *language_adapters(config, language)]
+    return [*inputs, *language_adapters(config, language), *fishers(config)]
 
 
 def evaluation_inputs(config: RunConfig, dataset: str, language: str) -> list[Input]:
@@ -195,6 +244,19 @@ def language_adapters(config: RunConfig, language: str) -> list[LanguageAdapter]
             f"language_adapter.{language}", config.model, language, origins.get(language), language in origins
         )
     ]
+
+
+def fishers(config: RunConfig) -> list[Fisher]:
+    """The Fishers that what acts on the gradient reads."""
+    origins = {**config.mask.fishers, **config.regularizer.fishers}
+    return [Fisher(f"fisher.{language}", config.model, language, origin) for language, origin in origins.items()]
+
+
+def artifacts(config: RunConfig) -> list[Artifact]:
+    """What the run reads that runs of ours make, or could: in training, and in the evaluations that are asked for."""
+    tested = dict.fromkeys(language for languages in evaluations(config).values() for language in languages)
+    languages = dict.fromkeys((config.training_language, *tested))
+    return [*fishers(config), *(each for language in languages for each in language_adapters(config, language))]
 
 
 def adapter_origins(config: RunConfig) -> dict[str, str | None]:
@@ -230,26 +292,18 @@ def run_folder(config: RunConfig, root: Path) -> RunFolder:
     return RunFolder(root / "runs" / config.task.name / config.model.name / f"{config.label}-{name}", name)
 
 
-def producer(model: ModelConfig, language: str) -> RunConfig:
-    """The run that `language_adapters.<language>=train` stands for: task=mlm for this encoder, with its defaults."""
-    return _mlm(model.name).model_copy(update={"model": model, "lang": language})
-
-
-def producer_command(model: ModelConfig, language: str) -> str:
-    """What to type for that run."""
-    default = _mlm(model.name).model
-    read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
-    fields = [assignment(f"model.{key}", value) for key, value in read.items() if value != getattr(default, key)]
-    return shlex.join(["python", "-m", "fun.run", "task=mlm", f"lang={language}", f"model={model.name}", *fields])
+def _made_by(task: str, model: ModelConfig, language: str) -> RunConfig:
+    """The run that origin `train` stands for: the task with its defaults for this encoder."""
+    return _default(task, model.name).model_copy(update={"model": model, "lang": language})
 
 
 @cache
-def _mlm(model: str) -> RunConfig:
+def _default(task: str, model: str) -> RunConfig:
     """Composed once for all languages of a model: a planner resolves the same origins hundreds of times."""
-    values = composed(["task=mlm", f"model={model}", f"lang={RunConfig.SOURCE_LANGUAGE}"])
+    values = composed([f"task={task}", f"model={model}", f"lang={RunConfig.SOURCE_LANGUAGE}"])
     return typed({name: value for name, value in values.items() if name not in ("hparams", "sweep")})
 
 
 @cache
-def _producer_id(model: ModelConfig, language: str) -> str:
-    return run_id(producer(model, language))
+def _default_id(task: str, model: ModelConfig, language: str) -> str:
+    return run_id(_made_by(task, model, language))

@@ -4,6 +4,8 @@ before_update → parts forward and backward → unscale → add_gradient → fi
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fun.registry import Choice, Registry
@@ -47,6 +49,19 @@ class Method:
 class MethodChoice(Choice, ABC):
     """What `regularizer=` or `mask=` names; `name` is what it is registered under."""
 
+    @property
+    def label(self) -> str:
+        """What the run's name for people says of it."""
+        return self.name
+
+    @property
+    def fishers(self) -> Mapping[str, str]:
+        """Language -> the origin of the diagonal Fisher that it reads: train, or run:<run_id>."""
+        return {}
+
     @abstractmethod
-    def build(self, model: "TaskModel", seed: int) -> Method | None:
-        """The method for `model`, which still has its initial weights; None where there is nothing to do."""
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Method | None:
+        """The method for `model`, which still has its initial weights; None where there is nothing to do.
+
+        `fishers` maps each language of `self.fishers` to its file.
+        """

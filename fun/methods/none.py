@@ -1,6 +1,8 @@
 """No regularizer, no mask."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fun.methods.base import MASKS, REGULARIZERS, MethodChoice
@@ -15,5 +17,9 @@ if TYPE_CHECKING:
 class Without(MethodChoice):
     """The gradient of the loss, as it is."""
 
-    def build(self, model: "TaskModel", seed: int) -> None:
+    @property
+    def label(self) -> str:
+        return ""
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> None:
         return None

@@ -17,6 +17,9 @@ TOKENIZER = (
     "spm.model",
 )
 
+FISHER = "fisher/fisher.safetensors"
+"""What a task=fisher run makes, below its folder."""
+
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
 """One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only.

@@ -9,7 +9,6 @@ An origin is one of
 """
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
 from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from fun.results import Damaged, NotDone, Record, RunFolder, folders_of
+from fun.results import NotDone, done_run
 
 UNREADABLE = (OSError, RuntimeError, ValueError)
 """What the adapters library raises for files that are cut off, or that do not belong together."""
@@ -43,9 +42,12 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
         case "world":
             _load(module, language, world.language_adapter_folder(language), origin)
         case "run":
-            folder = trained_adapter(results, place)
-            _load(module, language, folder / TRAINED, origin)
-            read = RunFolder(folder, place).record().environment.get("hub", {})
+            try:
+                run = done_run(results, place, "mlm")
+            except NotDone as missing:
+                raise AdapterMissing(str(missing)) from missing
+            _load(module, language, run.path / TRAINED, origin)
+            read = run.record().environment.get("hub", {})
             return {f"{origin}/{repository}": commit for repository, commit in read.items()}
         case "folder":
             _load_saved(module, language, Path(place))
@@ -55,25 +57,6 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
                 "run:<run_id>, folder:<path> or train"
             )
     return {}
-
-
-def trained_adapter(results: Path, run_id: str) -> Path:
-    """The folder of the done run `run_id`, whose files are those that its record lists.
-
-    Raises AdapterMissing if that run is not done; Damaged if its files changed since, or if several folders hold
-    other outcomes of it, as copying by hand leaves them.
-    """
-    records: dict[Path, Record] = {}
-    for path in folders_of(results, run_id, "mlm"):
-        with suppress(NotDone):
-            records[path] = RunFolder(path, run_id).record(verify_files=True)
-    if not records:
-        raise AdapterMissing(f"no task=mlm run {run_id} is done under {results}")
-    first, *others = records.values()
-    if any(first.differences(other) for other in others):
-        names = ", ".join(path.name for path in records)
-        raise Damaged(f"several folders hold the run {run_id}, and not the same: {names}. Remove all but one")
-    return next(iter(records))
 
 
 def _split(place: str) -> tuple[str, str | None]:

@@ -50,11 +50,11 @@ class TaskModel:
         self.tokenizer: PreTrainedTokenizerBase
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(init_seed)
-            self.module, self.tokenizer, pooler, self.commits = load_encoder(source, revision, dropout)
+            self.module, self.tokenizer, self.pooler, self.commits = load_encoder(source, revision, dropout)
             torch.manual_seed(init_seed)  # whatever loading drew
             tuning.attach(self.module, name)
             head.add_to(self.module, name)
-        if not pooler and self.module.heads[name].config.get("use_pooler"):
+        if not self.pooler and self.module.heads[name].config.get("use_pooler"):
             raise ConfigError(f"{source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
         for published in [other for other in self.module.heads if other != name]:
             self.module.delete_head(published)
@@ -75,6 +75,11 @@ class TaskModel:
     def parameters(self) -> Block:
         """All parameters that may train, by name: the layers' from bottom to top, then the unscheduled ones."""
         return {n: p for block in (*self.blocks.values(), self.unscheduled) for n, p in block.items()}
+
+    def anchored(self) -> Block:
+        """Those of `parameters` that have a pretrained value: not the head's, nor those of a pooler that has none."""
+        lacking = ("heads.",) if self.pooler else ("heads.", f"{self.module.base_model_prefix}.pooler.")
+        return {name: parameter for name, parameter in self.parameters().items() if not name.startswith(lacking)}
 
     def activate(self, language: str) -> None:
         """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned.

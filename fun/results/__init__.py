@@ -29,6 +29,6 @@ from fun.results.errors import (
     Unreadable,
 )
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, folders_of, in_order, load_records, run_folders
+from fun.results.folder import RunFolder, done_run, folders_of, in_order, load_records, run_folders
 from fun.results.record import MARKS, SCHEMA, Record, predictions_file
 from fun.results.reservation import JobKnown, Phase, Reservation

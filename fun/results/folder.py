@@ -311,6 +311,25 @@ def in_order(found: Iterable[Path], expected: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (len(paths) > 1 and not (path / RECORD).exists(), path != expected))
 
 
+def done_run(root: Path, run_id: str, task: str) -> RunFolder:
+    """The folder of the done run `run_id`, whose files are those that its record lists.
+
+    Raises NotDone if it is not done; Damaged if its files changed since, or if several folders hold other outcomes of
+    it, as copying by hand leaves them.
+    """
+    records: dict[RunFolder, Record] = {}
+    for run in (RunFolder(path, run_id) for path in folders_of(root, run_id, task)):
+        with suppress(NotDone):
+            records[run] = run.record(verify_files=True)
+    if not records:
+        raise NotDone(f"no task={task} run {run_id} is done under {root}")
+    first, *others = records.values()
+    if any(first.differences(other) for other in others):
+        names = ", ".join(run.path.name for run in records)
+        raise Damaged(f"several folders hold the run {run_id}, and not the same: {names}. Remove all but one")
+    return next(iter(records))
+
+
 def folders_of(root: Path, run_id: str, task: str = "*") -> list[Path]:
     """The folders below a results root that bear `run_id`, whatever their label: labels are for people."""
     return sorted(root.glob(f"runs/{task}/*/*-{run_id}"))

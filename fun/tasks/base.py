@@ -103,7 +103,14 @@ class Task(ABC, Generic[F]):
     windows: ClassVar[bool] = False
     """Whether one row may become several features."""
     by_language: ClassVar[bool] = False
-    """Whether it trains an adapter for the run's `lang`, on running text."""
+    """Whether it is about the running text of one language, the run's `lang`."""
+    trains: ClassVar[bool] = True
+    """Whether its runs make updates; else they read training rows and estimate something."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What a run reads of its training set."""
+        return ("train", "validation") if self.trains else ("train",)
 
     name: str
     """What the task is called, in folders and tables."""

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from fun.config import RunConfig
+from fun.config import RunConfig, results_root
 from fun.errors import RunError
+from fun.inputs import fishers
 from fun.machine import signals as survival
 from fun.methods import Method, Unfreezing
 from fun.models.heads import predict
@@ -69,7 +70,8 @@ class Training:
         self.progress = progress
         self.estimator = config.fisher
         self.unfreezer = Unfreezer(config.schedule, model.blocks, config.seed, self._score)
-        chosen = (choice.build(model, config.seed) for choice in (config.regularizer, config.mask))
+        files = {each.language: each.file(results_root()) for each in fishers(config)}
+        chosen = (choice.build(model, config.seed, files) for choice in (config.regularizer, config.mask))
         self.methods: list[Method] = [Unfreezing(self.unfreezer, self._note_stage), *filter(None, chosen)]
         self.best_weights: dict[str, Tensor] = {}
         self._latest_scores: tuple[int, dict[int, float]] = (0, {})

@@ -9,23 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fun.config import RunConfig
-from fun.inputs import adapter_origins, run_id
+from fun.inputs import Artifact, LanguageAdapter, artifacts, run_id, training_inputs
 from fun.results import NEVER_BEGUN, JobKnown, RunFolder, State, Status, folders_of
 from reproduce.declare.parts import Needed
 from reproduce.runs.hours import Hours
 from reproduce.runs.logs import idle_logs
-from reproduce.runs.store import (
-    Absent,
-    Done,
-    Result,
-    Results,
-    Store,
-    checked,
-    command,
-    configuration,
-    producers,
-    read_languages,
-)
+from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
 
 FAILURES = 3
 """After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
@@ -192,14 +181,14 @@ class _Planner:
         return entry
 
     def _makers(self, config: RunConfig, entry: Entry) -> dict[str, Entry]:
-        """Language -> the run that makes its language adapter. Of a done run only those still there count:
+        """Input -> the run that makes it. Of a done run only those still there count:
 
         nothing has to be made for it again.
         """
         made = producers(config)
         if entry.complete:
-            made = {language: needed for language, needed in made.items() if isinstance(self.store(needed), Done)}
-        return {language: self.add(needed) for language, needed in made.items()}
+            made = {name: needed for name, needed in made.items() if isinstance(self.store(needed), Done)}
+        return {name: self.add(needed) for name, needed in made.items()}
 
     def _settled(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> Entry:
         """The entry with what it waits for, or why it is not started."""
@@ -207,31 +196,29 @@ class _Planner:
         if entry.under_way:
             return replace(entry, producers=producers)
         held = self._reason_to_hold(entry)
-        maker = makers.get(config.SOURCE_LANGUAGE)
-        if not held and maker and maker.held:
-            # Any other language is a gap of the run; without this one it cannot begin.
-            held = f"its {config.SOURCE_LANGUAGE} language adapter cannot be made: {maker.run} is held back"
+        # What an evaluation reads is a gap of the run; without what its training reads it cannot begin.
+        for each in training_inputs(config) if not held else ():
+            if each.name in makers and (maker := makers[each.name]).held:
+                held = f"the {each} that it reads cannot be made: {maker.run} is held back"
         gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config, makers)
         failed = entry.run.attempts() if self.retry and entry.run.status().state is State.FAILED else 0
         return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
 
     def _can_be_completed(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> bool:
         """Whether a done run lacks anything but languages that are gaps: starting it again would not fill those."""
-        gaps = {language for language in read_languages(config) if self._is_gap(config, language, makers)}
+        adapters = [each for each in artifacts(config) if isinstance(each, LanguageAdapter)]
+        gaps = {each.language for each in adapters if self._is_gap(each, makers)}
         values = tuple(value for value in entry.needed.values if value[1] not in gaps)
         without_gaps = self.store.find(config, replace(entry.needed, values=values))
         return isinstance(without_gaps, Done) and without_gaps.startable
 
-    def _is_gap(self, config: RunConfig, language: str, makers: Mapping[str, Entry]) -> bool:
-        """Whether a language adapter is neither there nor made by a run that is to run or under way."""
-        if language in makers:
-            return bool(makers[language].held)
-        origin = adapter_origins(config).get(language)
-        return origin is None or (origin.startswith("run:") and not self._trained(origin.removeprefix("run:")))
-
-    def _trained(self, run_id: str) -> bool:
-        folders = folders_of(self.store.root, run_id, "mlm")
-        return any(RunFolder(folder, run_id).status().state is State.DONE for folder in folders)
+    def _is_gap(self, artifact: Artifact, makers: Mapping[str, Entry]) -> bool:
+        """Whether an artifact is neither there nor made by a run that is to run or under way."""
+        if artifact.name in makers:
+            return bool(makers[artifact.name].held)
+        folders = folders_of(self.store.root, artifact.run_id, artifact.task) if artifact.run_id else ()
+        states = [RunFolder(folder, artifact.run_id).status().state for folder in folders]
+        return artifact.source is None or (bool(artifact.run_id) and State.DONE not in states)
 
     def _reason_to_hold(self, entry: Entry) -> str:
         """Why a run is not to be started unasked; empty where it may be."""

@@ -10,15 +10,12 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from fun.config import RunConfig
-from fun.config.schema import ModelConfig
 from fun.inputs import (
+    Artifact,
+    artifacts,
     compose,
     evaluation_keys,
     evaluations,
-    language_adapters,
-    languages,
-    producer,
-    producer_command,
     run_folder,
     run_id,
 )
@@ -86,40 +83,24 @@ def _configuration(overrides: tuple[str, ...]) -> RunConfig:
 
 
 def producers(config: RunConfig) -> dict[str, Needed]:
-    """Language -> the run that makes its language adapter, as far as the configuration tells how to make it.
-
-    Of the languages that the run is trained and evaluated in.
-    """
-    return {
-        language: Needed(_overrides(config.model, language))
-        for language in read_languages(config)
-        for adapter in language_adapters(config, language)
-        if adapter.producer() is not None
-    }
-
-
-def read_languages(config: RunConfig) -> tuple[str, ...]:
-    """The languages whose language adapters a run reads: that of its training, and those it is evaluated in."""
-    if not config.uses_language_adapters:
-        return ()
-    wanted = config.evaluate.languages
-    return tuple(name for name in languages(config) if wanted is None or name in (config.training_language, *wanted))
+    """Input -> the run that makes it, as far as the configuration tells how to make it."""
+    return {each.name: Needed(_overrides(each)) for each in artifacts(config) if each.producer() is not None}
 
 
 def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
-    """The runs, each once, behind the runs that make the language adapters that they read."""
-    found: dict[str, RunConfig] = {}
+    """The runs, each once, behind the runs that make what they read."""
+    runs: dict[str, RunConfig] = {}
     for run in needed:
         config = configuration(run.overrides)
-        made = (producer(config.model, language) for language in producers(config))
-        found |= {run_id(one): one for one in (*made, config)}
-    return list(found.values())
+        made = [maker for each in artifacts(config) if (maker := each.producer()) is not None]
+        runs |= {run_id(one): one for one in (*made, config)}
+    return list(runs.values())
 
 
 @cache
-def _overrides(model: ModelConfig, language: str) -> tuple[str, ...]:
-    """The overrides of the run that makes a language adapter."""
-    typed = shlex.split(producer_command(model, language))
+def _overrides(artifact: Artifact) -> tuple[str, ...]:
+    """The overrides of the run that makes an artifact."""
+    typed = shlex.split(artifact.command)
     return tuple(typed[typed.index("fun.run") + 1 :])
 
 

@@ -18,6 +18,7 @@ class Full(Tuning):
     """A layer's block is all of its parameters; the pooler trains like the head."""
 
     artifact: ClassVar[str] = "model"
+    pretrained: ClassVar[bool] = True
 
     embeddings: Literal["always", "layer0"] = "always"
     """Whether the embeddings train from the first update on, or once layer 0 is open."""

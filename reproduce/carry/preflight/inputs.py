@@ -17,16 +17,15 @@ from fun.data.corpora import FILES, REVISION, WIKIPEDIA, HubText
 from fun.data.facts import located
 from fun.errors import FunError
 from fun.inputs import (
+    Artifact,
     Encoder,
     LanguageAdapter,
+    fishers,
     language_adapters,
     languages,
-    producer,
-    producer_command,
     source,
     test_sets,
 )
-from fun.inputs import run_id as name_of
 from fun.machine.hub import Repository
 from fun.models import encoders, files
 from fun.results import RunFolder, State, Status, folders_of
@@ -65,7 +64,7 @@ def _inputs(config: RunConfig, results: Path) -> Iterator[Input]:
     yield _encoder(config.model, Encoder("encoder", config.model).key())
     data = source(config)
     dataset, language = data.training_set(config.task), config.training_language
-    for split in ("train", "validation"):
+    for split in config.task.splits:
         yield _data(config, data, dataset, language, split)
     for dataset, tested in test_sets(config).items():
         for language in tested:
@@ -73,6 +72,8 @@ def _inputs(config: RunConfig, results: Path) -> Iterator[Input]:
     for language in languages(config):
         for adapter in language_adapters(config, language):
             yield from _language_adapter(config.model, adapter, results)
+    for fisher in fishers(config):
+        yield from _made_by_a_run(fisher, f"Fisher {fisher.language}, {config.model.name}", results)
 
 
 def _local(what: str, key: str) -> Input:
@@ -176,7 +177,7 @@ def _language_adapter(model: ModelConfig, adapter: LanguageAdapter, results: Pat
             repository = Repository(name, revision or "main")
             yield Input(what, str(repository), "for this encoder, weights", partial(_find_adapter, model, repository))
         case "run":
-            yield from _trained_adapter(model, language, place, what, results)
+            yield from _made_by_a_run(adapter, what, results)
         case _:
             yield _local(what, adapter.key())
 
@@ -212,16 +213,15 @@ def _described(model: ModelConfig, hub: Hub) -> dict[str, Any]:
     return found
 
 
-def _trained_adapter(model: ModelConfig, language: str, run_id: str, what: str, results: Path) -> Iterator[Input]:
+def _made_by_a_run(artifact: Artifact, what: str, results: Path) -> Iterator[Input]:
     """Its run's state and, where that is still to be done and is one by default, what that run reads."""
-    training = producer(model, language)
-    folders = [*folders_of(results, run_id, "mlm"), results / f"runs/mlm/{model.name}/{language}-{run_id}"]
-    status = RunFolder(folders[0], run_id).status()
-    is_default = name_of(training) == run_id
-    command = producer_command(model, language) if is_default else "finish that run"
-    yield Input(what, f"run:{run_id}", "done", partial(_find_run, status, command))
-    if is_default and status.state is not State.DONE:
-        yield from _inputs(training, results)
+    maker, name = artifact.producer(), artifact.run_id
+    unmade = results / f"runs/{artifact.task}/{artifact.model.name}/{artifact.language}-{name}"
+    status = RunFolder([*folders_of(results, name, artifact.task), unmade][0], name).status()
+    command = artifact.command if maker else "finish that run"
+    yield Input(what, f"run:{name}", "done", partial(_find_run, status, command))
+    if maker and status.state is not State.DONE:
+        yield from _inputs(maker, results)
 
 
 def _find_run(status: Status, command: str, hub: Hub) -> str:

@@ -1,6 +1,8 @@
 """A toy regularizer with a gradient, and a toy mask."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fun.methods.base import MASKS, REGULARIZERS, Method, MethodChoice
@@ -31,7 +33,7 @@ class Shrink(MethodChoice):
     language: str
     """Whose run it is."""
 
-    def build(self, model: "TaskModel", seed: int) -> Shrinking:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Shrinking:
         return Shrinking(model, self.strength)
 
 
@@ -53,5 +55,5 @@ class OddLayers(Method):
 class Odd(MethodChoice):
     """Odd layers stay."""
 
-    def build(self, model: "TaskModel", seed: int) -> OddLayers:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> OddLayers:
         return OddLayers(model)

@@ -1,0 +1,69 @@
+"""The Fréchet distance of two diagonal Fishers (Eq. 3), which is to say how far apart two languages are for an encoder.
+
+With F̂ of unit trace, d² = ½ tr(F̂_a + F̂_b - 2 (F̂_a F̂_b)^½), which for diagonals is ½ Σ_i (√a_i - √b_i)²: 0 where they
+are equal, 1 where they have no parameter in common, whatever their scales.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fun.errors import ConfigError
+from fun.fisher.diagonal import Diagonal, read
+from fun.fisher.totals import pieces
+from fun.models.blocks import layer_of
+
+PER_LANGUAGE = ("language", "run_id", "text")
+"""What the metadata of comparable Fishers may have different."""
+
+
+@dataclass(frozen=True)
+class Distances:
+    """d² of two Fishers, over all parameters and over those of the layers alone (no embeddings)."""
+
+    squared: float
+    squared_in_layers: float
+
+    @property
+    def distance(self) -> float:
+        """d over all parameters."""
+        return math.sqrt(self.squared)
+
+
+def squared_distance(first: Diagonal, second: Diagonal) -> float:
+    """d² of two Fishers over the same parameters, in [0, 1]; ValueError where they have others."""
+    if first.keys() != second.keys():
+        raise ValueError(f"two Fishers of other parameters: {sorted(first.keys() ^ second.keys())[:3]} …")
+    scales = [1 / sum(t.sum(dtype=torch.float64).item() for t in fisher.values()) for fisher in (first, second)]
+    total = torch.zeros((), dtype=torch.float64)
+    for name in first:
+        for a, b in zip(pieces(first[name]), pieces(second[name]), strict=True):
+            total += (a.double().mul(scales[0]).sqrt_() - b.double().mul(scales[1]).sqrt_()).square_().sum()
+    return total.item() / 2
+
+
+def in_layers(fisher: Diagonal) -> Diagonal:
+    """What a Fisher says of the layers' parameters."""
+    return {name: tensor for name, tensor in fisher.items() if layer_of(name) is not None}
+
+
+def distances(first: Path, second: Path) -> Distances:
+    """The distances of two Fishers from their files.
+
+    Raises ConfigError where their metadata say that they do not compare: another encoder, other labels, blocks, …
+    """
+    (one, about), (other, of_other) = read(first), read(second)
+    differing = sorted(key for key in about.keys() | of_other.keys() if about.get(key) != of_other.get(key))
+    if wrong := [key for key in differing if key not in PER_LANGUAGE]:
+        told = "; ".join(f"{key} is {_shown(about, key)} and {_shown(of_other, key)}" for key in wrong)
+        raise ConfigError(
+            f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"
+        )
+    return Distances(squared_distance(one, other), squared_distance(in_layers(one), in_layers(other)))
+
+
+def _shown(about: dict[str, Any], key: str) -> str:
+    return str(about.get(key, "nothing"))
