@@ -15,6 +15,7 @@ from rich.console import Console
 
 from fun.results import RunFolder
 from reproduce.start.status import report
+from tests.forks import Fork, Process, can_fork
 from tests.waiting import ended
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,10 +63,12 @@ class Cli:
             "HF_HUB_OFFLINE": "1",
         }
 
-    def start(self, *arguments: str, module: str = "fun.run") -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", module, *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=self.cwd, env=self.environment())
+    def start(self, *arguments: str, module: str = "fun.run") -> Process:
+        environment = self.environment()
+        if can_fork(self.cwd, ROOT, environment):
+            return Fork(module, arguments, self.cwd, environment)
+        command, pipe = [sys.executable, "-m", module, *arguments], subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=self.cwd, env=environment)
 
     def __call__(
         self, *arguments: str, module: str = "fun.run", status: int | None = 0

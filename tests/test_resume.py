@@ -3,17 +3,17 @@
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Cli, outcome
+from tests.forks import Process
 from tests.test_run import only
 
 RUN = ("task=copa", "schedule=fun", "train.updates=24", "train.eval_every=6", "train.batch_size=8", "fisher.batches=2",
-       "schedule.k=2", "checkpoint.every=5", "track.fisher_every=8")  # fmt: skip
+       "schedule.k=2", "checkpoint.every=5", "track.fisher_every=8", "evaluate.languages=[en,l1]")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_starting_afresh_for_tracking_leaves_no_old_checkpoint_behind(cli: Cli) 
     assert [line["update"] for line in steps(folder) if line["kind"] == "train"] == list(range(1, 25))
 
 
-def wait_for_line(process: "subprocess.Popen[str]", cli: Cli, text: str) -> None:
+def wait_for_line(process: Process, cli: Cli, text: str) -> None:
     """Until some run's step log holds `text`, however long that takes while the process lives."""
     while not any(text in log.read_text() for log in cli.results.glob("runs/*/*/*/metrics.jsonl")):
         assert process.poll() is None, f"the process ended, and no step log holds {text}"
         time.sleep(0.02)
 
 
-def wait_for_update(process: "subprocess.Popen[str]", cli: Cli, update: int) -> None:
+def wait_for_update(process: Process, cli: Cli, update: int) -> None:
     """Until some run's step log has reached `update`."""
     wait_for_line(process, cli, f'"update": {update},')
 
@@ -161,7 +161,7 @@ def test_every_schedule_resumes_exactly(tmp_path: Path, schedule: str, adapter: 
 @pytest.mark.parametrize("update", [3, 12, 21], ids=["in the first epoch", "in the second", "in the third"])
 def test_a_schedule_that_closes_layers_by_epoch_resumes_exactly(tmp_path: Path, update: int) -> None:
     """With a regularizer and a mask beside it: all of them choices of `tests.toys`."""
-    run = ["schedule=toggle", "regularizer=pull", "mask=alternate", "train.batch_size=40", "evaluate.languages=[en]",
+    run = ["schedule=toggle", "regularizer=pull", "mask=alternate", "train.batch_size=40",
            *(item for item in RUN if not item.startswith(("schedule", "train.batch_size")))]  # fmt: skip
     whole, killed = Cli(tmp_path / "whole"), Cli(tmp_path / "killed")
     whole(*run, module="tests.toys")

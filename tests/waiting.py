@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.forks import Process
+
 PATIENCE = 300.0
 """Seconds for which no process of the test may begin, end or use the processor."""
 
@@ -23,7 +25,7 @@ def until(condition: Callable[[], Any], what: str | Callable[[], str]) -> Any:
     return value
 
 
-def ended(process: "subprocess.Popen[str]", said: str | None = None) -> tuple[str, str]:
+def ended(process: Process, said: str | None = None) -> tuple[str, str]:
     """Tell a process `said`, wait until it has ended, and return what it printed on both of its streams."""
     watch = _Watch()
     while True:
