@@ -12,8 +12,7 @@ import yaml
 from fun.config import RunConfig, results_root
 from fun.config.checks import check_updates
 from fun.config.choices import active_fields
-from fun.data import subset
-from fun.errors import ConfigError, InputChanged, RunError
+from fun.errors import ConfigError, InputChanged
 from fun.inputs import (
     SEMANTICS,
     Input,
@@ -32,11 +31,11 @@ from fun.machine.environment import TrainingCode, code_version, environment, tra
 from fun.models.encoders import check_encoder
 from fun.models.task_model import TaskModel
 from fun.randomness import derive, generator
-from fun.results import Attempt, Record, RunFolder, State, predictions_file
+from fun.results import Attempt, Record, State, predictions_file
 from fun.results.files import pretty_json, read_object
 from fun.results.record import Evaluations, metrics_of
 from fun.tasks.base import Feature, Row, Scored
-from fun.training.batches import Batches
+from fun.training.batches import Batches, training_features
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
@@ -58,7 +57,7 @@ def run(config: RunConfig) -> None:
     check_training_inputs(config)
     folder = run_folder(config, results_root()).present()
     gaps = evaluation_gaps(config)
-    wanted = [(dataset, language) for dataset, language in _asked_for(config) if language not in gaps]
+    wanted = [(dataset, language) for dataset, language in _pairs(evaluations(config)) if language not in gaps]
     tracking = _tracking(config)
     done = folder.record() if folder.status().state is State.DONE and not config.force else None
     if done is None:
@@ -68,7 +67,7 @@ def run(config: RunConfig) -> None:
         log.info("%s is done without this tr(F): training it again for that", config.label)
         with folder.begin(force=True) as attempt:
             # A language that was evaluated once is not lost by training again.
-            Experiment(config).train(attempt, [*_recorded(done), *wanted], tracking, must_equal=done)
+            Experiment(config).train(attempt, [*_pairs(done.evaluations), *wanted], tracking, must_equal=done)
     elif lacking := [test for test in wanted if _lacks(done, config, *test)]:
         folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
         names = ", ".join(f"{dataset} in {language}" for dataset, language in lacking)
@@ -96,7 +95,7 @@ def evaluation_gaps(config: RunConfig) -> dict[str, str]:
     """
     return {
         language: reason
-        for dataset, language in _asked_for(config)
+        for dataset, language in _pairs(evaluations(config))
         for each in evaluation_inputs(config, dataset, language)
         if (reason := each.gap(results_root()))
     }
@@ -136,7 +135,9 @@ class Experiment:
         With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
         """
         config = self.config
-        attempt.write_bytes("config.yaml", self._description(attempt.run))
+        described = {"run_id": attempt.run.run_id, "label": config.label, "config": config.active()}
+        described["inputs"] = self.inputs
+        attempt.write_bytes("config.yaml", yaml.safe_dump(described, sort_keys=False).encode())
         batches, updates, validate = self._training_data()
         tests = self._tests(wanted)
         checkpoint = _usable_checkpoint(attempt, tracking)
@@ -155,9 +156,7 @@ class Experiment:
             body = self._record_body(progress, code, *self.evaluate(attempt, tests))
             if view:
                 view.summarise(metrics_of(body["evaluations"]))
-        if must_equal:
-            _check_equal(must_equal, body)
-        return attempt.finish(body)
+        return attempt.finish(body, must_equal)
 
     def evaluate_further(self, attempt: Attempt, record: Record, lacking: Tests) -> Record:
         """Evaluate a done run on what its record lacks, with the weights it left, and replace the record."""
@@ -181,7 +180,7 @@ class Experiment:
         training_rows, rows = (self.source.rows(dataset, language, split) for split in ("train", "validation"))
         check_unchanged(training_inputs(config), self.inputs)
         batches = Batches(
-            self._training_features(training_rows),
+            training_features(config, training_rows, self.model.tokenizer)[1],
             batch_size=config.train.batch_size,
             seed=config.seed,
             slots=config.train.slots,
@@ -209,15 +208,6 @@ class Experiment:
             check_unchanged(inputs, before)
         self.model.activate(self.config.training_language)
         return tests
-
-    def _training_features(self, rows: Sequence[Row]) -> Sequence[Feature]:
-        """The encoded training set or its subset."""
-        size, rule = self.config.data_size.examples, self.config.data_size.subset
-        if rule is not None:
-            rows = subset(rows, size, rule)
-        features: Sequence[Feature] = self.task.encode(rows, self.model.tokenizer)
-        # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
-        return features[:size] if rule == "first" else features
 
     def score(self, rows: Sequence[Row], features: Sequence[Feature], language: str, dataset: str) -> Scored:
         """Run the model over `features` of `dataset` and score them in `language`."""
@@ -270,11 +260,6 @@ class Experiment:
         """Where the run ran, and which commits of the hub it read."""
         return environment(self.device, {**self.model.commits, **self.source.commits})
 
-    def _description(self, folder: RunFolder) -> bytes:
-        """config.yaml of the run folder."""
-        described = {"run_id": folder.run_id, "label": self.config.label, "config": self.config.active()}
-        return yaml.safe_dump({**described, "inputs": self.inputs}, sort_keys=False).encode()
-
 
 def build_model(config: RunConfig) -> TaskModel:
     """The encoder with what trains on it. Raises ConfigError where it is not what conf/model says."""
@@ -294,12 +279,9 @@ def build_model(config: RunConfig) -> TaskModel:
     return model
 
 
-def _asked_for(config: RunConfig) -> list[tuple[str, str]]:
-    return [(dataset, language) for dataset, languages in evaluations(config).items() for language in languages]
-
-
-def _recorded(record: Record) -> list[tuple[str, str]]:
-    return [(dataset, language) for dataset, languages in record.evaluations.items() for language in languages]
+def _pairs(tested: Mapping[str, Iterable[str]]) -> list[tuple[str, str]]:
+    """Each data set with each of its languages."""
+    return [(dataset, language) for dataset, languages in tested.items() for language in languages]
 
 
 def _lacks(record: Record, config: RunConfig, dataset: str, language: str) -> bool:
@@ -342,21 +324,6 @@ def _note_code(attempt: Attempt, update: int) -> list[TrainingCode]:
     code = training_code(earlier, update, code_version())
     attempt.write_bytes(CODE_FILE, pretty_json({"code": code}))
     return code
-
-
-def _check_equal(old: Record, new: Mapping[str, Any]) -> None:
-    """Raise RunError unless a repeated training ended as the first one did."""
-    evaluated = [
-        (evaluation, new["evaluations"].get(dataset, {}).get(language, evaluation))
-        for dataset, languages in old.evaluations.items()
-        for language, evaluation in languages.items()
-    ]
-    contradicted = any(ours["keys"] == theirs["keys"] and ours != theirs for ours, theirs in evaluated)
-    if contradicted or new["stages"] != old.stages or new["validation"] != old.validation:
-        raise RunError(
-            "the repeated training differs from the recorded one (another machine or version?); the old record "
-            "stays. To replace it, type force=true"
-        )
 
 
 def summary(record: Record) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerBase
 
-from fun.data import subset
 from fun.errors import ConfigError
 from fun.inputs import Encoder, source
 from fun.inspect.request import Request
 from fun.models.encoders import load_tokenizer
 from fun.randomness import generator
 from fun.tasks.base import Fact, Feature, Row, Task, by_example, share
+from fun.training.batches import training_features
 
 
 class Token(NamedTuple):
@@ -83,14 +83,10 @@ def report(request: Request) -> Report:
 
 def _read(request: Request, tokenizer: PreTrainedTokenizerBase) -> tuple[Sequence[Row], Sequence[Feature]]:
     """The rows and features of the split, or of the training subset that the run takes."""
-    task, size = request.config.task, request.config.data_size
-    rows: Sequence[Row] = source(request.config).rows(request.dataset, request.language, request.split)
-    if request.split != "train" or size.subset is None:
-        return rows, task.encode(rows, tokenizer)
-    rows = subset(rows, size.examples, size.subset)
-    features: Sequence[Feature] = task.encode(rows, tokenizer)
-    # The authors' code cuts a second time, after windowing.
-    return rows, features[: size.examples] if size.subset == "first" else features
+    rows = source(request.config).rows(request.dataset, request.language, request.split)
+    if request.split == "train":
+        return training_features(request.config, rows, tokenizer)
+    return rows, request.config.task.encode(rows, tokenizer)
 
 
 def _distribution(counts: Sequence[int]) -> str:

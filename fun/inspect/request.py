@@ -1,6 +1,6 @@
 """What to look at: the overrides of a run, and options of the same form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fun.config import RunConfig
@@ -30,41 +30,21 @@ def request(typed: Sequence[str]) -> Request:
     if "task=mlm" in overrides and "lang" in options:
         overrides.append(f"lang={options['lang']}")  # the run's own field: what it trains an adapter for
     config = compose(overrides)
-    language = options.get("lang", config.training_language)
-    split = options.get("split", "test")
+    task, split = config.task, options.get("split", "test")
+    language, dataset = options.get("lang", config.training_language), options.get("dataset")
     if split not in SPLITS:
         raise ConfigError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-    available = _available(config, split)
-    return Request(
-        config=config,
-        dataset=_dataset(config, available, split, language, options.get("dataset")),
-        language=language,
-        split=split,
-        first=_number("first", options.get("first", "0"), 0),
-        count=_number("n", options.get("n", "3"), 1),
-    )
-
-
-def _available(config: RunConfig, split: str) -> Mapping[str, tuple[str, ...]]:
-    """Data set -> languages."""
-    if split == "test":
-        return test_sets(config)
-    return {source(config).training_set(config.task): (config.training_language,)}
-
-
-def _dataset(
-    config: RunConfig, available: Mapping[str, tuple[str, ...]], split: str, language: str, typed: str | None
-) -> str:
-    task = config.task.name
-    if typed is not None and typed not in available:
-        raise ConfigError(f"dataset is {typed!r}; split={split} of task={task} is {' or '.join(available)}")
-    candidates = {typed: available[typed]} if typed is not None else available
-    for dataset, languages in candidates.items():
-        if language in languages:
-            return dataset
-    has = "; ".join(f"{dataset} has {', '.join(languages)}" for dataset, languages in candidates.items())
-    other = "" if split == "test" else ", or split=test"
-    raise ConfigError(f"lang is {language!r}; split={split} of {has}: type one of these{other}")
+    tested = test_sets(config) if split == "test" else {source(config).training_set(task): (config.training_language,)}
+    if dataset is not None and dataset not in tested:
+        raise ConfigError(f"dataset is {dataset!r}; split={split} of task={task.name} is {' or '.join(tested)}")
+    candidates = {name: languages for name, languages in tested.items() if dataset in (None, name)}
+    having = [name for name, languages in candidates.items() if language in languages]
+    if not having:
+        has = "; ".join(f"{name} has {', '.join(languages)}" for name, languages in candidates.items())
+        other = "" if split == "test" else ", or split=test"
+        raise ConfigError(f"lang is {language!r}; split={split} of {has}: type one of these{other}")
+    first, count = _number("first", options.get("first", "0"), 0), _number("n", options.get("n", "3"), 1)
+    return Request(config, having[0], language, split, first, count)
 
 
 def _number(name: str, typed: str, least: int) -> int:

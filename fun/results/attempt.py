@@ -199,8 +199,8 @@ class Attempt:
             count += 1
         return count
 
-    def finish(self, body: Mapping[str, Any]) -> Record:
-        """Publish the record, and with it make the run done.
+    def finish(self, body: Mapping[str, Any], must_equal: Record | None = None) -> Record:
+        """Publish the record, and with it make the run done; RunError where its outcome is not that of `must_equal`.
 
         `body` has the record's fields except those that the store knows: schema, run_id, attempt, files and
         checksum. The record's files are those that this attempt published, after the earlier record's when it
@@ -210,6 +210,11 @@ class Attempt:
         if self._log is not None:
             self._log.close()
         record = Record.sealed(self._with_store_fields(body))
+        if must_equal and (differing := must_equal.differences(record)):
+            raise RunError(
+                f"the repeated training differs from the recorded one in {', '.join(differing)} (another machine or "
+                "version?); the old record stays. To replace it, type force=true"
+            )
         if self._aside:
             # Copies: killed in between, the attempt can still be resumed from its own folder.
             for name in sorted(self._outputs):

@@ -7,13 +7,19 @@ the number of its units, has the same gradient.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from fun.config import RunConfig
+from fun.data import subset
 from fun.models.heads import Unit
 from fun.randomness import generator
-from fun.tasks.base import Feature, collate
+from fun.tasks.base import Feature, Row, collate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PART_COST = 64
 """Token slots of padding that one more part may cost: a part has an overhead of its own."""
@@ -31,6 +37,18 @@ class Batch:
 
     parts: list[dict[str, Tensor]]
     """Tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
+
+
+def training_features(
+    config: RunConfig, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
+) -> tuple[Sequence[Row], Sequence[Feature]]:
+    """What the run trains on of the rows of its training set, all of them or its subset; and the features of that."""
+    size, rule = config.data_size.examples, config.data_size.subset
+    if rule is not None:
+        rows = subset(rows, size, rule)
+    features: Sequence[Feature] = config.task.encode(rows, tokenizer)
+    # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
+    return rows, features[:size] if rule == "first" else features
 
 
 class Batches:
