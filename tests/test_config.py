@@ -1,5 +1,6 @@
 """Composition, look-up and identity."""
 
+import json
 import re
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from fun.inputs.identity import FROZEN
 from fun.machine.device import pick_device
 from fun.models.tuning import TUNINGS
 from fun.preview import preview
+from fun.sweep import expand
 from fun.tasks import TASKS
 from fun.unfreezing import SCHEDULES, Standard
 from reproduce.runs.store import configuration
@@ -326,7 +328,13 @@ def test_another_paper_has_its_own_values_for_the_same_choice_and_one_for_each_s
 
 
 def test_choices_put_together_are_what_hydra_composes() -> None:
+    with hydra_is_up() as loader:
+        groups = ("model", "adapter", "schedule", "task", "fisher", "data_size", "regularizer", "mask", "paper")
+        options = {group: loader.get_group_options(group) for group in groups}
+    longest = max(map(len, options.values()))  # so that every choice is among them
+    every = [[f"{group}={names[turn % len(names)]}" for group, names in options.items()] for turn in range(longest)]
     for typed in (
+        *every,
         ["task=mlm", "lang=th", "model=mbert"],
         ["paper=fun_official", "schedule=fun", "model=xlmr", "task=squad", "data_size=1k", "train.lr=1e-3"],
         ["lang=${oc.env:NO_SUCH_VARIABLE,l1}", "schedule=fixed3"],
@@ -335,6 +343,20 @@ def test_choices_put_together_are_what_hydra_composes() -> None:
         with hydra_is_up():
             whole = OmegaConf.to_container(hydra.compose("config", overrides=typed), resolve=True)
         assert composed(typed) == whole
+
+
+def test_jobs_of_a_sweep_are_what_their_overrides_compose(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ("task=copa,squad", "schedule=std,glob(fixed[12])", "data_size=1k", "train.lr=choice(1e-3,5e-4)")
+    typed += ("evaluate.languages=[en,l1]", "dry_run=true")
+    jobs = expand(typed)
+    assert len(jobs) == 12
+    monkeypatch.setenv("FUN_RESULTS", str(cli.results))
+    swept, decoder = cli("-m", *typed).stdout.strip(), json.JSONDecoder()
+    for job in jobs:
+        printed, end = decoder.raw_decode(swept)
+        swept = swept[end:].lstrip()
+        assert printed == json.loads(json.dumps(preview(compose(job))))
+    assert swept == ""
 
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:
