@@ -138,7 +138,7 @@ def bounds_budget(row: Row) -> bool:
 def adapted(config: RunConfig) -> list[str]:
     """The projections that a run with LoRA adapts."""
     assert isinstance(config.adapter, Lora)
-    projections: list[str] = config.adapter.config().attn_matrices
+    projections: list[str] = config.adapter.config(hidden=768).attn_matrices
     return projections
 
 

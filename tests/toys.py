@@ -1,5 +1,5 @@
-"""Choices that no paper has, each registered here alone: a schedule that closes layers, a regularizer, a mask, a
-tuning without layers, a kind of task.
+"""Choices that no paper has, each registered here alone: a schedule that closes layers, a regularizer, a mask, a kind of
+task.
 
     python -m tests.toys schedule=toggle regularizer=pull mask=alternate …
 
@@ -10,13 +10,11 @@ import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 
 from fun.methods import MASKS, REGULARIZERS, Method, MethodChoice
-from fun.models.tuning import TUNINGS
-from fun.models.tuning.base import AdapterTuning
 from fun.tasks import TASKS
 from fun.tasks.classification import ClassificationTask
 from fun.unfreezing import Moment, Schedule, register
@@ -24,10 +22,8 @@ from fun.unfreezing import Moment, Schedule, register
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adapters import AdapterConfig
     from transformers import PreTrainedTokenizerBase
 
-    from fun.models.blocks import Block
     from fun.models.task_model import TaskModel
     from fun.tasks.base import Feature, Row
 
@@ -100,27 +96,6 @@ class Alternate(MethodChoice):
         return Alternating(model)
 
 
-@TUNINGS.register("prompt")
-@dataclass(frozen=True, kw_only=True)
-class Prompt(AdapterTuning):
-    """A soft prompt before the embeddings (Lester et al., 2021): what trains belongs to no layer."""
-
-    layered: ClassVar[bool] = False
-    length: int
-    """Tokens."""
-
-    def config(self) -> "AdapterConfig":
-        from adapters import PromptTuningConfig
-
-        return PromptTuningConfig(prompt_length=self.length)
-
-    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        return {}
-
-    def always(self, module: Any, name: str) -> "Block":
-        return {n: p for n, p in module.named_parameters() if f".prompt_tunings.{name}." in n}
-
-
 @TASKS.register("swapped")
 @dataclass(frozen=True, kw_only=True)
 class SwappedTask(ClassificationTask):
@@ -132,7 +107,6 @@ class SwappedTask(ClassificationTask):
 
 
 store = ConfigStore.instance()
-store.store(group="adapter", name="prompt", node={"name": "prompt", "length": 4})
 declared = {"labels": ["entailment", "neutral", "contradiction"], "training_set": "mnli", "test_sets": ["xnli"]}
 swapped = {"name": "swapped", "kind": "swapped", "max_length": 64, "columns": ["premise", "hypothesis"]}
 store.store(group="task", name="swapped", node=swapped | declared | {"world": "micronli"})

@@ -70,11 +70,11 @@ class AdapterTuning(Tuning):
     """An adapter of the adapters library; all else is frozen, language adapters below it too."""
 
     @abstractmethod
-    def config(self) -> "AdapterConfig":
-        """The adapter, as the library's configuration."""
+    def config(self, hidden: int) -> "AdapterConfig":
+        """The adapter for an encoder of `hidden` numbers per token, as the library's configuration."""
 
     def attach(self, module: Any, name: str) -> None:
-        module.add_adapter(name, config=self.config())
+        module.add_adapter(name, config=self.config(module.config.hidden_size))
 
     def blocks(self, module: Any, name: str) -> "dict[int, Block]":
         from fun.models.blocks import task_blocks

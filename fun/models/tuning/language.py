@@ -23,7 +23,7 @@ class Language(AdapterTuning):
     nonlinearity: Nonlinearity
     """Of the bottleneck."""
 
-    def config(self) -> "AdapterConfig":
+    def config(self, hidden: int) -> "AdapterConfig":
         from adapters import SeqBnInvConfig
 
         return SeqBnInvConfig(

@@ -27,7 +27,7 @@ class Lora(AdapterTuning):
     def uses_language_adapters(self) -> bool:
         return self.language_adapter
 
-    def config(self) -> "AdapterConfig":
+    def config(self, hidden: int) -> "AdapterConfig":
         from adapters import LoRAConfig
 
         return LoRAConfig(r=self.r, alpha=self.alpha, dropout=0.0, attn_matrices=["q", "v"])

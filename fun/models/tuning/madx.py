@@ -27,7 +27,7 @@ class Madx(AdapterTuning):
     def uses_language_adapters(self) -> bool:
         return self.language_adapter
 
-    def config(self) -> "AdapterConfig":
+    def config(self, hidden: int) -> "AdapterConfig":
         from adapters import SeqBnConfig
 
         return SeqBnConfig(reduction_factor=self.reduction, non_linearity=self.nonlinearity)
