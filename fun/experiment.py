@@ -275,7 +275,7 @@ def build_model(config: RunConfig) -> TaskModel:
         results=results_root(),
     )
     expected = config.model
-    check_encoder(model.module, name=expected.name, layers=expected.layers, positions=expected.positions)
+    check_encoder(model.module.config, name=expected.name, layers=expected.layers, positions=expected.positions)
     return model
 
 

@@ -38,11 +38,12 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        for command in COMMANDS:
-            command.add_arguments(parsers.add_parser(command.name, help=command.help), known)
+        for name, command in COMMANDS.items():
+            options = parsers.add_parser(name, help=command.help)
+            for add in command.options:
+                add(options, known)
         typed = parser.parse_args(arguments)
-        chosen = next(command for command in COMMANDS if command.name == typed.command)
-        return chosen.run(typed, known)
+        return COMMANDS[typed.command].run(typed, known)
     except FunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

@@ -178,7 +178,7 @@ def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     mlm = compose(["task=mlm", "lang=th", "model=mbert"])
     assert adapter_origins(compose(REAL))["th"] == f"run:{run_id(mlm)}"
     (thai,) = language_adapters(compose(REAL), "th")
-    assert thai.command == "python -m fun.run task=mlm lang=th model=mbert"
+    assert thai.producer() == ("task=mlm", "lang=th", "model=mbert")
     named = identity(mlm)
     assert [named[key] for key in ("task", "model", "adapter", "schedule")] == ["mlm", "mbert", "language", "std"]
     assert set(named["inputs"]) == {"encoder", "wikipedia.th.train", "wikipedia.th.validation"}
@@ -187,8 +187,12 @@ def test_origin_train_is_the_run_of_task_mlm_with_its_defaults() -> None:
     # Another encoder has language adapters of its own.
     pinned = compose([*REAL, "model.revision=0123abc"])
     (thai,) = language_adapters(pinned, "th")
-    assert thai.command.endswith("lang=th model=mbert model.revision=0123abc")
-    assert run_id(compose(thai.command.split()[3:])) == thai.run_id != run_id(mlm)
+    assert thai.producer() == ("task=mlm", "lang=th", "model=mbert", "model.revision=0123abc")
+    assert run_id(compose(thai.producer())) == thai.run_id != run_id(mlm)
+    # Another paper's run has its values.
+    (thai,) = language_adapters(compose([*REAL, "paper=fun_official"]), "th")
+    assert thai.producer() == ("task=mlm", "lang=th", "model=mbert", "paper=fun_official")
+    assert run_id(compose(thai.producer())) == thai.run_id != run_id(mlm)
 
 
 def gaps(config: RunConfig, languages: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from fun.config import RunConfig
-from fun.config.search import Selection
 from fun.inputs import run_folder, run_id
 from fun.results import RunFolder, State, load_records
 from reproduce.__main__ import main
@@ -69,12 +68,6 @@ def finish(
         body["tracking"]["fisher_every"] = fisher_every
         attempt.finish(body)
     return run
-
-
-def selection(root: Path, label: str, score: float) -> Path:
-    """A selection from one run, which scored so."""
-    runs = {run_id(config()): {"values": {"train.lr": 0.001}, "seed": 0, "score": score}}
-    return Selection("lr_k", "highest", label, runs, {"train.lr": 0.001}, []).write(root)
 
 
 def outcomes(merged: Iterator[Merged]) -> Counter[Outcome]:
@@ -187,26 +180,6 @@ def test_a_run_whose_weights_were_left_out_of_an_archive_is_copied(roots: tuple[
     copied = run_folder(config(), here).record(verify_files=True)
     assert copied.metrics == run.record().metrics
     assert outcomes(merge(there, here)) == {Outcome.SAME: 1}
-
-
-def test_selections_are_copied_and_ours_stay(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    here, there = roots
-    (there / "runs").mkdir(parents=True)
-    copied, same, ours = (selection(root, label, 80.0) for root, label in ((there, "a"), (here, "b"), (here, "c")))
-    selection(there, "b", 80.0)
-    selection(there, "c", 81.0)
-    damaged = selection(there, "d", 80.0)
-    damaged.write_text(damaged.read_text().replace("80.0", "90.0"))
-    expected = {f"selections/{path.name}": path.read_bytes() for path in (copied, same, ours)}
-    assert main(["merge", str(there), "--results", str(here)]) == 1
-    told = capsys.readouterr().out
-    assert content(here) == expected
-    assert f"different: selections/{ours.name}: {ours}" in told
-    assert f"left: selections/{damaged.name}: " in told
-    assert "1 copied, 1 same, 1 different, 1 left" in told
-    assert main(["merge", str(there), "--results", str(here)]) == 1
-    assert "0 copied, 2 same, 1 different, 1 left" in capsys.readouterr().out
-    assert content(here) == expected
 
 
 def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,11 +201,11 @@ def test_a_pooler_that_was_not_published_is_not_read(tiny: Path, tmp_path: Path)
 @pytest.mark.parametrize("model", tiny_models.MODELS)
 def test_layers_and_positions_are_compared_with_the_configuration(tiny: Path, model: str) -> None:
     module = load_encoder(f"folder:{tiny / model}").module
-    check_encoder(module, name=model, layers=12, positions=512)
+    check_encoder(module.config, name=model, layers=12, positions=512)
     with pytest.raises(ConfigError, match=r"layers=12, expected 24.*type model\.layers=12"):
-        check_encoder(module, name=model, layers=24, positions=512)
+        check_encoder(module.config, name=model, layers=24, positions=512)
     with pytest.raises(ConfigError, match=r"positions=512, expected 514.*type model\.positions=512"):
-        check_encoder(module, name=model, layers=12, positions=514)
+        check_encoder(module.config, name=model, layers=12, positions=514)
 
 
 def changed(folder: Path, **settings: Any) -> None:

@@ -13,9 +13,8 @@ from datasets import Value
 
 from fun.errors import HubError
 from fun.inputs import compose, language_adapters, run_id
-from reproduce.carry.preflight.checks import Check, check
-from reproduce.carry.preflight.hub import Hub, Result
-from reproduce.carry.preflight.inputs import inputs_of
+from fun.machine.hub import Hub
+from reproduce.carry.preflight import Check, preflight
 from tests import hub_datasets, synthetic, tiny_models
 from tests.conftest import ROOT
 from tests.hub_datasets import Layout, publish, world_rows
@@ -56,31 +55,27 @@ def tree(right: Path, tmp_path: Path) -> Path:
 
 def checked(tree: Path, results: Path, *typed: str) -> list[Check]:
     with HubStandin(tree, page=3) as hub:
-        return check(inputs_of([compose(typed or XLMR)], results), Hub(hub.url))
+        return preflight([compose(typed or XLMR)], results, Hub(hub.url))
 
 
 def unmet(checks: Sequence[Check]) -> list[Check]:
-    return [found for found in checks if found.result is not Result.ok]
+    return [check for check in checks if not check.ok]
 
 
 def test_everything_right_is_found_without_a_download(right: Path, tmp_path: Path) -> None:
     with HubStandin(right, page=3) as hub:
-        checks = check(inputs_of([compose(XLMR)], tmp_path), Hub(hub.url))
+        checks = preflight([compose(XLMR)], tmp_path, Hub(hub.url))
         requests = list(hub.requests)
     assert not unmet(checks)
-    # The encoder, COPA's two splits, XCOPA in 12 languages, an adapter for each.
-    assert len(checks) == 1 + 2 + 12 + 12
-    assert checks[0] == Check(
-        what="encoder, xlmr",
-        place=f"{ENCODER}@main",
-        expected="12 layers, 512 positions, weights, tokenizer",
-        found="12 layers, 512 positions, model.safetensors, tokenizer.json",
-        result=Result.ok,
-    )
-    (thai,) = (found for found in checks if found.what == "xcopa th test")
-    assert thai.place == "cambridgeltl/xcopa@main"
-    assert thai.expected == "th/test-*.parquet: premise, choice1, choice2, question, label; 500 rows"
-    assert thai.found == "these columns, 500 rows in 1 file"
+    # The encoder, COPA's two splits, of which one is the English test set too, XCOPA in 11 languages, 12 adapters.
+    assert len(checks) == 1 + 2 + 11 + 12
+    found = {check.name: check for check in checks}
+    layers = "12 layers, 512 positions, model.safetensors, tokenizer.json"
+    assert found["encoder"] == Check("encoder", f"hub:{ENCODER}@main", True, layers)
+    thai = found["xcopa.th.test"]
+    assert thai.place == "hub:cambridgeltl/xcopa@main/th/test-*.parquet"
+    assert thai.told == "premise, choice1, choice2, question, label: 500 rows"
+    assert found["language_adapter.th"].told == "fits its encoder, pytorch_adapter.bin"
     read = {request.rpartition("/")[2] for request in requests if "/resolve/" in request}
     assert read == {
         "config.json",
@@ -139,73 +134,51 @@ def cut(tree: Path) -> None:
 
 
 WRONG = {
-    "no adapter": (
-        removed("models", adapter("th")),
-        "language adapter th, xlmr",
-        (Result.missing, "no such repository, or none that you may read", "hf auth login"),
-    ),
-    "no revision": (
-        no_revision,
-        "language adapter th, xlmr",
-        (Result.missing, "no revision main", "give a branch, tag or commit"),
-    ),
+    "no adapter": (removed("models", adapter("th")), "language_adapter.th", "no repository", "hf auth login"),
+    "no revision": (no_revision, "language_adapter.th", "no revision main", "give a branch, tag or commit"),
     "no weights": (
         removed("models", adapter("th"), "pytorch_adapter.bin"),
-        "language adapter th, xlmr",
-        (Result.missing, "neither adapter.safetensors nor pytorch_adapter.bin", "another repository"),
+        "language_adapter.th",
+        "neither adapter.safetensors nor pytorch_adapter.bin",
+        "another repository",
     ),
     "adapter of another encoder": (
         other_encoder,
-        "language adapter th, xlmr",
-        (Result.differs, "model_type=xlm-roberta, hidden_size=768", f"give an adapter for hub:{ENCODER}, with model_type=xlm-roberta, hidden_size=16"),
+        "language_adapter.th",
+        "hidden_size=768, but this one has hidden_size=16",
+        f"give one that was trained for hub:{ENCODER}",
     ),
     "renamed column": (
         renamed_column,
-        "xcopa th test",
-        (Result.differs, "columns premise, choice1, choice2, question, gold, idx, changed", "name an older revision in conf/datasets"),
+        "xcopa.th.test",
+        "the columns premise, choice1, choice2, question, gold, idx, changed",
+        "name an older revision in conf/datasets",
     ),
-    "other count": (
-        other_count,
-        "xcopa th test",
-        (Result.differs, "499 rows in 1 file", "data.nonstandard=true"),
-    ),
+    "other count": (other_count, "xcopa.th.test", "499 rows, expected 500", "data.nonstandard=true"),
     "no file": (
         removed("datasets", "cambridgeltl/xcopa", "th/test-00000-of-00001.parquet"),
-        "xcopa th test",
-        (Result.missing, "no such file among", "the publisher may have renamed it"),
+        "xcopa.th.test",
+        "has no th/test-*.parquet",
+        "the publisher may have renamed it",
     ),
-    "no parquet file": (
-        cut,
-        "xcopa th test",
-        (Result.differs, "th/test-00000-of-00001.parquet is no parquet file", "older revision"),
-    ),
-    "no encoder": (
-        removed("models", ENCODER),
-        "encoder, xlmr",
-        (Result.missing, "no such repository", "check the id"),
-    ),
-    "other layers": (
-        other_layers,
-        "encoder, xlmr",
-        (Result.differs, "24 layers, 512 positions, model.safetensors, tokenizer.json", "type model.layers=24"),
-    ),
-    "other architecture": (
-        other_type,
-        "encoder, xlmr",
-        (Result.differs, "a model of type gpt2", "one of bert, xlm-roberta, deberta-v2"),
-    ),
-}  # fmt: skip
+    "no parquet file": (cut, "xcopa.th.test", "th/test-00000-of-00001.parquet of", "older revision"),
+    "no encoder": (removed("models", ENCODER), "encoder", "no repository", "check the id"),
+    "other layers": (other_layers, "encoder", "its encoder has layers=24, expected 12", "type model.layers=24"),
+    "other architecture": (other_type, "encoder", "a model of type gpt2", "one of bert, xlm-roberta, deberta-v2"),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_one_thing_wrong_is_one_row(tree: Path, tmp_path: Path, name: str) -> None:
-    break_it, what, (result, found, remedy) = WRONG[name]
+def test_one_thing_wrong_is_one_line(tree: Path, tmp_path: Path, name: str) -> None:
+    break_it, where, found, remedy = WRONG[name]
     break_it(tree)
-    # Other adapters are compared with the encoder's description, and do not fit one of another type.
-    (wrong,) = [row for row in unmet(checked(tree, tmp_path)) if name != "other architecture" or row.what == what]
-    assert (wrong.what, wrong.result) == (what, result)
-    assert found in wrong.found
-    assert remedy in wrong.remedy
+    # Adapters are compared with the encoder's description, and do not fit one that is not there or of another type.
+    of_encoder = where == "encoder"
+    (wrong,) = [check for check in unmet(checked(tree, tmp_path)) if not of_encoder or check.name == where]
+    assert wrong.name == where
+    assert found in wrong.told
+    assert remedy in wrong.told
+    assert "\n" not in wrong.told
 
 
 class Gated(HubStandin):
@@ -219,49 +192,47 @@ class Gated(HubStandin):
 
 def test_permission_is_asked_for_by_name(right: Path, tmp_path: Path) -> None:
     with Gated(right) as hub:
-        (wrong,) = unmet(check(inputs_of([compose(XLMR)], tmp_path), Hub(hub.url)))
-    assert (wrong.result, wrong.found) == (Result.missing, "it asks for permission")
-    assert wrong.remedy == f"accept the terms on the page of {adapter('th')}, then log in with hf auth login"
+        (wrong,) = unmet(preflight([compose(XLMR)], tmp_path, Hub(hub.url)))
+    assert f"{adapter('th')}@main asks for permission: accept its terms on its page" in wrong.told
 
 
 def test_without_a_network_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HubError, match="the hub cannot be reached") as error:
-        check(inputs_of([compose(XLMR)], tmp_path), Hub(NOBODY))
+        preflight([compose(XLMR)], tmp_path, Hub(NOBODY))
     assert "\n" not in str(error.value)
 
 
 def test_an_adapter_of_our_own_is_its_runs_state(tree: Path, tmp_path: Path) -> None:
     """mBERT's it, ta and th are trained here: three runs, and the text that they read."""
     typed = ("task=copa", "model=mbert", "schedule=std")
-    training = language_adapters(compose(typed), "th")[0].producer()
-    assert training is not None
-    thai = f"run:{run_id(training)}"
+    training = compose(language_adapters(compose(typed), "th")[0].producer())
     articles = Layout(
         "mlm", "wikimedia/wikipedia", "20231101.{language}/train-00000-of-00001.parquet", {"text": Value("string")}
     )
     publish(tree, "wikipedia", "th", "train", [{"text": "ข้อความ"}], articles)
     with HubStandin(tree) as hub:
-        before = {found.what: found for found in check(inputs_of([compose(typed)], tmp_path), Hub(hub.url))}
-        synthetic.write_run(tmp_path, training, {"wikipedia": {"th": {"accuracy": 50.0}}})
-        after = {found.what: found for found in check(inputs_of([compose(typed)], tmp_path), Hub(hub.url))}
-    todo = before["language adapter th, mbert"]
-    assert (todo.place, todo.expected, todo.result) == (thai, "done", Result.missing)
-    assert todo.found.startswith("missing")
-    assert todo.remedy == "python -m fun.run task=mlm lang=th model=mbert"
-    assert before["wikipedia th"].found == "1 file with these columns"
-    assert before["wikipedia it"].result is Result.missing
-    assert after["language adapter th, mbert"] == todo._replace(found="done", result=Result.ok, remedy="")
-    assert set(before) - set(after) == {"wikipedia th"}  # nobody reads it any more
+        before = {check.name: check for check in preflight([compose(typed)], tmp_path, Hub(hub.url))}
+        synthetic.write_run(tmp_path, training, {}, marks=())
+        after = {check.name: check for check in preflight([compose(typed)], tmp_path, Hub(hub.url))}
+    missing = before["language_adapter.th"]
+    assert (missing.place, missing.ok) == (f"run:{run_id(training)}", False)
+    assert "type python -m fun.run task=mlm lang=th model=mbert first" in missing.told
+    assert before["wikipedia.th.train"].told == "text: 1 files"
+    assert not before["wikipedia.it.train"].ok
+    assert after["language_adapter.th"] == missing._replace(ok=True, told="there")
+    assert set(before) - set(after) == {"wikipedia.th.train"}  # nobody reads it any more
 
 
 def test_a_language_without_an_adapter_is_missing(right: Path, tmp_path: Path) -> None:
     (wrong,) = unmet(checked(right, tmp_path, *XLMR, "language_adapters.th=null"))
-    assert (wrong.what, wrong.place, wrong.found) == ("language adapter th, xlmr", "null", "none")
+    assert (wrong.name, wrong.place) == ("language_adapter.th", "nowhere (th)")
+    assert "type language_adapters.th=train, or =hub:<namespace>/<name>" in wrong.told
 
 
 def test_the_miniature_world_needs_no_hub(tmp_path: Path) -> None:
-    (found,) = check(inputs_of([compose([])], tmp_path), Hub(NOBODY))
-    assert (found.what, found.result) == ("the miniature world", Result.ok)
+    checks = preflight([compose([])], tmp_path, Hub(NOBODY))
+    assert {"encoder", "micronli.en.train", "micronli.l7.test"} <= {check.name for check in checks}
+    assert not unmet(checks)
 
 
 PAPER = """
@@ -302,10 +273,11 @@ def test_the_command_prints_a_table_and_json(tree: Path, tmp_path: Path) -> None
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert (done.returncode, done.stderr) == (1, "")
     table, _, printed = done.stdout.partition("status 1\n")
-    assert table.splitlines()[-1] == "tiny: 26 ok, 0 missing, 1 differs"
-    assert [line.split()[-1] for line in table.splitlines() if "xcopa th test" in line] == ["differs"]
-    shown = json.loads(printed)
-    assert shown["counts"] == {"ok": 26, "missing": 0, "differs": 1}
-    (wrong,) = [found for found in shown["checks"] if found["result"] != "ok"]
-    assert wrong["what"] == "xcopa th test"
+    assert table.splitlines()[-1] == "tiny: 25 ok, 1 wrong"
+    assert [line for line in table.splitlines() if line.startswith("WRONG")] == [
+        "WRONG  xcopa.th.test  hub:cambridgeltl/xcopa@main/th/test-*.parquet"
+    ]
+    described = json.loads(printed)
+    assert described["counts"] == {"ok": 25, "wrong": 1}
+    assert [check["name"] for check in described["checks"] if not check["ok"]] == ["xcopa.th.test"]
     assert not (tmp_path / "home").exists()  # nothing enters the cache

@@ -62,7 +62,7 @@ def test_a_run_under_way_is_left_to_who_has_it(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_run_waits_for_a_producer_that_others_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reader = configuration(typed := (*COPA, "language_adapters.l1=train"))
-    (maker,) = (configuration(made.overrides) for made in producers(reader).values())
+    (maker,) = (configuration(made.overrides) for made in producers(reader))
     made = run_folder(maker, tmp_path)
     with made.begin() as attempt:
         assert run_missing({"": [Needed(typed)]}, tmp_path, workers=1, dry_run=False) == 2
@@ -95,7 +95,7 @@ def test_what_one_run_makes_the_next_reads(cli: Cli) -> None:
     assert [line.split()[0] for line in shown[1:]] == ["[1/2]", "[2/2]"]
     assert "task=mlm" in shown[1]
     config = configuration(typed)
-    (made,) = (configuration(one.overrides) for one in producers(config).values())
+    (made,) = (configuration(made.overrides) for made in producers(config))
     record = run_folder(config, cli.results).record()
     assert list(record.metrics["microcopa"]) == ["en", "l1"]
     assert run_folder(made, cli.results).record()

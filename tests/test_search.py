@@ -221,7 +221,7 @@ def test_an_incomplete_search_selects_nothing(results: Path, capsys: pytest.Capt
 def diverge(root: Path, seed: int, lr: float, k: int) -> RunFolder:
     """The tuning run fails by its method."""
     (searched,) = searches(["sweep=lr_k", *TYPED])
-    runs = searched.runs()[point(lr, k)]
+    runs = searched.runs[point(lr, k)]
     return synthetic.fail(runs[seed - 100], root, lambda: RunError("the loss is nan\nType a smaller train.lr"))
 
 
@@ -257,7 +257,7 @@ def test_values_with_a_run_that_failed_by_its_method_are_never_selected(
 def test_what_may_still_succeed_is_waited_for(results: Path, capsys: pytest.CaptureFixture[str], left: str) -> None:
     error: Callable[[], Exception] = (lambda: OSError("no space")) if "machine" in left else (lambda: RunError("nan"))
     (searched,) = searches(["sweep=lr_k", *TYPED])
-    waited_for = synthetic.fail(searched.runs()[point(0.008, 5)][0], results, error)
+    waited_for = synthetic.fail(searched.runs[point(0.008, 5)][0], results, error)
     if left == "to be tried again":
         queue(waited_for, local_job(os.getpid()))
     finish_but(results, waited_for, diverge(results, 101, 0.004, 2))

@@ -21,7 +21,6 @@ from reproduce.start.cluster import Submission, summary
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, SchedulerError
 from reproduce.start.profiles import Profile
-from reproduce.start.starting import Start
 from tests.cluster import ClusterCli
 from tests.conftest import ROOT, Cli, everybody, metrics_of, nobody, queue, told
 from tests.synthetic import fail, write_run
@@ -52,7 +51,7 @@ def test_what_failed_is_held_back_until_it_is_asked_for(tmp_path: Path) -> None:
     assert "the loss is nan" in held[method]
     assert "failed 3 times in a row" in held[often]
     wanted, _ = planned(tmp_path, seeds, retry=True)
-    assert [Start.of(entry).typed[-1] for entry in wanted] == ["retry=true", "retry=true", "retry=true", "seed=3"]
+    assert [entry.typed[-1] for entry in wanted] == ["retry=true", "retry=true", "retry=true", "seed=3"]
 
 
 def test_a_done_run_that_could_not_be_completed_is_held_back(tmp_path: Path) -> None:
@@ -106,21 +105,21 @@ def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monke
 def test_a_job_that_comes_back_leaves_what_it_gave_up(tmp_path: Path) -> None:
     folder = fail(Needed(COPA), tmp_path, lambda: OSError("no space"), times=3)
     job = Job(tmp_path, failures=3)
+    (given_up,) = plan({"": [Needed(COPA)]}, Store(tmp_path))
     with pytest.raises(RunError, match="no space"):
-        job([Start(COPA, folder)])
+        job([given_up])
     assert folder.attempts() == 3
     ((asked,), _) = planned(tmp_path, [Needed(COPA)], retry=True)
-    assert Start.of(asked).asked_again
+    assert asked.asked_again
 
 
 def test_what_is_retried_is_retried_once(tmp_path: Path) -> None:
     folder = fail(Needed(COPA), tmp_path, lambda: RunError("the loss is nan"))
     ((entry,), _) = planned(tmp_path, [Needed(COPA)], retry=True)
-    start = Start.of(entry)
-    assert start.typed == (*COPA, "retry=true")
+    assert entry.typed == (*COPA, "retry=true")
     with folder.begin(retry=True) as attempt:
         attempt.fail("method", "the loss is nan, again")
-    assert start.typed == COPA  # which is refused: the job may come back as often as it likes
+    assert entry.typed == COPA  # which is refused: the job may come back as often as it likes
 
 
 def test_a_run_of_two_targets_is_started_for_all_that_either_needs(tmp_path: Path) -> None:
@@ -134,9 +133,9 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
     trained = (*COPA, "language_adapters.l1=train", "language_adapters.l2=train")
     runs = [Needed((*trained, f"seed={seed}")) for seed in (0, 1)]
     made = producers(configuration(runs[0].overrides))
-    assert {name: needed.overrides for name, needed in made.items()} == {
-        f"language_adapter.{language}": ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
-    }
+    assert [run.overrides for run in made] == [
+        ("task=mlm", f"lang={language}", "model=micro") for language in ("l1", "l2")
+    ]
     wanted, _ = planned(tmp_path, runs)
     assert [entry.run.path.name.split("-")[0] for entry in wanted] == ["l1", "l2", "madx", "madx"]
     makers = tuple(entry.run for entry in wanted[:2])
@@ -147,7 +146,7 @@ def test_producers_come_first_and_once(tmp_path: Path) -> None:
 def test_without_the_source_language_adapter_a_run_is_held_back(tmp_path: Path) -> None:
     runs = [Needed((*COPA, "language_adapters.en=train", "language_adapters.l1=train"))]
     made = producers(configuration(runs[0].overrides))
-    maker = fail(made["language_adapter.en"], tmp_path, lambda: RunError("the loss is nan"))
+    maker = fail(made[0], tmp_path, lambda: RunError("the loss is nan"))
     _, held = planned(tmp_path, runs)
     assert [reason for run, reason in held.items() if run.path.name.startswith("madx")] == [
         f"the language adapter of en that it reads cannot be made: {maker} is held back"
@@ -160,7 +159,7 @@ def test_a_done_run_is_submitted_for_a_language_only_while_its_adapter_may_come(
     needed = Needed((*COPA, *own), values)
     config = configuration(needed.overrides)
     folder = write_run(tmp_path, config, {"microcopa": {"en": {"accuracy": 50.0}}}, marks=())
-    (maker,) = producers(config).values()
+    (maker,) = producers(config)
     making, reading = planned(tmp_path, [needed])[0]
     assert [making.needed.arguments, reading.needed.arguments] == [maker.overrides, needed.overrides]
     assert reading.producers == (making.run,)
@@ -183,7 +182,7 @@ def test_a_dry_run_shows_the_scripts(tmp_path: Path) -> None:
     profiles = [Profile.load("a100", ["account=nlp", "timeout_min=90"]), Profile.load("v100")]
     makers = [entry(tmp_path, number) for number in (100, 101)]
     readers = [entry(tmp_path, number, *(maker.run for maker in makers)) for number in range(5)]
-    submission = Submission(tmp_path, profiles, runs_per_job=2, known=nobody)
+    submission = Submission(tmp_path, profiles, runs_per_job=2, job_known=nobody)
     shown = [(array.profile.name, [len(part) for part in array.parts], script)
              for array, script in submission.scripts([*makers, *readers])]  # fmt: skip
     assert [(name, sizes) for name, sizes, _ in shown] == [("a100", [2]), ("a100", [2, 1]), ("v100", [2])]
@@ -304,7 +303,7 @@ def test_names_of_jobs() -> None:
 
 def test_a_refused_submission_leaves_no_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no srun
-    submission = Submission(tmp_path, [Profile.load("a100")], runs_per_job=None, known=nobody)
+    submission = Submission(tmp_path, [Profile.load("a100")], runs_per_job=None, job_known=nobody)
     refused = entry(tmp_path, 1)
     with pytest.raises(SchedulerError, match="--profile local"):
         list(submission.submit([refused]))

@@ -16,7 +16,7 @@ from fun.data.facts import check_columns
 from fun.data.files import sha256_of, text_of
 from fun.data.hub import load
 from fun.errors import ConfigError
-from fun.machine.hub import Repository
+from fun.machine.hub import Hub, Repository
 
 if TYPE_CHECKING:
     from fun.tasks import Task
@@ -90,6 +90,9 @@ class Corpus(Source):
         part = self.sample.part(split)
         return f"{self.content(language)}/shuffled[{part.start}:{part.stop}]"
 
+    def place(self, dataset: str, language: str, split: str) -> str:
+        return self.content(language)  # all splits are parts of one text
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         return None  # text is not counted beforehand
 
@@ -121,6 +124,13 @@ class HubText(Corpus):
         self.commits |= read
         check_columns(where, table.columns, ("text",))
         return Texts(table, "text")
+
+    def look(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+        """What one of its files says of all, without a download. Raises ConfigError and HubError."""
+        repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
+        names = hub.matching(repository, FILES.format(language=language))
+        check_columns(f"{self.name} ({language})", hub.table(repository, names[0])[0], ("text",))
+        return f"text: {len(names)} files"
 
     def content(self, language: str) -> str:
         return f"hub:{WIKIPEDIA}@{REVISION}/{FILES.format(language=language)}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -128,10 +127,10 @@ def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> No
         )
 
 
-def check_count(where: str, rows: list[dict[str, Any]], expected: int) -> None:
+def check_count(where: str, count: int, expected: int) -> None:
     """Raises ConfigError unless there are as many rows as the paper's data set has."""
-    if len(rows) != expected:
+    if count != expected:
         raise ConfigError(
-            f"{where}: found {len(rows):,} rows, expected {expected:,}; to run on other data all the same, marked "
+            f"{where}: found {count:,} rows, expected {expected:,}; to run on other data all the same, marked "
             "and in no paper table, type data.nonstandard=true"
         )

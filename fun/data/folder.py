@@ -49,7 +49,7 @@ class FolderSource(Source):
         path, file = self._file(dataset, language, split)
         rows = formats.read(path, file.format, language, source.columns, source.labels)[slice(*(file.part or (None,)))]
         if not self._nonstandard:
-            facts.check_count(f"{dataset} ({language}, {split})", rows, source.expected_rows(language, theirs))
+            facts.check_count(f"{dataset} ({language}, {split})", len(rows), source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:

@@ -1,12 +1,11 @@
 """The publishers' data sets on the hub, by id and revision, kept in its cache."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fun.data import facts
 from fun.data.base import Source
 from fun.errors import ConfigError, FunError, HubError
-from fun.machine.hub import Repository, Snapshot, snapshot, unreadable
+from fun.machine.hub import Hub, Repository, snapshot, unreadable
 
 if TYPE_CHECKING:
     from fun.data.parquet import Parquet
@@ -30,12 +29,25 @@ class HubSource(Source):
         rows = table.rows(source.columns)
         _number_labels(where, rows, table.names("label"), source.labels)
         if not self._nonstandard:
-            facts.check_count(where, rows, source.expected_rows(language, theirs))
+            facts.check_count(where, len(rows), source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
         source, theirs = facts.located(dataset, language, split)
         return f"hub:{source.hub.id}@{source.hub.revision}/{source.hub.files[theirs].format(language=language)}"
+
+    def look(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+        """What its files say of `rows`, without a download. Raises ConfigError and HubError as `rows` does."""
+        source, theirs = facts.located(dataset, language, split)
+        repository = Repository(source.hub.id, source.hub.revision, kind="dataset")
+        names = hub.matching(repository, source.hub.files[theirs].format(language=language))
+        where, count = f"{dataset} ({language}, {split})", 0
+        for columns, rows in (hub.table(repository, name) for name in names):
+            facts.check_columns(where, columns, source.columns)
+            count += rows
+        if not self._nonstandard:
+            facts.check_count(where, count, source.expected_rows(language, theirs))
+        return f"{', '.join(source.columns)}: {count:,} rows"
 
 
 def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, dict[str, str]]":
@@ -47,7 +59,10 @@ def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, di
 
     try:
         copy = snapshot(repository, [pattern])
-        files = _downloaded(repository, copy, pattern)
+        files = sorted(copy.folder.glob(pattern))
+        if not files:
+            Hub().matching(repository, pattern)  # which says what there is instead
+            raise HubError(f"{pattern} of {repository} is not in the cache: type the same command again")
     except FunError as error:
         raise type(error)(f"{where}: {error}; or read the publisher's files with data.root=DIR") from error
     table = Parquet(files, lambda error: HubError(f"{where}: {unreadable(repository, copy, error)}"))
@@ -69,24 +84,3 @@ def _number_labels(where: str, rows: list[dict[str, Any]], names: list[str] | No
         )
     for row in rows:
         row["label"] = labels.index(names[row["label"]]) if row["label"] >= 0 else row["label"]
-
-
-def _downloaded(repository: Repository, copy: Snapshot, pattern: str) -> list[Path]:
-    """The files in their order; raises HubError where the cache, ConfigError where the repository lacks them."""
-    from huggingface_hub import list_repo_files
-    from huggingface_hub.errors import HfHubHTTPError
-    from requests import RequestException
-
-    if files := sorted(copy.folder.glob(pattern)):
-        return files
-    try:
-        theirs = list_repo_files(repository.name, repo_type=repository.kind, revision=copy.commit)
-    except (HfHubHTTPError, RequestException, ConnectionError) as error:
-        raise HubError(
-            f"{pattern} of {repository} is not in the cache, and the hub cannot be reached: type the same command on "
-            "a machine with a network and the same cache (HF_HOME)"
-        ) from error
-    raise ConfigError(
-        f"{repository} has no {pattern}, but {', '.join(theirs[:3])} and others ({len(theirs)} files): the publisher "
-        "may have renamed it, so name an older revision in conf/datasets"
-    )

@@ -4,18 +4,17 @@ from fun.config.data import evaluations, languages, source, test_sets, training_
 from fun.inputs.composition import compose, from_hydra, search
 from fun.inputs.identity import SEMANTICS, flat, identity_of
 from fun.inputs.inputs import (
-    Artifact,
     Encoder,
     Fisher,
     Input,
     LanguageAdapter,
     Rows,
     adapter_origins,
-    artifacts,
     evaluation_inputs,
     evaluation_keys,
     fishers,
     identity,
+    inputs_of,
     keys,
     language_adapters,
     run_folder,

@@ -7,11 +7,10 @@ from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from fun.config.compose import composed, explain, plain, typed, typed_fields
-from fun.config.data import evaluations
 from fun.config.schema import RunConfig, results_root
 from fun.config.search import Search, SweepConfig, Values, selected, sweep_config, unselected
 from fun.errors import ConfigError
-from fun.inputs.inputs import evaluation_keys, run_id
+from fun.inputs.inputs import inputs_of, keys, run_id
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -58,10 +57,7 @@ def search(overrides: Sequence[str]) -> tuple[Search, list[RunConfig]]:
 
 def _with_inputs(config: RunConfig) -> RunConfig:
     """The configuration itself. Raises ConfigError where a file or folder that the run reads is not there."""
-    run_id(config)
-    for dataset, languages in evaluations(config).items():
-        for language in languages:
-            evaluation_keys(config, dataset, language)
+    keys(inputs_of(config))
     return config
 
 

@@ -1,22 +1,25 @@
 """What a run reads, listed once: identity, prefetch, gaps, planner and the run itself go over these lists."""
 
+import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from fun import world
 from fun.config.compose import assignment, composed, typed
 from fun.config.data import evaluations, source
 from fun.config.schema import ModelConfig, RunConfig
-from fun.data import Source
+from fun.data import HubSource, Source
+from fun.data.corpora import HubText
 from fun.inputs.identity import identity_of
 from fun.inputs.origins import folder_key, hub_key
-from fun.machine.hub import Repository
-from fun.models.files import FISHER, adapter_files, encoder_files
+from fun.machine.hub import Hub, Repository
+from fun.models import files
 from fun.results import NotDone, RunFolder, done_run, run_id_of
 
 
@@ -39,9 +42,13 @@ class Input(ABC):
         """Bring what comes from the hub into its cache, and check it. Raises ConfigError and HubError."""
         return
 
-    def producer(self) -> RunConfig | None:
-        """The run that makes it, where the configuration tells how."""
-        return None
+    @abstractmethod
+    def look(self, hub: Hub) -> str:
+        """What is there, told without a download. Raises ConfigError and HubError where it is not what a run needs."""
+
+    def producer(self) -> tuple[str, ...]:
+        """The overrides of the run that makes it, where the configuration tells how; none where none makes it."""
+        return ()
 
     def gap(self, root: Path) -> str | None:
         """What is missing below the results root, and what to type; None where nothing is."""
@@ -56,21 +63,42 @@ class Encoder(Input):
 
     @property
     def place(self) -> str:
-        return self.model.source
+        origin = self.model.source
+        return hub_key(origin, self.model.revision) if origin.startswith("hub:") else origin
 
     def key(self) -> str:
-        origin = self.model.source
-        if origin == "world":
+        if self.place == "world":
             return world.encoder_key()
-        if origin.startswith("folder:"):
-            return folder_key(origin, encoder_files)
-        return hub_key(origin, self.model.revision)
+        return folder_key(self.place, files.encoder_files) if self.place.startswith("folder:") else self.place
 
     def fetch(self) -> None:
         from fun.models.encoders import download  # it takes seconds to import
 
-        if self.model.source.startswith("hub:"):
-            download(Repository(self.model.source.removeprefix("hub:"), self.model.revision))
+        if repository := _repository(self.place):
+            download(repository)
+
+    def look(self, hub: Hub) -> str:
+        if not (repository := _repository(self.place)):
+            return "there"
+        from transformers import AutoConfig
+
+        from fun.models.encoders import check_encoder, check_type
+
+        model = self.model
+        names = [hub.any_of(repository, names) for names in (files.WEIGHTS, files.VOCABULARIES)]
+        described = hub.description(repository, files.CONFIG)
+        check_type(described, model.source)
+        config = AutoConfig.for_model(**described)
+        check_encoder(config, name=model.name, layers=model.layers, positions=model.positions)
+        return f"{model.layers} layers, {model.positions} positions, {', '.join(names)}"
+
+    def description(self, hub: Hub) -> Mapping[str, Any]:
+        """What its configuration says, wherever it lies. Raises as `look` does."""
+        if repository := _repository(self.place):
+            return hub.description(repository, files.CONFIG)
+        folder = world.encoder_folder() if self.place == "world" else Path(self.place.removeprefix("folder:"))
+        described: Mapping[str, Any] = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))
+        return described
 
 
 @dataclass(frozen=True)
@@ -81,6 +109,9 @@ class WorldHead(Input):
 
     def key(self) -> str:
         return world.mlm_head_key()
+
+    def look(self, hub: Hub) -> str:
+        return "there"
 
 
 @dataclass(frozen=True)
@@ -104,25 +135,34 @@ class Rows(Input):
         if self.key().startswith("hub:"):
             self.data.rows(self.dataset, self.language, self.split)
 
+    def look(self, hub: Hub) -> str:
+        if isinstance(self.data, HubSource | HubText):
+            return self.data.look(hub, self.dataset, self.language, self.split)
+        return f"{len(self.data.rows(self.dataset, self.language, self.split)):,} rows"
+
 
 @dataclass(frozen=True)
 class Artifact(Input):
-    """What a run of `task` makes for one language, from the `origin` that the configuration gives; None: from none."""
+    """What a run of `task` makes for one language, from the `origin` that the configuration gives; None: from none.
+
+    `paper`: whose values that run has where the origin is `train`.
+    """
 
     task: ClassVar[str]
 
     model: ModelConfig
     language: str
     origin: str | None
+    paper: str
 
     @property
     def place(self) -> str:
-        return self.source or "nowhere"
+        return self.source or f"nowhere ({self.language})"
 
     @property
     def source(self) -> str | None:
         """The origin, with `train` as the run that it stands for."""
-        return f"run:{_default_id(self.task, self.model, self.language)}" if self.origin == "train" else self.origin
+        return f"run:{_run_id_of(self._default)}" if self.origin == "train" else self.origin
 
     @property
     def run_id(self) -> str:
@@ -131,21 +171,19 @@ class Artifact(Input):
         return place if kind == "run" else ""
 
     @property
-    def command(self) -> str:
-        """What to type for the run that `train` stands for."""
-        default = _default(self.task, self.model.name).model
-        read = self.model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
-        fields = [assignment(f"model.{key}", value) for key, value in read.items() if value != getattr(default, key)]
-        named = [f"task={self.task}", f"lang={self.language}", f"model={self.model.name}"]
-        return shlex.join(["python", "-m", "fun.run", *named, *fields])
+    def _default(self) -> tuple[str, ...]:
+        """The overrides of the run that `train` stands for."""
+        return _overrides(self.task, self.model, self.language, self.paper)
 
     def key(self) -> str:
         """What a run of ours made is named by that run; empty where there is none."""
         return self.source or ""
 
-    def producer(self) -> RunConfig | None:
-        ours = self.run_id and self.run_id == _default_id(self.task, self.model, self.language)
-        return _made_by(self.task, self.model, self.language) if ours else None
+    def look(self, hub: Hub) -> str:
+        return "there"
+
+    def producer(self) -> tuple[str, ...]:
+        return self._default if self.run_id and self.run_id == _run_id_of(self._default) else ()
 
     def gap(self, root: Path) -> str | None:
         if not self.run_id:
@@ -153,9 +191,10 @@ class Artifact(Input):
         try:
             done_run(root, self.run_id, self.task)
         except NotDone as missing:
-            if self.producer() is None:
-                return f"the {self} is not there: {missing}; finish it, then type this command again"
-            return f"the {self} is not there yet: type {self.command} first, then this command again"
+            if maker := self.producer():
+                command = shlex.join(("python", "-m", "fun.run", *maker))
+                return f"the {self} is not there yet: type {command} first, then this command again"
+            return f"the {self} is not there: {missing}; finish it, then type this command again"
         return None
 
 
@@ -164,29 +203,43 @@ class LanguageAdapter(Artifact):
     """The language adapter of one language."""
 
     task = "mlm"
-    known: bool = field(compare=False)  # whether the configuration has a place for this language
+    declared: bool = field(compare=False)  # whether the configuration has a place for this language
 
     def __str__(self) -> str:
         return f"language adapter of {self.language}"
 
+    @property
+    def place(self) -> str:
+        place = super().place
+        return hub_key(place) if place.startswith("hub:") else place
+
     def key(self) -> str:
-        origin = self.source or ""
-        if origin == "world":
+        if self.source == "world":
             return world.language_adapter_key(self.language)
-        if origin.startswith("folder:"):
-            return folder_key(origin, adapter_files)
-        return hub_key(origin) if origin.startswith("hub:") else origin
+        if self.place.startswith("folder:"):
+            return folder_key(self.place, files.adapter_files)
+        return self.place if self.source else ""
 
     def fetch(self) -> None:
         from fun.models.language_adapters import download
 
-        if (origin := self.source or "").startswith("hub:"):
-            name, _, revision = origin.removeprefix("hub:").partition("@")
-            download(Repository(name, revision or None))
+        if repository := _repository(self.place):
+            download(repository)
+
+    def look(self, hub: Hub) -> str:
+        if not (repository := _repository(self.place)):
+            return "there"
+        from fun.models.language_adapters import check_fits
+
+        weights = hub.any_of(repository, files.ADAPTER_WEIGHTS)
+        described = hub.description(repository, files.ADAPTER_CONFIG)
+        encoder = {**Encoder("encoder", self.model).description(hub), "name_or_path": self.model.source}
+        check_fits(described, SimpleNamespace(**encoder), self.place)
+        return f"fits its encoder, {weights}"
 
     def gap(self, root: Path) -> str | None:
         if self.source is None:
-            new = "" if self.known else "+"
+            new = "" if self.declared else "+"
             return (
                 f"{self.language} has no language adapter in this run: for a run that has one, type "
                 f"{new}language_adapters.{self.language}=train, or =hub:<namespace>/<name>"
@@ -205,10 +258,10 @@ class Fisher(Artifact):
 
     def file(self, root: Path) -> Path:
         """The file of its done run below a results root. Raises NotDone and Damaged."""
-        return done_run(root, self.run_id, self.task).path / FISHER
+        return done_run(root, self.run_id, self.task).path / files.FISHER
 
     def gap(self, root: Path) -> str | None:
-        if (missing := super().gap(root)) or self.producer() is not None:
+        if (missing := super().gap(root)) or self.producer():
             return missing
         made = done_run(root, self.run_id, self.task).record()
         if made.config.get("lang") != self.language or made.inputs["encoder"] != Encoder("encoder", self.model).key():
@@ -234,29 +287,29 @@ def evaluation_inputs(config: RunConfig, dataset: str, language: str) -> list[In
     return [rows, *language_adapters(config, language)]
 
 
+def inputs_of(config: RunConfig) -> list[Input]:
+    """What a run reads in training and in the evaluations that its command asks for, each input once."""
+    tested = ((dataset, language) for dataset, languages in evaluations(config).items() for language in languages)
+    inputs = [*training_inputs(config), *(each for test in tested for each in evaluation_inputs(config, *test))]
+    return list(dict.fromkeys(inputs))
+
+
 def language_adapters(config: RunConfig, language: str) -> list[LanguageAdapter]:
     """The language adapter of a language, with or without an origin; none where the run uses none."""
     if not config.uses_language_adapters:
         return []
-    origins = config.language_adapters
-    return [
-        LanguageAdapter(
-            f"language_adapter.{language}", config.model, language, origins.get(language), language in origins
-        )
-    ]
+    name, origins = f"language_adapter.{language}", config.language_adapters
+    origin, declared = origins.get(language), language in origins
+    return [LanguageAdapter(name, config.model, language, origin, config.paper, declared)]
 
 
 def fishers(config: RunConfig) -> list[Fisher]:
     """The Fishers that what acts on the gradient reads."""
     origins = {**config.mask.fishers, **config.regularizer.fishers}
-    return [Fisher(f"fisher.{language}", config.model, language, origin) for language, origin in origins.items()]
-
-
-def artifacts(config: RunConfig) -> list[Artifact]:
-    """What the run reads that runs of ours make, or could: in training, and in the evaluations that are asked for."""
-    tested = dict.fromkeys(language for languages in evaluations(config).values() for language in languages)
-    languages = dict.fromkeys((config.training_language, *tested))
-    return [*fishers(config), *(each for language in languages for each in language_adapters(config, language))]
+    return [
+        Fisher(f"fisher.{language}", config.model, language, origin, config.paper)
+        for language, origin in origins.items()
+    ]
 
 
 def adapter_origins(config: RunConfig) -> dict[str, str | None]:
@@ -292,18 +345,25 @@ def run_folder(config: RunConfig, root: Path) -> RunFolder:
     return RunFolder(root / "runs" / config.task.name / config.model.name / f"{config.label}-{name}", name)
 
 
-def _made_by(task: str, model: ModelConfig, language: str) -> RunConfig:
-    """The run that origin `train` stands for: the task with its defaults for this encoder."""
-    return _default(task, model.name).model_copy(update={"model": model, "lang": language})
+@cache
+def _overrides(task: str, model: ModelConfig, language: str, paper: str) -> tuple[str, ...]:
+    """The overrides of the task with a paper's defaults for this encoder."""
+    typed = [f"task={task}", f"lang={language}", f"model={model.name}"]
+    default = composed(typed)
+    read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
+    fields = [assignment(f"model.{key}", value) for key, value in read.items() if value != default["model"][key]]
+    return (*typed, *([f"paper={paper}"] if paper != default["paper"]["name"] else []), *fields)
 
 
 @cache
-def _default(task: str, model: str) -> RunConfig:
-    """Composed once for all languages of a model: a planner resolves the same origins hundreds of times."""
-    values = composed([f"task={task}", f"model={model}", f"lang={RunConfig.SOURCE_LANGUAGE}"])
-    return typed({name: value for name, value in values.items() if name not in ("hparams", "sweep")})
+def _run_id_of(overrides: tuple[str, ...]) -> str:
+    """Composed once: a planner resolves the same origins hundreds of times."""
+    values = composed(overrides)
+    return run_id(typed({name: value for name, value in values.items() if name not in ("hparams", "sweep")}))
 
 
-@cache
-def _default_id(task: str, model: ModelConfig, language: str) -> str:
-    return run_id(_made_by(task, model, language))
+def _repository(place: str) -> Repository | None:
+    """The hub's repository of a model at a place; None where that is not the hub."""
+    kind, _, where = place.partition(":")
+    name, _, revision = where.partition("@")
+    return Repository(name, revision) if kind == "hub" else None

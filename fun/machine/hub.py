@@ -1,18 +1,23 @@
-"""Repositories of the hub, downloaded into its cache, with one line for whatever can go wrong.
+"""Repositories of the hub, downloaded into its cache or only asked about, with one line for whatever can go wrong.
 
 Downloading is kept apart from loading: transformers and adapters then read a local folder, where neither looks
 for other formats of the weights nor asks the network again.
 """
 
 import errno
+import json
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple
 
 from fun.errors import ConfigError, HubError
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+TIMEOUT = 20.0
+"""Seconds to wait for an answer: behind some firewalls none ever comes."""
 
 
 class Repository(NamedTuple):
@@ -42,15 +47,102 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
     downloaded.
     """
     # Imported here: it takes a third of a second, and most commands download nothing.
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()  # a log file has no use for them
-    try:
+    with asking(repository):
         folder = snapshot_download(
             repository.name, repo_type=repository.kind, revision=repository.revision, allow_patterns=list(files)
         )
+    # The cache keeps every commit in a folder that is named by it (`snapshots/<commit>`).
+    return Snapshot(Path(folder), Path(folder).name)
+
+
+class Hub:
+    """Questions to the hub at `endpoint`, by default at $HF_ENDPOINT, which leave nothing in its cache.
+
+    Its methods raise ConfigError for what is not there or not permitted, HubError where the hub does not answer.
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        from huggingface_hub import HfApi, HfFileSystem
+
+        self._api = HfApi(endpoint=endpoint)
+        # An instance of its own: one that this process made before may remember an older state.
+        self._content = HfFileSystem(endpoint=endpoint, skip_instance_cache=True)
+        self._commits: dict[Repository, tuple[str, tuple[str, ...]]] = {}
+
+    def files(self, repository: Repository) -> tuple[str, ...]:
+        """The names of all of its files."""
+        return self._listed(repository)[1]
+
+    def any_of(self, repository: Repository, names: Iterable[str]) -> str:
+        """The first of these files that there is."""
+        wanted, files = tuple(names), self.files(repository)
+        for name in wanted:
+            if name in files:
+                return name
+        raise ConfigError(f"{repository} has neither {' nor '.join(wanted)}: give another repository or revision")
+
+    def matching(self, repository: Repository, pattern: str) -> list[str]:
+        """The files that match a pattern, in their order. As in Path.glob a star stays within its folder."""
+        files = self.files(repository)
+        names = sorted(name for name in files if PurePosixPath("/", name).match(f"/{pattern}"))
+        if not names:
+            raise ConfigError(
+                f"{repository} has no {pattern}, but {', '.join(files[:3])} and others ({len(files)} files): the "
+                "publisher may have renamed it, so name an older revision in conf/datasets"
+            )
+        return names
+
+    def description(self, repository: Repository, name: str) -> dict[str, Any]:
+        """A small JSON file."""
+        with asking(repository):
+            content = self._content.cat_file(self._path(repository, name))
+        try:
+            fields: dict[str, Any] = json.loads(content)
+        except ValueError as error:
+            raise ConfigError(f"{name} of {repository} is no JSON: give another repository or revision") from error
+        return fields
+
+    def table(self, repository: Repository, name: str) -> tuple[list[str], int]:
+        """Columns and number of rows of a parquet file, from its end."""
+        from pyarrow import ArrowException, parquet
+
+        try:
+            with asking(repository), self._content.open(self._path(repository, name)) as file:
+                end = parquet.read_metadata(file)
+        except ArrowException as error:
+            raise ConfigError(f"{name} of {repository} is no parquet file: name an older revision") from error
+        return end.schema.to_arrow_schema().names, end.num_rows
+
+    def _listed(self, repository: Repository) -> tuple[str, tuple[str, ...]]:
+        """Its commit and files, asked for once, so that all answers are about one state."""
+        if repository not in self._commits:
+            with asking(repository):
+                told = self._api.repo_info(
+                    repository.name, revision=repository.revision, repo_type=repository.kind, timeout=TIMEOUT
+                )
+            files = tuple(file.rfilename for file in told.siblings or ())
+            self._commits[repository] = (str(told.sha), files)
+        return self._commits[repository]
+
+    def _path(self, repository: Repository, name: str) -> str:
+        """As HfFileSystem wants it."""
+        prefix = "datasets/" if repository.kind == "dataset" else ""
+        return f"{prefix}{repository.name}@{self._listed(repository)[0]}/{name}"
+
+
+@contextmanager
+def asking(repository: Repository) -> Iterator[None]:
+    """Within, what the hub's client raises becomes ConfigError or HubError, in one line."""
+    import requests
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.HFValidationError as error:
         raise ConfigError(f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>") from error
     except errors.GatedRepoError as error:
@@ -67,20 +159,18 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
             f"{repository.name} has no revision {repository.revision}: give a branch, tag or commit of it, "
             "or leave the revision out"
         ) from error
-    except errors.LocalEntryNotFoundError as error:
+    except (errors.LocalEntryNotFoundError, ConnectionError, requests.ConnectionError) as error:
         raise HubError(
             f"{repository} is not in the cache, and the hub cannot be reached: type the same command on a machine "
             "with a network and the same cache (HF_HOME)"
         ) from error
-    except OSError as error:  # the network's errors among them
+    except OSError as error:  # the network's other errors among them
         if error.errno in UNWRITABLE:
             raise HubError(
                 f"{repository}: the cache cannot be written ({first_line(error)}): type export HF_HOME=FOLDER with a "
                 "folder that can"
             ) from error
         raise HubError(f"{repository} could not be downloaded ({first_line(error)}): type the command again") from error
-    # The cache keeps every commit in a folder that is named by it (`snapshots/<commit>`).
-    return Snapshot(Path(folder), Path(folder).name)
 
 
 def unreadable(repository: Repository, snapshot: Snapshot, error: Exception) -> HubError:

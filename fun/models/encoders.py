@@ -1,7 +1,7 @@
 """Encoders, loaded through transformers and adapters: the miniature world's, and those of the hub."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -92,10 +92,10 @@ def _read(
         raise unreadable(repository, found, error) from error
 
 
-def check_encoder(module: Any, *, name: str, layers: int, positions: int) -> None:
-    """Raise ConfigError unless the loaded encoder has the layers and reads the tokens that conf/model says."""
+def check_encoder(config: Any, *, name: str, layers: int, positions: int) -> None:
+    """Raise ConfigError unless an encoder's configuration has the layers and positions that conf/model says."""
     expected = {"layers": layers, "positions": positions}
-    found = {"layers": module.config.num_hidden_layers, "positions": readable_positions(module.config)}
+    found = {"layers": config.num_hidden_layers, "positions": readable_positions(config)}
     if wrong := [f"{key}={found[key]}, expected {expected[key]}" for key in expected if found[key] != expected[key]]:
         typed = " ".join(f"model.{key}={found[key]}" for key in expected if found[key] != expected[key])
         raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
@@ -144,7 +144,7 @@ def download(repository: Repository) -> Snapshot:
 
 
 def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
-    _check_type(folder, source)
+    check_type(json.loads((folder / CONFIG).read_text(encoding="utf-8")), source)
     config = AutoConfig.from_pretrained(str(folder))
     if dropout is not None:
         config.update(dict.fromkeys(DROPOUTS, dropout))
@@ -167,10 +167,9 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     return Encoder(module, tokenizer, pooler=hasattr(module.base_model, "pooler") and not pooler, commits={})
 
 
-def _check_type(folder: Path, source: str) -> None:
-    """Before the weights are read: whether this is an architecture that the rest can work with."""
-    found = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("model_type")
-    if found not in MODEL_TYPES:
+def check_type(described: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError unless a model's description is of an architecture that the rest can work with."""
+    if (found := described.get("model_type")) not in MODEL_TYPES:
         raise ConfigError(f"{source} is a model of type {found}; expected one of {', '.join(MODEL_TYPES)}")
 
 

@@ -20,6 +20,9 @@ TOKENIZER = (
 FISHER = "fisher/fisher.safetensors"
 """What a task=fisher run makes, below its folder."""
 
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
+"""Any of them makes a tokenizer."""
+
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
 """One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only.

@@ -9,6 +9,7 @@ An origin is one of
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def download(repository: Repository) -> Snapshot:
 
 
 def _load(module: Any, language: str, folder: Path, origin: str) -> None:
-    _check_fits(module, folder, origin)
+    check_fits(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), module.config, origin)
     info: dict[str, list[str]] = {}
     module.load_adapter(str(folder), load_as=language, with_head=False, use_safetensors=True, loading_info=info)
     if missing := info["missing_keys"]:
@@ -112,11 +113,12 @@ def _load(module: Any, language: str, folder: Path, origin: str) -> None:
         )
 
 
-def _check_fits(module: Any, folder: Path, origin: str) -> None:
-    """An adapter of another architecture would load without a word, as no name in its file would fit; one of another
-    encoder of the same size would load, and be of no use."""
-    described = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    encoder = module.config
+def check_fits(described: Mapping[str, Any], encoder: Any, origin: str) -> None:
+    """Raise ConfigError unless a language adapter's description fits the configuration of its encoder.
+
+    An adapter of another architecture would load without a word, as no name in its file would fit; one of another
+    encoder of the same size would load, and be of no use.
+    """
     expected = {"model_type": encoder.model_type, "hidden_size": encoder.hidden_size}
     found = {field: described.get(field) for field in expected}
     # What a run of ours trained is known by that run, wherever the encoder's folder lay then.

@@ -10,28 +10,27 @@ import json
 import os
 import shlex
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TypedDict
 
 from fun.errors import RunError
-from fun.results import Damaged, Record, file_checksum
+from fun.results import Damaged, file_checksum
 from fun.results.record import WEIGHTS
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
-from reproduce.runs.store import Done, Result, Results, command
+from reproduce.runs.store import Done, Results, command
 
 MANIFEST = "manifest.json"
 RECORD = "record.json"
 
 
 class Manifest(TypedDict):
-    """`versions` made the runs, `missing` are the commands of runs that are not in it, `files` the checksums."""
+    """`missing` are the commands of runs that are not in it, `files` the checksums."""
 
     target: str
     rebuild: list[str]
     weights: bool
-    versions: dict[str, list[str]]
     missing: list[str]
     files: dict[str, str]
 
@@ -49,8 +48,7 @@ def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bo
         target=target.name,
         rebuild=_rebuild(target, out.name),
         weights=weights,
-        versions=_versions(run.record for run in runs),
-        missing=[command(run.arguments) for run in target.needed() if not _complete(results[run.overrides])],
+        missing=[command(run.arguments) for run in target.needed() if not results[run.overrides].complete],
         files=dict(sorted(files.items())),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -73,10 +71,6 @@ def _files(run: Done, weights: bool) -> Iterator[tuple[Path, str]]:
         yield path, expected
 
 
-def _complete(result: Result) -> bool:
-    return isinstance(result, Done) and not result.lacks
-
-
 def _rebuild(target: Target, name: str) -> list[str]:
     kind = "figure" if isinstance(target, Figure) else "table"
     return [
@@ -86,18 +80,6 @@ def _rebuild(target: Target, name: str) -> list[str]:
     ]
 
 
-def _versions(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Every version that a record names, of the code and of each package."""
-    versions: dict[str, set[str]] = {}
-    for record in records:
-        environment = record.environment
-        named = environment.get("packages", {}) | {name: environment.get(name) for name in ("git_sha", "fun", "python")}
-        for name, version in named.items():
-            versions.setdefault(name, set()).add(version or "unknown")
-        versions["git_sha"] |= {code["git_sha"] or "unknown" for code in environment.get("code", [])}
-    return {name: sorted(versions[name]) for name in sorted(versions)}
-
-
 def _write(file: IO[bytes], manifest: Manifest, root: Path) -> None:
     """Members without owner, time and rights of the files on this machine."""
     text = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
@@ -105,13 +87,13 @@ def _write(file: IO[bytes], manifest: Manifest, root: Path) -> None:
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        _add(tar, MANIFEST, io.BytesIO(text), len(text))
+        tar.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
         for name in manifest["files"]:
             with (root / name).open("rb") as content:
-                _add(tar, name, content, os.fstat(content.fileno()).st_size)
+                tar.addfile(_member(name, os.fstat(content.fileno()).st_size), content)
 
 
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+def _member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
-    tar.addfile(member, content)
+    return member

@@ -1,14 +1,6 @@
-"""The commands of `python -m reproduce`, a file per room. A new one is a `Command` in its room's `COMMANDS`."""
+"""The commands of `python -m reproduce`, a file per room. A new one is a function there, under `@command`."""
 
-from reproduce.commands import carry, numbers, runs, show, start
-from reproduce.commands.command import Command
+from reproduce.commands import show, runs, start, numbers, carry  # noqa: I001 -- in the order of --help
+from reproduce.commands.command import COMMANDS
 
-COMMANDS: tuple[Command, ...] = (
-    *show.COMMANDS,
-    *runs.COMMANDS,
-    *start.COMMANDS,
-    *numbers.COMMANDS,
-    *carry.COMMANDS,
-)
-
-__all__ = ["COMMANDS", "Command"]
+__all__ = ["COMMANDS"]

@@ -3,22 +3,52 @@
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reproduce.declare.papers import Target
 
 Targets = Mapping[str, Target]
 """Every target of every paper, by name."""
 
+Run = Callable[[argparse.Namespace, Targets], int]
+"""Does a command: from what was typed and all targets to the exit status.
+
+A FunError that it raises is told in one line; where it is a ConfigError, as mistyped. What is slow to import is
+imported inside.
+"""
+
+Option = Callable[[argparse.ArgumentParser, Targets], Any]
+"""Lets something be typed after a command's name."""
+
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `add_arguments` says what may be typed after its name, `run` does it.
+    """A command's line of help, what may be typed after its name, and what does it."""
 
-    `run` gets what was typed and all targets, and returns the exit status. A FunError that it raises is told
-    in one line; where it is a ConfigError, as mistyped. What is slow to import is imported inside `run`.
-    """
-
-    name: str
     help: str
-    add_arguments: Callable[[argparse.ArgumentParser, Targets], None]
-    run: Callable[[argparse.Namespace, Targets], int]
+    options: tuple[Option, ...]
+    run: Run
+
+
+COMMANDS: dict[str, Command] = {}
+"""Every command by its name, in the order in which `--help` lists them."""
+
+
+def command(name: str, help: str, *options: Option) -> Callable[[Run], Run]:
+    """Makes the decorated function the command `name`."""
+
+    def register(run: Run) -> Run:
+        COMMANDS[name] = Command(help, options, run)
+        return run
+
+    return register
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """What argparse's `add_argument` takes."""
+    return lambda parser, targets: parser.add_argument(*names, **settings)
+
+
+def flag(name: str, help: str) -> Option:
+    """An option without a value."""
+    return option(name, action="store_true", help=help)

@@ -4,13 +4,13 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fun.config import results_root
 from fun.config.schema import checked_root
 from fun.errors import ConfigError
 from fun.sweep import expand
-from reproduce.commands.command import Targets
+from reproduce.commands.command import Option, Targets, flag, option
 from reproduce.declare import papers
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import Needed
@@ -25,38 +25,54 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def add_target(parser: argparse.ArgumentParser, known: Targets) -> None:
-    """TARGET and --model, for `target`."""
+def folder(text: str) -> Path:
+    """A folder as it was typed, from anywhere."""
+    return Path(text).expanduser().absolute()
+
+
+def positive(text: str) -> int:
+    """A number that must be at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
+MODEL = option("--model", help="the targets' variants for this model, for example micro")
+RESULTS = option("--results", type=folder, help="results root (default: $FUN_RESULTS, else ./results)")
+OUT = option("--out", type=folder, help="where tables/ and figures/ go (default: the results root)")
+MARKED = flag("--allow-marked", "count records marked synthetic or nonstandard: tests only")
+READING = (OUT, MARKED)
+
+
+def TARGET(parser: argparse.ArgumentParser, known: Targets) -> None:  # noqa: N802 -- an option like the others
+    """One target, for `target`."""
     parser.add_argument("target", metavar="TARGET", help=f"one of {', '.join(known)}")
-    parser.add_argument("--model", help="the target's variant for this model, for example micro")
 
 
-def add_targets(parser: argparse.ArgumentParser, known: Targets, *, at_least_one: bool = True) -> None:
-    """TARGET… and --model, for `needed`."""
-    parser.add_argument(
-        "targets",
-        metavar="TARGET",
-        nargs="+" if at_least_one else "*",
-        help=f"any of {', '.join(known)}; a paper, for all that it numbers; or, without these, the overrides of one "
-        "sweep, or of a search with sweep=lr_k",
-    )
-    parser.add_argument("--model", help="the targets' variants for this model, for example micro")
+def targets(nargs: str = "+") -> Option:
+    """TARGET…, for `needed`."""
+
+    def add(parser: argparse.ArgumentParser, known: Targets) -> None:
+        names = f"any of {', '.join(known)}; a paper, for all that it numbers; or, without these, the overrides"
+        help = f"{names} of one sweep, or of a search with sweep=lr_k"
+        parser.add_argument("targets", metavar="TARGET", nargs=nargs, help=help)
+
+    return add
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """--results, for `root`."""
-    parser.add_argument("--results", type=_folder, help="results root (default: $FUN_RESULTS, else ./results)")
+def paper(**settings: Any) -> Option:
+    """PAPER, which may be left out."""
+
+    def add(parser: argparse.ArgumentParser, known: Targets) -> None:
+        names = dict.fromkeys(target.paper.name for target in known.values())
+        parser.add_argument("paper", nargs="?", choices=list(names), **settings)
+
+    return add
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """--results, --out and --allow-marked, for `store` and `out`: for what reads results and writes files."""
-    add_results(parser)
-    parser.add_argument("--out", type=_folder, help="where tables/ and figures/ go (default: the results root)")
-    parser.add_argument(
-        "--allow-marked",
-        action="store_true",
-        help="count records marked synthetic or nonstandard: tests only",
-    )
+ONE, MANY = (TARGET, MODEL, RESULTS), (targets(), MODEL, RESULTS)
+"""What commands of one target, and of several, let one type."""
 
 
 def target(typed: argparse.Namespace, known: Targets) -> Target:
@@ -67,6 +83,23 @@ def target(typed: argparse.Namespace, known: Targets) -> Target:
 def root(typed: argparse.Namespace) -> Path:
     """The results root. Raises ConfigError where it is no folder."""
     return checked_root(typed.results, "--results", "--results FOLDER") if typed.results else results_root()
+
+
+def store(typed: argparse.Namespace) -> Store:
+    """The results root, to look runs up in. Raises ConfigError where --results names no folder."""
+    if typed.results and not typed.results.is_dir():
+        raise ConfigError(f"found --results {typed.results}, which is no folder; expected one with runs/ in it.")
+    return Store(root(typed), typed.allow_marked)
+
+
+def out(typed: argparse.Namespace) -> Path:
+    """The folder below which tables and figures are written. Raises ConfigError where it cannot be."""
+    place: Path = typed.out or root(typed)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"found --out {place}, which is no folder to write to: {error.strerror}.") from None
+    return place
 
 
 def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]:
@@ -83,16 +116,12 @@ def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]
             f"found {' '.join(names)} with {' '.join(overrides)}; expected names of targets, which say all of their "
             "runs, or the overrides of one sweep: type each in a command of its own"
         )
-    if overrides and not searching:
-        return {" ".join(overrides): [_typed(job) for job in expand(overrides)]}
-    targets = (
-        found
-        for name in names
-        for found in numbered(name, typed.model, known) or [papers.find(name, typed.model, known)]
-    )
-    groups = {found.name: found.needed() for found in targets}
+    chosen = [numbered(name, typed.model, known) or [papers.find(name, typed.model, known)] for name in names]
+    groups = {target.name: target.needed() for targets in chosen for target in targets}
     for searched in searches(overrides) if searching else ():
         groups.setdefault(f"{searched.search.name} {searched.search.label}", []).extend(searched.needed())
+    if overrides and not searching:
+        groups[" ".join(overrides)] = [_typed(job) for job in expand(overrides)]
     return groups
 
 
@@ -110,43 +139,5 @@ def _typed(job: Sequence[str]) -> Needed:
 
 def numbered(name: str, model: str | None, known: Targets) -> list[Target]:
     """A paper's numbered tables and figures, or their variants for a model; nothing where it is no paper."""
-    suffix = f"-{model}" if model else ""
-    return [
-        found
-        for found in known.values()
-        if found.paper.name == name and re.fullmatch(rf"[a-z]+\d+{re.escape(suffix)}", found.stem)
-    ]
-
-
-def unmarked(typed: argparse.Namespace) -> Store:
-    """The lookup in the results root that counts no marked record."""
-    return Store(root(typed))
-
-
-def store(typed: argparse.Namespace) -> Store:
-    """The lookup in the results root. Raises ConfigError where --results names no folder."""
-    if typed.results and not typed.results.is_dir():
-        raise ConfigError(f"found --results {typed.results}, which is no folder; expected one with runs/ in it.")
-    return Store(root(typed), typed.allow_marked)
-
-
-def out(typed: argparse.Namespace) -> Path:
-    """The folder below which tables and figures are written. Raises ConfigError where it cannot be."""
-    folder: Path = typed.out or root(typed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"found --out {folder}, which is no folder to write to: {error.strerror}.") from None
-    return folder
-
-
-def positive(text: str) -> int:
-    """A number that must be at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
-    return number
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    stem = re.compile(rf"[a-z]+\d+{re.escape(f'-{model}' if model else '')}")
+    return [target for target in known.values() if target.paper.name == name and stem.fullmatch(target.stem)]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,54 +13,43 @@ from rich.text import Text
 
 from fun.results import Damaged, State
 from reproduce.commands import options
-from reproduce.commands.command import Command, Targets
+from reproduce.commands.command import Targets, command
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
 from reproduce.declare.parts import Needed
 from reproduce.numbers.cells import notes_on, record_of
-from reproduce.runs.plan import Entry, counts, hours, plan, results
-from reproduce.runs.store import Results
+from reproduce.runs.plan import Entry, hours, results
+from reproduce.runs.plan import plan as make_plan
+from reproduce.runs.store import Results, Store
 from reproduce.show.sweep import sweep_table
 from reproduce.show.text import WIDTH
 from reproduce.show.view import view
 from reproduce.start.jobs import asking
 
-TROUBLE = (State.FAILED, State.DAMAGED)
 
-
-def _plan_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    options.add_targets(parser, known)
-    options.add_results(parser)
+def _shape(parser: argparse.ArgumentParser, known: Targets) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="everything, as JSON")
     shape.add_argument("--commands", action="store_true", help="one line to paste for each missing run, in their order")
 
 
-def _plan(typed: argparse.Namespace, known: Targets) -> int:
-    groups, store = options.needed(typed, known), options.unmarked(typed)
-    entries = asking(lambda jobs: plan(groups, store, jobs))
+@command("plan", "show the runs that targets need, their states and the hours left", *options.MANY, _shape)
+def plan(typed: argparse.Namespace, known: Targets) -> int:
+    groups, store = options.needed(typed, known), Store(options.root(typed))
+    entries = asking(lambda jobs: make_plan(groups, store, jobs))
     if typed.json:
         print(json.dumps([_described(entry) for entry in entries], indent=1, ensure_ascii=False))
     elif typed.commands:
         for entry in entries:
             if entry.missing:
-                print(f"{entry.command}{_comment(entry)}")
+                why = f"  # {entry.state}: {' '.join(entry.reason.split())}" if entry.reason else ""
+                print(f"{entry.command}{why}")
     else:
         _summarise(list(groups), entries)
     return 0
 
 
 def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(_summary(targets, entries))
-    for entry in entries:
-        if entry.state in TROUBLE:
-            print(f"{entry.state}: {entry.run.path.name}: {' '.join(entry.reason.split())}")
-    if waiting := sum(entry.missing and bool(entry.producers) for entry in entries):
-        print(f"{waiting} of the missing runs read language adapters of runs that come before them")
-    print("GPU-hours: of finished runs with the same task, model, adapter and data size, on whatever device these had")
-
-
-def _summary(targets: Sequence[str], entries: Sequence[Entry]) -> RichTable:
     table = RichTable(box=None, pad_edge=False)
     table.add_column("runs")
     for name in (*State, "incomplete", "GPU-hours left"):
@@ -69,22 +59,23 @@ def _summary(targets: Sequence[str], entries: Sequence[Entry]) -> RichTable:
             table.add_row(Text(target), *_numbers(own))
     if len(targets) > 1:
         table.add_row("all, each once", *_numbers(entries))
-    return table
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    for entry in entries:
+        if entry.state in (State.FAILED, State.DAMAGED):
+            print(f"{entry.state}: {entry.run.path.name}: {' '.join(entry.reason.split())}")
+    if waiting := sum(entry.missing and bool(entry.producers) for entry in entries):
+        print(f"{waiting} of the missing runs read language adapters of runs that come before them")
+    print("GPU-hours: of finished runs with the same task, model, adapter and data size, on whatever device these had")
 
 
 def _numbers(entries: Sequence[Entry]) -> list[str]:
-    states = counts(entries)
+    states = Counter(entry.state for entry in entries)
     incomplete = sum(entry.state is State.DONE and entry.missing for entry in entries)
     measured, unknown = hours(entries)
     missing = sum(entry.missing for entry in entries)
     left = f"{measured:.1f}" if unknown < missing or not missing else ""
     parts = [left, f"{unknown} runs unknown" if unknown else ""]
     return [*(str(states[state]) for state in State), str(incomplete), " + ".join(filter(None, parts))]
-
-
-def _comment(entry: Entry) -> str:
-    """Why a run that was begun is missing, as a comment."""
-    return f"  # {entry.state}: {' '.join(entry.reason.split())}" if entry.reason else ""
 
 
 def _described(entry: Entry) -> dict[str, Any]:
@@ -102,14 +93,10 @@ def _described(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _collect_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    options.add_targets(parser, known)
-    options.add_reading(parser)
-
-
-def _collect(typed: argparse.Namespace, known: Targets) -> int:
+@command("collect", "verify records, refresh tables", *options.MANY, *options.READING)
+def collect(typed: argparse.Namespace, known: Targets) -> int:
     groups, store = options.needed(typed, known), options.store(typed)
-    entries = plan(groups, store)
+    entries = make_plan(groups, store)
     written = [entry for entry in entries if entry.state in (State.DONE, State.DAMAGED)]
     damage = {entry.run: reason for entry in written if (reason := _damage(entry))}
     intact = [entry.run.path for entry in written if entry.run not in damage]
@@ -146,9 +133,3 @@ def _damage(entry: Entry) -> str:
     except Damaged as damage:
         return str(damage)
     return ""
-
-
-COMMANDS = (
-    Command("plan", "show the runs that targets need, their states and the hours left", _plan_arguments, _plan),
-    Command("collect", "verify records, refresh tables", _collect_arguments, _collect),
-)

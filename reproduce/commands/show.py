@@ -9,11 +9,11 @@ from rich.console import Console
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Command, Targets
+from reproduce.commands.command import Targets, command
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
-from reproduce.runs.store import Results, missing, results_of, sweeps
+from reproduce.runs.store import Results, Store, missing, results_of, sweeps, with_producers
 from reproduce.show import latex
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
@@ -21,22 +21,19 @@ from reproduce.show.text import WIDTH, to_text
 from reproduce.show.view import View, view
 
 
-def _table_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    options.add_target(parser, known)
-    options.add_reading(parser)
-
-
-def _table(typed: argparse.Namespace, known: Targets) -> int:
+@command("table", "print a target's table; write it as CSV and LaTeX", *options.ONE, *options.READING)
+def table(typed: argparse.Namespace, known: Targets) -> int:
     target = options.target(typed, known)
     if isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is a figure: type python -m reproduce figure {target.name}.")
-    results = results_of(target.needed(), options.store(typed))
-    table = view(target, results)
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(table))
+    store = options.store(typed)
+    results = results_of(target.needed(), store)
+    filled = view(target, results)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(filled))
     if target.note:
         print(f"{target.note}\n")
-    print_missing(target, results)
-    for path in write(table, target, options.out(typed)):
+    print_missing(target, results, store)
+    for path in write(filled, target, options.out(typed)):
         print(f"wrote {path}")
     return 0
 
@@ -51,42 +48,56 @@ def write(table: View, target: Target, out: Path) -> list[Path]:
     return list(texts)
 
 
-def print_missing(target: Target, results: Results) -> None:
+def print_missing(target: Target, results: Results, store: Store) -> None:
     """To standard output and unwrapped, so that every line can be pasted."""
-    needed = target.needed()
-    absent = missing(needed, results)
-    if not absent:
+    lines, startable = _missing(target.needed(), results, store)
+    if not lines:
         return
-    print("Missing runs, one command each:", *absent, sep="\n")
-    startable = [run.arguments for run in needed if results[run.overrides].startable]
+    print("Missing runs, one command each:", *lines, sep="\n")
     if startable:
         print(f"\nAll that can be started, on this machine: python -m reproduce run {target.name}")
-        print("The same as sweeps:", *sweeps(startable), sep="\n")
+        print("The same as sweeps:", *startable, sep="\n")
     else:
         print("\nNone of them is started unasked; the comments above say why.")
     print()
 
 
-def _tables_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    papers = list(dict.fromkeys(target.paper.name for target in known.values()))
-    parser.add_argument("paper", nargs="?", default=papers[0], choices=papers, help=f"whose (default: {papers[0]})")
-    parser.add_argument("--model", help="the tables' variants for this model, for example micro")
-    options.add_reading(parser)
+def _missing(needed: Sequence[Needed], results: Results, store: Store) -> tuple[list[str], list[str]]:
+    """What has to be run, behind what it reads: a command each, with why; and as sweeps what can be started."""
+    runs = with_producers(needed, results)
+    results = {**results_of((run for run in runs if run.overrides not in results), store), **results}
+    startable = [run.arguments for run in runs if results[run.overrides].startable]
+    return missing(runs, results), sweeps(startable)
 
 
-def _tables(typed: argparse.Namespace, known: Targets) -> int:
+@command(
+    "tables",
+    "write every table of a paper as CSV and LaTeX",
+    options.paper(default=ANCHOR, help=f"whose (default: {ANCHOR})"),
+    options.MODEL,
+    options.RESULTS,
+    *options.READING,
+)
+def tables(typed: argparse.Namespace, known: Targets) -> int:
     targets = _chosen(known, typed.paper, typed.model)
     # Tables share runs: each is looked up once, with all that any of the tables needs of it.
     needed = merged(run for target in targets for run in target.needed())
-    results = results_of(needed, options.store(typed))
-    folder = options.out(typed) / "tables" / typed.paper
+    store, out = options.store(typed), options.out(typed)
+    results = results_of(needed, store)
+    folder = out / "tables" / typed.paper
     for target in targets:
-        table = view(target, results)
-        files = ", ".join(path.name for path in write(table, target, options.out(typed)))
-        print(f"{target.name}: {table.summary}; {files}")
+        filled = view(target, results)
+        files = ", ".join(path.name for path in write(filled, target, out))
+        print(f"{target.name}: {filled.summary}; {files}")
     document = folder / (f"tables-{typed.model}.tex" if typed.model else "tables.tex")
     document.write_text(latex.document([target.stem for target in targets]), encoding="utf-8")
-    _tell_missing(needed, results, folder / "missing.txt")
+    lines, startable = _missing(needed, results, store)
+    (folder / "missing.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if lines:
+        count = sum(not line.startswith("#") for line in lines)
+        print(f"{count} runs are missing; the command of each, and why: {folder / 'missing.txt'}")
+    if startable:
+        print("Those that can be started, as sweeps:", *startable, sep="\n")
     print(f"all of them in one LaTeX document: {document}")
     return 0
 
@@ -109,25 +120,8 @@ def _number(target: Target) -> tuple[int, str]:
     return int(digits or 0), target.stem
 
 
-def _tell_missing(needed: Sequence[Needed], results: Results, file: Path) -> None:
-    """Each missing run's command into `file`; to standard output only those that can be started, as sweeps."""
-    lines = missing(needed, results)
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    if not lines:
-        return
-    startable = [run.arguments for run in needed if results[run.overrides].startable]
-    count = sum(not line.startswith("#") for line in lines)
-    print(f"{count} of {len(needed)} runs are missing; the command of each, and why: {file}")
-    if startable:
-        print("Those that can be started, as sweeps:", *sweeps(startable), sep="\n")
-
-
-def _figure_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    options.add_target(parser, known)
-    options.add_reading(parser)
-
-
-def _figure(typed: argparse.Namespace, known: Targets) -> int:
+@command("figure", "draw a figure as PNG and PDF", *options.ONE, *options.READING)
+def figure(typed: argparse.Namespace, known: Targets) -> int:
     # matplotlib takes a second to import; tables and --help do without
     from reproduce.show.figures import drawing
     from reproduce.show.figures.rows import look_up
@@ -135,22 +129,24 @@ def _figure(typed: argparse.Namespace, known: Targets) -> int:
     target = options.target(typed, known)
     if not isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is not a figure: type python -m reproduce table {target.name}.")
-    results = look_up(target.needed(), options.store(typed))
-    print_missing(target, results)
+    store = options.store(typed)
+    results = look_up(target.needed(), store)
+    print_missing(target, results, store)
     folder = options.out(typed) / "figures" / target.paper.name
     for path in drawing.write(target, results, folder):
         print(f"wrote {path}")
     return 0
 
 
-def _report_arguments(parser: argparse.ArgumentParser, known: Targets) -> None:
-    papers = list(dict.fromkeys(target.paper.name for target in known.values()))
-    parser.add_argument("paper", nargs="?", choices=papers, help="whose (default: every paper's)")
-    parser.add_argument("--model", help="the miniature's page instead of the paper's, for example micro")
-    options.add_reading(parser)
-
-
-def _report(typed: argparse.Namespace, known: Targets) -> int:
+@command(
+    "report",
+    "write a page for each paper of what is reproduced so far",
+    options.paper(help="whose (default: every paper's)"),
+    options.MODEL,
+    options.RESULTS,
+    *options.READING,
+)
+def report(typed: argparse.Namespace, known: Targets) -> int:
     # matplotlib and scipy take a second to import; --help does without
     from reproduce.show.page import page
 
@@ -161,11 +157,3 @@ def _report(typed: argparse.Namespace, known: Targets) -> int:
     *pages, index = page.write([*papers.values()], chosen, typed.model, options.store(typed), folder)
     print(*(f"wrote {file}" for file in pages), f"wrote {index}: open it in a browser", sep="\n")
     return 0
-
-
-COMMANDS = (
-    Command("table", "print a target's table; write it as CSV and LaTeX", _table_arguments, _table),
-    Command("tables", "write every table of a paper as CSV and LaTeX", _tables_arguments, _tables),
-    Command("figure", "draw a figure as PNG and PDF", _figure_arguments, _figure),
-    Command("report", "write a page for each paper of what is reproduced so far", _report_arguments, _report),
-)

@@ -1,88 +1,66 @@
 """How long runs may take: as long as finished ones of the same shape did."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from fun.config import RunConfig
-from fun.inputs import run_folder, test_sets
-from fun.results import Damaged, NotDone, Record, RunFolder, Unreadable
-from fun.results.files import names_in
-from reproduce.runs.store import Store
+from fun.inputs import evaluations, run_folder
+from fun.results import Damaged, NotDone, Record, RunFolder
 
-SAMPLE = 20
-"""So many finished runs of a shape are read to say how long one takes."""
+Shape = tuple[Any, ...]
 
 
 class Hours:
     """Measured on runs of the same task, model, adapter and data size, with a budget of the same unit."""
 
-    def __init__(self, store: Store) -> None:
-        self.root = store.root
-        self._measured: dict[tuple[Any, ...], tuple[float, float] | None] = {}
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._records: dict[Path, dict[Shape, list[Record]]] = {}
 
     def of(self, config: RunConfig) -> float | None:
         """What the run may take from its beginning, in hours of one device; None where none of its shape is done."""
-        shape = _shape(config.active())
-        if shape not in self._measured:
-            self._measured[shape] = self._measure(config, shape)
-        measured = self._measured[shape]
-        if measured is None:
-            return None
-        training, testing = measured
-        languages = config.evaluate.languages
-        tests = sum(languages is None or name in languages for names in test_sets(config).values() for name in names)
-        return (training * _budget(config.active()) + testing * tests) / 3600
-
-    def _measure(self, config: RunConfig, shape: tuple[Any, ...]) -> tuple[float, float] | None:
-        """Mean seconds per update or epoch, and per test set and language."""
-        records = [record for record in self._records(config) if _shape(record.config) == shape]
-        tested = [record for record in records if _tests(record)]
+        folder = run_folder(config, self.root).path.parent
+        if folder not in self._records:
+            self._records[folder] = _by_shape(folder)
+        records = self._records[folder].get(_shape(config.active()), [])
+        tested = [record for record in records if _tests(record.evaluations)]
         if not tested:
             return None
-        training = [_training_seconds(record) / _budget(record.config) for record in records]
-        testing = [record.timing["evaluate_seconds"] / _tests(record) for record in tested]
-        return statistics.fmean(training), statistics.fmean(testing)
+        training = statistics.fmean(
+            (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
+            for record in records
+        )
+        testing = statistics.fmean(record.timing["evaluate_seconds"] / _tests(record.evaluations) for record in tested)
+        return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
 
-    def _records(self, config: RunConfig) -> Iterator[Record]:
-        """Records of about the same label, spread over all of them: reading every one would take long."""
-        folder = run_folder(config, self.root).path
+
+def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
+    """The records of the runs in a folder, but for marked ones."""
+    records: dict[Shape, list[Record]] = defaultdict(list)
+    for path in folder.glob("*-*"):
         try:
-            names = names_in(folder.parent)
-        except Unreadable:
-            return
-        alike = [folder.parent / name for name in sorted(names) if "-" in name and _kind(name) == _kind(folder.name)]
-        step = -(-len(alike) // SAMPLE) or 1
-        for path in alike[::step]:
-            try:
-                record = RunFolder(path, path.name.rpartition("-")[2]).record()
-            except (NotDone, Damaged):
-                continue
-            if not record.marks:
-                yield record
+            record = RunFolder(path, path.name.rpartition("-")[2]).record()
+        except (NotDone, Damaged):
+            continue
+        if not record.marks:
+            records[_shape(record.config)].append(record)
+    return records
 
 
-def _kind(folder: str) -> tuple[str, ...]:
-    """Adapter and data size of a label (`RunConfig.label`); nothing for a language adapter's."""
-    parts = folder.split("-")
-    return (parts[0], parts[-3]) if len(parts) > 3 else ()
-
-
-def _shape(config: Mapping[str, Any]) -> tuple[Any, ...]:
+def _shape(config: Mapping[str, Any]) -> Shape:
     names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
     return (*names, config.get("data_size", {}).get("examples"), "updates" in config["train"])
 
 
 def _budget(config: Mapping[str, Any]) -> int:
-    train = config["train"]
-    budget: int = train["updates"] if "updates" in train else train["epochs"]
+    """In updates, or in epochs."""
+    budget: int = config["train"].get("updates") or config["train"]["epochs"]
     return budget
 
 
-def _tests(record: Record) -> int:
-    """How many test sets and languages a run was tested in."""
-    return sum(map(len, record.evaluations.values()))
-
-
-def _training_seconds(record: Record) -> float:
-    return record.timing["train_seconds"] + record.timing["fisher_seconds"]
+def _tests(evaluations: Mapping[str, Collection[str]]) -> int:
+    """How many test sets and languages those are."""
+    return sum(map(len, evaluations.values()))

@@ -9,12 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fun.config import RunConfig
-from fun.inputs import Artifact, LanguageAdapter, artifacts, run_id, training_inputs
-from fun.results import NEVER_BEGUN, JobKnown, RunFolder, State, Status, folders_of
+from fun.inputs import Input, evaluation_inputs, run_id, training_inputs
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
 from reproduce.declare.parts import Needed
 from reproduce.runs.hours import Hours
 from reproduce.runs.logs import idle_logs
-from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
+from reproduce.runs.store import (
+    Absent,
+    Done,
+    Result,
+    Results,
+    Store,
+    checked,
+    command,
+    configuration,
+    producers,
+)
 
 FAILURES = 3
 """After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
@@ -49,7 +59,7 @@ class Entry:
     @property
     def complete(self) -> bool:
         """Whether it is done, with all that is needed of it."""
-        return isinstance(self.result, Done) and not self.result.lacks
+        return self.result.complete
 
     @property
     def under_way(self) -> bool:
@@ -79,22 +89,32 @@ class Entry:
     @property
     def reason(self) -> str:
         """Why it is in its state, or what its record lacks; empty where there is nothing to tell."""
-        match self.result:
-            case Done(lacks=lacks):
-                return f"{lacks}; {self.status.later.detail}" if lacks and self.status.later else lacks
-            case Absent(state=State.DONE | State.DAMAGED, reason=reason):
-                return reason
+        if isinstance(self.result, Done):
+            later = self.status.later if self.result.lacks else None
+            return f"{self.result.lacks}; {later.detail}" if later else self.result.lacks
+        if self.result.state in (State.DONE, State.DAMAGED):
+            return self.result.reason
         return "" if self.status == NEVER_BEGUN else self.status.detail
 
     @property
     def option(self) -> str:
         """What must be typed beyond its overrides where it is not started unasked."""
-        return self.result.option if isinstance(self.result, Absent) else ""
+        return "" if isinstance(self.result, Done) else self.result.option
 
     @property
     def command(self) -> str:
         """What to type to start it."""
         return command((*self.needed.arguments, *filter(None, [self.option])))
+
+    @property
+    def asked_again(self) -> bool:
+        """Whether it is still to be tried once more although it failed."""
+        return self.failed > 0 and self.run.attempts() == self.failed
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """What to type now after `python -m fun.run`."""
+        return (*self.needed.arguments, "retry=true") if self.asked_again else self.needed.arguments
 
     def not_yet(self, typed: str) -> str:
         """Why it cannot start now, and when the command `typed` is to be typed again."""
@@ -120,7 +140,7 @@ def plan(
     for target, runs in groups.items():
         for needed in runs:
             name = run_id(configuration(needed.overrides))
-            wanted[name] = needed_by_both(wanted[name], needed) if name in wanted else needed
+            wanted[name] = of_both(wanted[name], needed) if name in wanted else needed
             planner.targets[name].add(target)
     for needed in wanted.values():
         planner.add(needed)
@@ -134,22 +154,22 @@ def plan(
 
 
 def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
-    """What a plan found for runs that are among those it was made for; a gap that somebody is filling says so."""
+    """What a plan tells of runs that are among those it was made for; what somebody has in hand nobody is to start."""
     by_id = {entry.run.run_id: entry for entry in entries}
-    planned = ((run, by_id[run_id(configuration(run.overrides))]) for run in needed)
+    planned = {run.overrides: by_id[run_id(configuration(run.overrides))] for run in needed}
     return {
-        run.overrides: Absent(entry.state, entry.reason, startable=False)
+        run: Absent(entry.state, entry.reason, startable=False)
         if isinstance(entry.result, Absent) and entry.under_way
         else entry.result
-        for run, entry in planned
+        for run, entry in planned.items()
     }
 
 
-def needed_by_both(one: Needed, other: Needed) -> Needed:
+def of_both(run: Needed, other: Needed) -> Needed:
     """One run that two groups need, with all that either needs of it."""
-    restricted = any(override.startswith("evaluate.languages=") for override in one.overrides)
-    values = tuple(dict.fromkeys((*one.values, *other.values)))
-    return Needed((other if restricted else one).overrides, values, one.fisher_every or other.fisher_every)
+    restricted = any(override.startswith("evaluate.languages=") for override in run.overrides)
+    values = tuple(dict.fromkeys((*run.values, *other.values)))
+    return Needed((other if restricted else run).overrides, values, run.fisher_every or other.fisher_every)
 
 
 class _Planner:
@@ -160,7 +180,7 @@ class _Planner:
         self.jobs = jobs
         self.retry = retry
         self.failures = failures
-        self.hours = Hours(store)
+        self.hours = Hours(store.root)
         self.entries: dict[str, Entry] = {}
         self.makers: dict[str, list[str]] = defaultdict(list)
         self.targets: dict[str, set[str]] = defaultdict(set)
@@ -173,76 +193,75 @@ class _Planner:
         copies, result = self.store.runs(config), self.store.find(config, needed)
         entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)))
         makers = self._makers(config, entry)
-        self.makers[run_id(config)] = [maker.run.run_id for maker in makers.values()]
+        self.makers[run_id(config)] = [maker.run.run_id for maker in makers]
         if not entry.complete:
             entry = self._settled(entry, config, makers)
         entry = replace(entry, hours=0.0 if entry.complete else self.hours.of(config))
         self.entries[run_id(config)] = entry
         return entry
 
-    def _makers(self, config: RunConfig, entry: Entry) -> dict[str, Entry]:
-        """Input -> the run that makes it. Of a done run only those still there count:
-
-        nothing has to be made for it again.
-        """
+    def _makers(self, config: RunConfig, entry: Entry) -> list[Entry]:
+        """The runs that make what it reads. Of a done run only those still there: nothing is made for it again."""
         made = producers(config)
         if entry.complete:
-            made = {name: needed for name, needed in made.items() if isinstance(self.store(needed), Done)}
-        return {name: self.add(needed) for name, needed in made.items()}
+            made = [needed for needed in made if isinstance(self.store(needed), Done)]
+        return [self.add(needed) for needed in made]
 
-    def _settled(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> Entry:
+    def _settled(self, entry: Entry, config: RunConfig, makers: Sequence[Entry]) -> Entry:
         """The entry with what it waits for, or why it is not started."""
-        producers = tuple(maker.run for maker in makers.values() if maker.wanted)
+        producers = tuple(maker.run for maker in makers if maker.wanted)
         if entry.under_way:
             return replace(entry, producers=producers)
         held = self._reason_to_hold(entry)
-        # What an evaluation reads is a gap of the run; without what its training reads it cannot begin.
-        for each in training_inputs(config) if not held else ():
-            if each.name in makers and (maker := makers[each.name]).held:
-                held = f"the {each} that it reads cannot be made: {maker.run} is held back"
-        gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config, makers)
+        if not held:  # without what its training reads it cannot begin; anything else is a gap of the run
+            made = {each: self._maker(each) for each in training_inputs(config)}
+            stuck = {each: maker.run for each, maker in made.items() if maker and maker.held}
+            held = "; ".join(
+                f"the {each} that it reads cannot be made: {run} is held back" for each, run in stuck.items()
+            )
+        gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config)
         failed = entry.run.attempts() if self.retry and entry.run.status().state is State.FAILED else 0
         return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
 
-    def _can_be_completed(self, entry: Entry, config: RunConfig, makers: Mapping[str, Entry]) -> bool:
-        """Whether a done run lacks anything but languages that are gaps: starting it again would not fill those."""
-        adapters = [each for each in artifacts(config) if isinstance(each, LanguageAdapter)]
-        gaps = {each.language for each in adapters if self._is_gap(each, makers)}
-        values = tuple(value for value in entry.needed.values if value[1] not in gaps)
+    def _can_be_completed(self, entry: Entry, config: RunConfig) -> bool:
+        """Whether a done run lacks anything but evaluations that are gaps: starting it again would not fill those."""
+        values = tuple(
+            value
+            for value in entry.needed.values
+            if not any(map(self._is_gap, evaluation_inputs(config, value[0], value[1])))
+        )
         without_gaps = self.store.find(config, replace(entry.needed, values=values))
         return isinstance(without_gaps, Done) and without_gaps.startable
 
-    def _is_gap(self, artifact: Artifact, makers: Mapping[str, Entry]) -> bool:
-        """Whether an artifact is neither there nor made by a run that is to run or under way."""
-        if artifact.name in makers:
-            return bool(makers[artifact.name].held)
-        folders = folders_of(self.store.root, artifact.run_id, artifact.task) if artifact.run_id else ()
-        states = [RunFolder(folder, artifact.run_id).status().state for folder in folders]
-        return artifact.source is None or (bool(artifact.run_id) and State.DONE not in states)
+    def _is_gap(self, each: Input) -> bool:
+        """Whether an input is neither there nor made by a run that is to run or under way."""
+        if maker := self._maker(each):
+            return bool(maker.held)
+        try:
+            return each.gap(self.store.root) is not None
+        except Damaged:
+            return True
+
+    def _maker(self, each: Input) -> Entry | None:
+        """The entry of the run that makes an input."""
+        return self.entries.get(run_id(configuration(each.producer()))) if each.producer() else None
 
     def _reason_to_hold(self, entry: Entry) -> str:
         """Why a run is not to be started unasked; empty where it may be."""
+        result, later = entry.result, entry.status.later
         if entry.state is State.DAMAGED:
             return f"{entry.state.value}: {entry.reason}"
-        if not self.retry and (reason := self._reason_to_wait(entry)):
-            return reason
-        result = entry.result
+        if not self.retry:
+            if (failures := entry.run.machine_failures()) >= self.failures:
+                return f"failed {failures} times in a row: {(later or entry.status).detail}"
+            if later and later.failure == "method":
+                return f"done, but it could not be completed: {later.detail}"
+            if len(logs := idle_logs(entry.run, self.store.root)) >= self.failures:
+                return f"{len(logs)} jobs in a row ended before they could begin it; the log of the last: {logs[0]}"
         # Whether a run is queued or running was asked of the scheduler.
-        held = isinstance(result, Absent) and not result.startable and result.state not in UNDER_WAY
-        if isinstance(result, Absent) and held and not (self.retry and result.state is State.FAILED):
+        excused = (*UNDER_WAY, State.FAILED) if self.retry else UNDER_WAY
+        if isinstance(result, Absent) and not result.startable and result.state not in excused:
             return f"{result.state.value}: {result.reason}"
-        return ""
-
-    def _reason_to_wait(self, entry: Entry) -> str:
-        """Why a run that could be started waits for `retry`; empty where it need not."""
-        failures, later = entry.run.machine_failures(), entry.status.later
-        if failures >= self.failures:
-            return f"failed {failures} times in a row: {(later or entry.status).detail}"
-        if later and later.failure == "method":
-            return f"done, but it could not be completed: {later.detail}"
-        logs = idle_logs(entry.run, self.store.root)
-        if len(logs) >= self.failures:
-            return f"{len(logs)} jobs in a row ended before they could begin it; the log of the last: {logs[0]}"
         return ""
 
 
@@ -257,30 +276,19 @@ def waves(entries: Iterable[Entry]) -> list[list[Entry]]:
     return [parts[depth] for depth in sorted(parts)]
 
 
-def remarks(entries: Iterable[Entry]) -> list[str]:
+def remarks(entries: Sequence[Entry]) -> list[str]:
     """What is not started and why, for people: gaps, a line for all runs that have the same, and held runs."""
-    listed = list(entries)
-    return [
-        *gap_remarks(listed),
-        *(f"held back: {entry.run.path.name}: {' '.join(entry.held.split())}" for entry in listed if entry.held),
-    ]
-
-
-def gap_remarks(entries: Iterable[Entry]) -> list[str]:
-    """Of done runs that lack only what cannot be filled now."""
     gaps = Counter(entry.reason for entry in entries if entry.gap)
     return [
-        f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: no language adapter is there, or on its way"
-        for lacks, runs in gaps.items()
+        *(
+            f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: no language adapter is there, or on its way"
+            for lacks, runs in gaps.items()
+        ),
+        *(f"held back: {entry.run.path.name}: {' '.join(entry.held.split())}" for entry in entries if entry.held),
     ]
 
 
-def hours(entries: Sequence[Entry]) -> tuple[float, int]:
-    """The hours of those that were measured, and how many of the missing ones were not."""
+def hours(entries: Iterable[Entry]) -> tuple[float, int]:
+    """The hours of the missing ones that were measured, and of how many nothing was."""
     missing = [entry.hours for entry in entries if entry.missing]
     return sum(hours for hours in missing if hours is not None), missing.count(None)
-
-
-def counts(entries: Iterable[Entry]) -> Counter[State]:
-    """How many are in each state."""
-    return Counter(entry.state for entry in entries)

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from fun.config import RunConfig
 from fun.inputs import (
-    Artifact,
-    artifacts,
     compose,
     evaluation_keys,
     evaluations,
+    inputs_of,
     run_folder,
-    run_id,
 )
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
 from reproduce.declare.parts import ANY, Needed, Run
@@ -32,8 +30,13 @@ class Done:
     lacks: str = ""
 
     @property
+    def complete(self) -> bool:
+        """Whether it has all that is needed of it."""
+        return not self.lacks
+
+    @property
     def startable(self) -> bool:
-        return bool(self.lacks)
+        return not self.complete
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Absent:
     reason: str = ""
     startable: bool = True
     option: str = ""
+
+    complete = False
 
 
 Result = Done | Absent
@@ -67,7 +72,7 @@ def configuration(overrides: Sequence[str]) -> RunConfig:
 
     Runs that differ in the seed alone share one configuration: nothing is looked up or checked by the seed.
     """
-    seeds = [found for override in overrides if (found := _SEED.fullmatch(override))]
+    seeds = [seed for override in overrides if (seed := _SEED.fullmatch(override))]
     if len(seeds) > 1:
         return compose(overrides)
     shared = _configuration(tuple(override for override in overrides if not _SEED.fullmatch(override)))
@@ -78,30 +83,23 @@ _SEED = re.compile(r"seed=(\d+)")
 
 
 @cache
-def _configuration(overrides: tuple[str, ...]) -> RunConfig:
+def _configuration(overrides: Run) -> RunConfig:
     return compose(overrides)
 
 
-def producers(config: RunConfig) -> dict[str, Needed]:
-    """Input -> the run that makes it, as far as the configuration tells how to make it."""
-    return {each.name: Needed(_overrides(each)) for each in artifacts(config) if each.producer() is not None}
+def producers(config: RunConfig) -> list[Needed]:
+    """The runs that make what a run reads in training and in the evaluations that its command asks for."""
+    return [Needed(maker) for each in inputs_of(config) if (maker := each.producer())]
 
 
-def with_producers(needed: Iterable[Needed]) -> list[RunConfig]:
-    """The runs, each once, behind the runs that make what they read."""
-    runs: dict[str, RunConfig] = {}
+def with_producers(needed: Iterable[Needed], results: Results | None = None) -> list[Needed]:
+    """The runs, each once, behind those that make what they read; a run that is complete in `results` reads no more."""
+    runs: dict[Run, Needed] = {}
     for run in needed:
-        config = configuration(run.overrides)
-        made = [maker for each in artifacts(config) if (maker := each.producer()) is not None]
-        runs |= {run_id(one): one for one in (*made, config)}
+        if results is None or not results[run.overrides].complete:
+            runs |= {made.overrides: made for made in producers(configuration(run.overrides))}
+        runs[run.overrides] = run
     return list(runs.values())
-
-
-@cache
-def _overrides(artifact: Artifact) -> tuple[str, ...]:
-    """The overrides of the run that makes an artifact."""
-    typed = shlex.split(artifact.command)
-    return tuple(typed[typed.index("fun.run") + 1 :])
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,9 @@ class Store:
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
-        found = self._folders.get(run_id(config), ())
-        return [RunFolder(path, run_id(config)) for path in in_order(found, run_folder(config, self.root).path)]
+        expected = run_folder(config, self.root)
+        paths = self._folders.get(expected.run_id, ())
+        return [RunFolder(path, expected.run_id) for path in in_order(paths, expected.path)]
 
 
 Keys = Callable[[str, str], dict[str, str]]

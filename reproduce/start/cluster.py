@@ -15,7 +15,6 @@ from reproduce.runs.plan import FAILURES, Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
 from reproduce.start.profiles import ARRAY_SIZE, Profile
-from reproduce.start.starting import Start
 
 Item = TypeVar("Item")
 
@@ -28,7 +27,7 @@ class Array:
     """Jobs to submit together: the runs of each, and the jobs that must end before."""
 
     profile: Profile
-    parts: tuple[tuple[Start, ...], ...]
+    parts: tuple[tuple[Entry, ...], ...]
     after: tuple[str, ...]
 
     @property
@@ -48,7 +47,7 @@ class Submission:
     profiles: Sequence[Profile]
     runs_per_job: int | None
     failures: int = FAILURES
-    known: JobKnown = field(default_factory=Jobs)
+    job_known: JobKnown = field(default_factory=Jobs)
     under_way: int = 0
     waiting: list[Entry] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -69,8 +68,8 @@ class Submission:
                     with _uninterrupted():
                         names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
                         for part, name in zip(array.parts, names, strict=True):
-                            for start in part:
-                                reservations.pop(start.run).submitted(name)
+                            for entry in part:
+                                reservations.pop(entry.run).submitted(name)
                     self.names += names
                     yield array, names
         finally:
@@ -89,14 +88,14 @@ class Submission:
 
     def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Reservation]:
         """The reservations of those that nobody has in hand; the others are counted."""
-        reservations = {entry.run: entry.run.reserve(self.known) for entry in entries if entry.wanted}
+        reservations = {entry.run: entry.run.reserve(self.job_known) for entry in entries if entry.wanted}
         self.under_way += list(reservations.values()).count(None)
         return {run: reservation for run, reservation in reservations.items() if reservation is not None}
 
     def _arrays(self, wave: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
         """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
-        for after, starts in self._by_jobs(wave, look_only).items():
-            jobs = list(_batched(starts, self._per_job(len(starts))))
+        for after, entries in self._by_jobs(wave, look_only).items():
+            jobs = list(_batched(entries, self._per_job(len(entries))))
             for number, profile in enumerate(self.profiles):
                 share = jobs[number :: len(self.profiles)]
                 for parts in _batched(share, ARRAY_SIZE):
@@ -108,22 +107,22 @@ class Submission:
             return -(-runs // len(os.sched_getaffinity(0)))
         return self.runs_per_job or 1
 
-    def _by_jobs(self, wave: Sequence[Entry], look_only: bool) -> dict[tuple[str, ...], list[Start]]:
+    def _by_jobs(self, wave: Sequence[Entry], look_only: bool) -> dict[tuple[str, ...], list[Entry]]:
         """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""
-        groups: dict[tuple[str, ...], list[Start]] = defaultdict(list)
+        groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in wave:
             jobs = [self._job_of(run, look_only) for run in entry.producers if run.status().state is not State.DONE]
             if None in jobs or (jobs and any(profile.local for profile in self.profiles)):
                 self.waiting.append(entry)
             else:
-                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(Start.of(entry))
+                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(entry)
         return groups
 
     def _job_of(self, run: RunFolder, look_only: bool) -> str | None:
         """The job that runs it, or is to."""
-        if look_only and not run.under_way(self.known):
+        if look_only and not run.under_way(self.job_known):
             return PRODUCERS
-        return job_of(run, lambda job: job in self.names or self.known(job))
+        return job_of(run, lambda job: job in self.names or self.job_known(job))
 
 
 @contextmanager

@@ -14,11 +14,10 @@ from fun.machine import signals as survival
 from fun.results import Damaged, RunFolder, State
 from fun.results.files import make_folder
 from reproduce.runs.logs import last_line
-from reproduce.runs.plan import Entry, Groups, gap_remarks, plan, remarks, waves
+from reproduce.runs.plan import Entry, Groups, plan, remarks, waves
 from reproduce.runs.store import Store, command
 from reproduce.start.jobs import asking
 from reproduce.start.progress import Training
-from reproduce.start.starting import Start
 
 POLL_SECONDS = 0.1
 TELL_SECONDS = 8.0
@@ -42,30 +41,27 @@ def run_missing(groups: Groups, root: Path, workers: int, *, dry_run: bool = Fal
     """
     entries = asking(lambda jobs: plan(groups, Store(root), jobs, retry=retry))
     todo, waiting = _to_do(entries)
-    elsewhere = [entry for entry in entries if entry.under_way]
-    for line in remarks(entries):
-        print(line)
-    for entry in elsewhere:
-        print(f"under way: {entry.run.path.name}: {entry.reason}")
-    if any(entry.held for entry in entries):
-        print("--retry also starts runs that failed")
-    for entry in waiting:
-        print(entry.not_yet("run"))
+    told = [
+        *remarks(entries),
+        *(f"under way: {entry.run.path.name}: {entry.reason}" for entry in entries if entry.under_way),
+        *(["--retry also starts runs that failed"] if any(entry.held for entry in entries) else []),
+        *(entry.not_yet("run") for entry in waiting),
+    ]
+    print(*(f"{line}\n" for line in told), sep="", end="")
     done = sum(entry.complete or entry.gap for entry in entries)
     left = len(entries) - done - len(todo)
     if not todo:
         print(f"Nothing to run: {done} of {len(entries)} runs are done.")
         return left
     if dry_run:
-        print(*(command(Start.of(entry).typed) for wave in waves(todo) for entry in wave), sep="\n")
+        print(*(command(entry.typed) for wave in waves(todo) for entry in wave), sep="\n")
         return left
     logs = root / "logs"
     make_folder(logs)
     print(f"{len(todo)} of {len(entries)} runs to do, {workers} at a time; output in {logs}", flush=True)
-    _run([list(map(Start.of, wave)) for wave in waves(todo)], root, logs, workers)
+    _run(waves(todo), root, logs, workers)
     entries = asking(lambda jobs: plan(groups, Store(root), jobs))
-    for line in gap_remarks(entries):
-        print(line)
+    print(*(f"{line}\n" for line in remarks(entries)), sep="", end="")
     return sum(bool(entry.wanted or entry.held) for entry in entries)
 
 
@@ -73,19 +69,16 @@ def _to_do(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     """What can be started here, and what reads from runs that others have in hand."""
     todo: list[Entry] = []
     waiting: list[Entry] = []
-    later = {entry.run for entry in entries if entry.under_way}
-    for entry in entries:
-        if entry.startable and later.isdisjoint(entry.producers):
-            todo.append(entry)
-        elif entry.startable:
-            waiting.append(entry)
-            later.add(entry.run)
+    for entry in entries:  # producers stand first
+        if entry.startable:
+            elsewhere = {other.run for other in entries if other.under_way} | {other.run for other in waiting}
+            (todo if elsewhere.isdisjoint(entry.producers) else waiting).append(entry)
     return todo, waiting
 
 
-def _run(starts: Sequence[Sequence[Start]], root: Path, logs: Path, workers: int) -> None:
+def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int) -> None:
     """Wave by wave: what the runs of one make, those of the next read."""
-    count = sum(map(len, starts))
+    count = sum(map(len, waves))
     runs: dict[Child, RunFolder] = {}
     ended = 0
 
@@ -105,14 +98,14 @@ def _run(starts: Sequence[Sequence[Start]], root: Path, logs: Path, workers: int
 
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
-    for wave in starts:
-        jobs = {_job(start, logs): start.run for start in wave}
+    for wave in waves:
+        jobs = {_job(entry, logs): entry.run for entry in wave}
         runs |= jobs
         work(list(jobs), workers, environment, report, tell)
 
 
-def _job(start: Start, logs: Path) -> Child:
-    return Child((sys.executable, "-m", "fun.run", *start.typed), logs / f"{start.run.path.name}.log")
+def _job(entry: Entry, logs: Path) -> Child:
+    return Child((sys.executable, "-m", "fun.run", *entry.typed), logs / f"{entry.run.path.name}.log")
 
 
 def work(

@@ -16,7 +16,7 @@ import submitit
 from fun.errors import RunError
 from fun.machine import signals as survival
 from fun.results import Phase, RunFolder, State
-from reproduce.start.starting import Start
+from reproduce.runs.plan import Entry
 
 log = logging.getLogger("fun")
 
@@ -37,7 +37,7 @@ class Job:
     root: Path
     failures: int
 
-    def __call__(self, runs: Sequence[Start]) -> None:
+    def __call__(self, runs: Sequence[Entry]) -> None:
         """Raises RunError that names the runs that did not end done."""
         try:
             with survival.handling():
@@ -49,38 +49,38 @@ class Job:
         """submitit asks before it requeues the job: the same again, since finished runs are not repeated."""
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
-    def _work(self, runs: Sequence[Start]) -> None:
-        for start in runs:
-            start.run.note(Phase.STARTED)
-        again = [start for start in runs if not self._given_up(start)]
-        left = [start for start in runs if start not in again]
+    def _work(self, runs: Sequence[Entry]) -> None:
+        for entry in runs:
+            entry.run.note(Phase.STARTED)
+        again = [entry for entry in runs if not self._given_up(entry)]
+        left = [entry for entry in runs if entry not in again]
         vain: Counter[RunFolder] = Counter()
         while again:
-            before = {start.run: start.run.attempts() for start in again}
-            failed = [start for start in again if not self._bring_to_done(start)]
-            again = [start for start in failed if self._may_try_again(start.run, before[start.run], vain)]
-            for start in failed:
-                if start not in again:
-                    start.run.note(Phase.OVER)
-                    left.append(start)
-            begun = [start for start in again if not vain[start.run]]
+            before = {entry.run: entry.run.attempts() for entry in again}
+            failed = [entry for entry in again if not self._bring_to_done(entry)]
+            again = [entry for entry in failed if self._may_try_again(entry.run, before[entry.run], vain)]
+            for entry in failed:
+                if entry not in again:
+                    entry.run.note(Phase.OVER)
+                    left.append(entry)
+            begun = [entry for entry in again if not vain[entry.run]]
             if again and not begun:
                 time.sleep(PAUSE_SECONDS)
             if begun and os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and survival.requeue_slurm_job():
                 # SLURM ends this job now. Should it only end the next minute, that is soon enough.
                 time.sleep(60)
         if left:
-            names = "; ".join(f"{start.run}: {start.run.status().detail}" for start in left)
+            names = "; ".join(f"{entry.run}: {entry.run.status().detail}" for entry in left)
             raise RunError(f"{len(left)} of {len(runs)} runs are not done: {names}")
 
-    def _given_up(self, start: Start) -> bool:
+    def _given_up(self, entry: Entry) -> bool:
         """Whether an earlier start of this job has: it is asked again for every run, done or not."""
-        return start.run.machine_failures() >= self.failures and not start.asked_again
+        return entry.run.machine_failures() >= self.failures and not entry.asked_again
 
-    def _bring_to_done(self, start: Start) -> bool:
-        _wait_for_silent(start.run)
-        start.run.note(Phase.BEGUN)
-        command = [sys.executable, "-m", "fun.run", *start.typed]
+    def _bring_to_done(self, entry: Entry) -> bool:
+        _wait_for_silent(entry.run)
+        entry.run.note(Phase.BEGUN)
+        command = [sys.executable, "-m", "fun.run", *entry.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         try:
@@ -90,7 +90,7 @@ class Job:
             process.send_signal(stopped.signal)
             process.wait()
             raise
-        return status == 0 and start.run.status().state is State.DONE
+        return status == 0 and entry.run.status().state is State.DONE
 
     def _may_try_again(self, run: RunFolder, attempts: int, vain: Counter[RunFolder]) -> bool:
         """Whether the run was killed or failed because of its machine, less than too often.

@@ -51,26 +51,15 @@ class Profile:
         """`typed` are `setting=value`. Raises ConfigError."""
         if name not in PROFILES:
             raise ConfigError(f"unknown profile '{name}'; valid profiles: {', '.join(PROFILES)}")
-        valid = cls(name, _launcher(name, ())).settings
-        for setting in typed:
-            key, equals, _ = setting.partition("=")
-            if key.partition(".")[0] not in valid or not equals:
-                raise ConfigError(
-                    f"profile {name}: found '{setting}', expected <setting>=<value>; "
-                    f"valid settings: {', '.join(sorted(valid))}"
-                )
-        profile = cls(name, _launcher(name, typed))
-        profile._check()
-        return profile
-
-    def _check(self) -> None:
-        seconds, delay = 60 * self.settings["timeout_min"], self.settings.get("signal_delay_s", 0)
+        settings = _launcher(name, typed)
+        seconds, delay = 60 * settings["timeout_min"], settings.get("signal_delay_s", 0)
         if seconds <= delay:
             raise ConfigError(
-                f"profile {self.name}: found timeout_min={self.settings['timeout_min']} with signal_delay_s={delay}: a "
-                "job would be told to end as soon as it starts; expected a longer time limit, or --set "
-                f"signal_delay_s=… below {seconds}"
+                f"profile {name}: found timeout_min={settings['timeout_min']} with signal_delay_s={delay}: a job would "
+                f"be told to end as soon as it starts; expected a longer time limit, or --set signal_delay_s=… below "
+                f"{seconds}"
             )
+        return cls(name, settings)
 
     @property
     def local(self) -> bool:
@@ -79,9 +68,10 @@ class Profile:
     def executor(self, folder: Path, dependency: str | None = None) -> submitit.AutoExecutor:
         """submitit's executor, which writes into `folder`. `dependency` as sbatch takes it."""
         cluster = "local" if self.local else "slurm"
-        at_start = {"slurm_max_num_timeout": self.settings["max_num_timeout"]} if not self.local else {}
+        own = {key: value for key, value in self.settings.items() if value is not None}
+        requeues = own.pop("max_num_timeout", None)
+        at_start = {} if self.local else {"slurm_max_num_timeout": requeues}
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **at_start)
-        own = {key: value for key, value in self.settings.items() if key != "max_num_timeout" and value is not None}
         parameters = {key if key in SHARED else f"{cluster}_{key}": value for key, value in own.items()}
         if self.local:
             # The jobs outlive the command and its terminal.
@@ -104,7 +94,7 @@ class Profile:
             raise SchedulerError(
                 f"profile {self.name}: {error} Submit where sbatch is, or type --profile local"
             ) from error
-        return [local_job(int(one.job_id)) if self.local else one.job_id for one in submitted]
+        return [local_job(int(job.job_id)) if self.local else job.job_id for job in submitted]
 
     def script(self, job: Callable[..., None], parts: Sequence[Any], jobs: Path, dependency: str | None = None) -> str:
         """The sbatch script that `submit` would hand over, with `jobs` as folder; empty for the local profile."""

@@ -4,10 +4,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fun.config.search import DEFAULT, Search, Selection, Value, option, shown
-from fun.errors import ConfigError
+from fun.errors import ConfigError, RunError
 from fun.inputs import run_id, search
 from fun.results import State
 from fun.sweep import expand
@@ -33,6 +34,7 @@ class Searched:
     typed: tuple[str, ...]
     search: Search
 
+    @cached_property
     def runs(self) -> dict[Point, list[Needed]]:
         """Point of the grid -> its runs, one for each seed; they are tested in no language."""
         points = self.search.points()
@@ -40,7 +42,7 @@ class Searched:
 
     def needed(self) -> list[Needed]:
         """All of its runs, point by point."""
-        return [run for runs in self.runs().values() for run in runs]
+        return [run for runs in self.runs.values() for run in runs]
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -71,18 +73,15 @@ def searches(typed: Sequence[str]) -> list[Searched]:
             f"found {hparams[0]} with {names[0]}, which is the search itself: leave it out, or type +{names[0]}, and "
             "seed=0,1,2,3, for runs with what was selected"
         )
-    found = []
-    for job in expand([override for override in typed if override not in names]):
-        of_job, runs = search([*job, f"+{names[0]}"])
-        if runs:
-            found.append(Searched(tuple(job), of_job))
-    if not found:
+    jobs = expand([override for override in typed if override not in names])
+    described = [(job, *search([*job, f"+{names[0]}"])) for job in jobs]
+    if not any(runs for _, _, runs in described):
         raise ConfigError(
             f"found nothing to search in {' '.join(typed)}; expected a field of the grid that is neither typed nor "
             "kept, and that the choice has: leave out its value, or type 'sweep.keep={train.lr:[]}' to search a rate "
             "that is kept"
         )
-    return found
+    return [Searched(tuple(job), of_job) for job, of_job, runs in described if runs]
 
 
 def best_mean_validation(scores: Mapping[Point, Sequence[float]]) -> Point | None:
@@ -102,79 +101,67 @@ def failure(result: Result) -> str:
     return ""
 
 
-def scores(searched: Searched, results: Results) -> dict[Point, list[float]]:
-    """The validation metric of each run at its selected checkpoint, or FAILED, by point.
+@dataclass(frozen=True)
+class Outcome:
+    """A complete search with what was found of its runs: every one is done, or failed by its method."""
 
-    The search has to be complete: every run is found, or failed by its method.
-    """
-    return {point: [_score(results[run.overrides]) for run in runs] for point, runs in searched.runs().items()}
+    searched: Searched
+    results: Results
 
+    @cached_property
+    def scores(self) -> dict[Point, list[float]]:
+        """The validation metric of each run at its selected checkpoint, or FAILED, by point."""
+        return {
+            point: [_score(self.results[run.overrides]) for run in runs] for point, runs in self.searched.runs.items()
+        }
 
-def failures(searched: Searched, results: Results) -> dict[Point, str]:
-    """The points with a run that failed by its method -> why the first of these did."""
-    reasons = {
-        point: [reason for run in runs if (reason := failure(results[run.overrides]))]
-        for point, runs in searched.runs().items()
-    }
-    return {point: found[0] for point, found in reasons.items() if found}
+    @cached_property
+    def failures(self) -> dict[Point, str]:
+        """The points with a run that failed by its method -> why the first of these did."""
+        runs = ((point, self.results[run.overrides]) for point, runs in self.searched.runs.items() for run in runs)
+        failed = [(point, reason) for point, result in runs if (reason := failure(result))]
+        return dict(reversed(failed))
 
+    def selection(self) -> Selection:
+        """What is selected. Raises RunError where every point has a run that failed by its method."""
+        search, best = self.searched.search, best_mean_validation(self.scores)
+        if best is None:
+            point, reason = next(iter(self.failures.items()))
+            raise RunError(
+                f"all {len(self.failures)} points of the grid have a run that failed by its method, such as "
+                f"{shown(dict(point))} ({reason}); expected one without: search elsewhere with "
+                f"{' or '.join(map(option, search.grid))}"
+            )
+        runs = {
+            run_id(configuration(run.overrides)): {"values": dict(point), "seed": seed, **self._told(run)}
+            for point, needed in self.searched.runs.items()
+            for seed, run in zip(search.seeds, needed, strict=True)
+        }
+        return Selection(search.name, RULE, search.label, runs, dict(best), search.edges(dict(best)))
 
-def select(searched: Searched, results: Results) -> Selection | None:
-    """The selection from a complete search; None where every point has a run that failed by its method."""
-    search = searched.search
-    best = best_mean_validation(scores(searched, results))
-    if best is None:
-        return None
-    runs = {
-        run_id(configuration(run.overrides)): {"values": dict(point), "seed": seed, **_outcome(results[run.overrides])}
-        for point, needed in searched.runs().items()
-        for seed, run in zip(search.seeds, needed, strict=True)
-    }
-    return Selection(search.name, RULE, search.label, runs, dict(best), search.edges(dict(best)))
+    def lines(self, selection: Selection) -> list[str]:
+        """For people: each point with mean and spread, or why it is never selected; a warning for each edge."""
+        lines = []
+        for point, values in self.scores.items():
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            mark = "  <- selected" if dict(point) == selection.selected else ""
+            told = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
+            if point in self.failures:
+                told = f"never selected: {self.failures[point]}"
+            lines.append(f"    {shown(dict(point))}: {told}")
+        for field in selection.edges:
+            tried = ",".join(map(str, self.searched.search.grid[field]))
+            lines.append(
+                f"warning: {field}={selection.selected[field]} lies at the edge of what was tried, and a better value "
+                f"may lie beyond: search also there with 'sweep.grid={{{field}:[{tried},…]}}'"
+            )
+        return lines
 
-
-def nothing_left(searched: Searched, results: Results) -> str:
-    """Why nothing can be selected where every point has a run that failed by its method."""
-    failed = failures(searched, results)
-    point, reason = next(iter(failed.items()))
-    tried = " or ".join(map(option, searched.search.grid))
-    return (
-        f"all {len(failed)} points of the grid have a run that failed by its method, such as {shown(dict(point))} "
-        f"({reason}); expected one without: search elsewhere with {tried}"
-    )
-
-
-def scored(selection: Selection, searched: Searched, results: Results) -> list[str]:
-    """A line for each point of the grid: mean and spread over the seeds, or why it is never selected."""
-    failed = failures(searched, results)
-    lines = []
-    for point, values in scores(searched, results).items():
-        if point in failed:
-            lines.append(f"    {shown(dict(point))}: never selected: {failed[point]}")
-            continue
-        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        mark = "  <- selected" if dict(point) == selection.selected else ""
-        lines.append(f"    {shown(dict(point))}: {statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}")
-    return lines
-
-
-def warnings(selection: Selection, searched: Searched) -> list[str]:
-    """A line for each value at the edge of its grid."""
-    lines = []
-    for field in selection.edges:
-        tried = ",".join(map(str, searched.search.grid[field]))
-        name = field.rpartition(".")[2]
-        lines.append(
-            f"warning: {field}={selection.selected[field]} lies at the edge of what was tried, and a better value may "
-            f"lie beyond: search also there with 'sweep.{name}=[{tried},…]'"
-        )
-    return lines
-
-
-def _outcome(result: Result) -> dict[str, Any]:
-    """What the artifact says of a run: its score, or why it failed."""
-    reason = failure(result)
-    return {"failed": reason} if reason else {"score": _score(result)}
+    def _told(self, run: Needed) -> dict[str, Any]:
+        """What the selection says of a run: its score, or why it failed."""
+        result = self.results[run.overrides]
+        reason = failure(result)
+        return {"failed": reason} if reason else {"score": _score(result)}
 
 
 def _score(result: Result) -> float:
