@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
     `declarations` is the folder of the papers whose targets may be named.
     """
     try:
-        known = papers.targets(declarations)
+        declared = papers.targets(declarations)
         parser = Parser(
             prog="python -m reproduce",
             description="Tables and figures of the papers, from finished runs.",
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
         for name, command in COMMANDS.items():
             options = parsers.add_parser(name, help=command.help)
             for add in command.options:
-                add(options, known)
+                add(options, declared)
         typed = parser.parse_args(arguments)
-        return COMMANDS[typed.command].run(typed, known)
+        return COMMANDS[typed.command].run(typed, declared)
     except FunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

@@ -89,6 +89,11 @@ class ByLanguage(MethodChoice):
 ConfigStore.instance().store("by_language", {"name": "by_language", "languages": []}, group="regularizer")
 
 
+def reference(paper: str) -> Path:
+    """All numbers of a paper, where they lie beside the real data."""
+    return Path(os.environ.get("FUN_REAL_DATA", "nowhere")).parent / "reference" / f"{paper}.csv"
+
+
 @pytest.fixture
 def three(tmp_path: Path) -> Path:
     """The first paper with a second and a third one beside it."""
@@ -153,6 +158,49 @@ def test_other_commands_of_three_papers(
     assert told in capsys.readouterr().out
 
 
+def test_every_command_works_beside_whole_papers(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for paper in ("l2", "graddrop"):
+        if reference(paper).exists():
+            shutil.copy(reference(paper), three / paper / "numbers.csv")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    root, other = tmp_path / "results", tmp_path / "other"
+    table = papers.targets(three)["l2/table1"]
+    measured = {
+        run.overrides: {"xnli": {name: {"accuracy": 60.0} for _, name, _ in run.values}} for run in table.needed()
+    }
+    synthetic.write(root, dict(list(measured.items())[:3]), marks=())
+    synthetic.write(other, dict(list(measured.items())[3:]), marks=())
+    statuses = {
+        "plan l2 graddrop table7": 0,
+        "plan graddrop/table2 --json": 0,
+        "run l2/table1 --dry-run": 0,
+        "submit l2/table1 --profile a100 --dry-run": 0,
+        "retry l2/table1 --profile local --dry-run": 0,
+        "cancel l2": 0,
+        "status": 0,
+        "status l2 table7": 0,
+        "table l2/table1": 0,
+        "table table3": 0,
+        "tables l2": 0,
+        "tables graddrop": 0,
+        "figure demo-orders": 1,  # nothing is done that could be drawn
+        "explain graddrop/table1 mbert vanilla xnli average": 0,
+        "report l2": 0,
+        "archive l2/table1": 0,
+        f"merge {other}": 0,
+        "collect l2 table7": 0,
+        "preflight l2/table1": 1,  # nothing can be asked offline
+        "prefetch l2/table1": 1,
+    }
+    results = ("--results", str(root))
+    for typed, status in statuses.items():
+        where = () if typed.startswith("prefetch") else results
+        assert main([*typed.split(), *where], three) == status, (typed, capsys.readouterr())
+    assert (root / "archives" / "l2" / "table1.tar.gz").exists()
+
+
 def test_a_new_kind_of_target_is_one_class(tmp_path: Path) -> None:
     @KINDS.register("seam")
     class Seam(Target):
@@ -185,10 +233,9 @@ def test_runs_may_be_unstated_and_a_number_printed_twice_is_told_where_it_is_ask
 
 @pytest.mark.parametrize(("paper", "rows"), [("fun", 912), ("l2", 670), ("graddrop", 858)])
 def test_every_number_of_the_reference_is_found(paper: str, rows: int) -> None:
-    reference = Path(os.environ.get("FUN_REAL_DATA", "nowhere")).parent / "reference" / f"{paper}.csv"
-    if not reference.exists():
+    if not reference(paper).exists():
         pytest.skip("the reference numbers are not beside the real data")
-    with reference.open(encoding="utf-8", newline="") as file:
+    with reference(paper).open(encoding="utf-8", newline="") as file:
         printed = list(csv.DictReader(file))
     published = Published(printed)
     for row in printed:

@@ -214,6 +214,10 @@ def test_a_folder_that_cannot_be_read_is_named(cli: Cli) -> None:
             assert f"{closed}" in told.stdout + told.stderr, typed
             assert "cannot be read (Permission denied)" in told.stdout + told.stderr, typed
             assert "Traceback" not in told.stderr, told.stderr
+        # A run of ours that is read may lie there: it is not taken for one that is missing.
+        look = "import sys; from pathlib import Path; from fun.results import done_run; done_run(Path(sys.argv[1]), 'a', 'mlm')"
+        told = waiting.run([*unprivileged, sys.executable, "-c", look, str(cli.results)], ROOT, cli.environment())
+        assert f"Unreadable: {closed} cannot be read (Permission denied)" in told.stderr
     finally:
         closed.chmod(0o700)
 

@@ -104,7 +104,7 @@ def test_runs_that_a_job_did_not_come_to_are_not_held_back(tmp_path: Path, monke
 
 def test_a_job_that_comes_back_leaves_what_it_gave_up(tmp_path: Path) -> None:
     folder = fail(Needed(COPA), tmp_path, lambda: OSError("no space"), times=3)
-    job = Job(tmp_path, failures=3)
+    job = Job(tmp_path)
     (given_up,) = plan({"": [Needed(COPA)]}, Store(tmp_path))
     with pytest.raises(RunError, match="no space"):
         job([given_up])

@@ -330,9 +330,16 @@ def done_run(root: Path, run_id: str, task: str) -> RunFolder:
     return next(iter(records))
 
 
-def folders_of(root: Path, run_id: str, task: str = "*") -> list[Path]:
-    """The folders below a results root that bear `run_id`, whatever their label: labels are for people."""
-    return sorted(root.glob(f"runs/{task}/*/*-{run_id}"))
+def folders_of(root: Path, run_id: str, task: str | None = None) -> list[Path]:
+    """The folders below a results root that bear `run_id`, whatever their label: labels are for people.
+
+    Raises Unreadable where none of those that can be looked into does, and not all can.
+    """
+    paths, closed = run_folders(root)
+    folders = [path for path in paths if path.name.endswith(f"-{run_id}") and task in (None, path.parts[-3])]
+    if closed and not folders:
+        raise closed[0]
+    return folders
 
 
 def run_folders(root: Path) -> tuple[list[Path], list[Unreadable]]:

@@ -23,8 +23,8 @@ from reproduce.runs.store import configuration, results_of, with_producers
     *options.ONE,
     flag("--json", "print the same as one JSON object"),
 )
-def preflight(typed: argparse.Namespace, known: Targets) -> int:
-    target = options.target(typed, known)
+def preflight(typed: argparse.Namespace, declared: Targets) -> int:
+    target = options.target(typed, declared)
     configs = [configuration(run.overrides) for run in target.needed()]
     if not configs:
         raise ConfigError(f"{target.name} is made from no runs: nothing is read for it")
@@ -41,8 +41,8 @@ def preflight(typed: argparse.Namespace, known: Targets) -> int:
 
 
 @command("prefetch", "download everything that targets need", options.targets(), options.MODEL)
-def prefetch(typed: argparse.Namespace, known: Targets) -> int:
-    needed = [run for runs in options.needed(typed, known).values() for run in runs]
+def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
+    needed = [run for runs in options.needed(typed, declared).values() for run in runs]
     count = failed = 0
     for place, problem in downloading.prefetch(configuration(run.overrides) for run in with_producers(needed)):
         count += 1
@@ -62,8 +62,8 @@ def prefetch(typed: argparse.Namespace, known: Targets) -> int:
     option("--out", type=Path, metavar="FILE", help="default: archives/TARGET.tar.gz in the results root"),
     options.MARKED,
 )
-def archive(typed: argparse.Namespace, known: Targets) -> int:
-    target, root = options.target(typed, known), options.root(typed)
+def archive(typed: argparse.Namespace, declared: Targets) -> int:
+    target, root = options.target(typed, declared), options.root(typed)
     out = typed.out or root / "archives" / f"{target.name}.tar.gz"
     needed = target.needed()
     manifest = archives.pack(target, results_of(needed, options.store(typed)), root, out, weights=typed.weights)
@@ -80,7 +80,7 @@ def archive(typed: argparse.Namespace, known: Targets) -> int:
     option("other", metavar="OTHER", type=Path, help="a results folder, for example of another cluster"),
     options.RESULTS,
 )
-def merge(typed: argparse.Namespace, known: Targets) -> int:
+def merge(typed: argparse.Namespace, declared: Targets) -> int:
     counts: Counter[merging.Outcome] = Counter()
     for merged in merging.merge(typed.other, options.root(typed)):
         counts[merged.outcome] += 1

@@ -27,14 +27,14 @@ from reproduce.show.text import WIDTH
     options.RESULTS,
     options.MARKED,
 )
-def explain(typed: argparse.Namespace, known: Targets) -> int:
+def explain(typed: argparse.Namespace, declared: Targets) -> int:
     from reproduce.numbers.explain import places
     from reproduce.numbers.verdicts import verdicts
     from reproduce.show.explain import to_text
 
-    target = options.target(typed, known)
+    target = options.target(typed, declared)
     if not isinstance(target, Table):
-        tables = (name for name, other in known.items() if isinstance(other, Table))
+        tables = (name for name, other in declared.items() if isinstance(other, Table))
         raise ConfigError(f"'{target.name}' is not a table of results; those are {', '.join(tables)}.")
     names = (typed.panel, typed.row, typed.dataset, typed.column, *filter(None, [typed.metric]))
     explained = places(target, names)

@@ -45,16 +45,16 @@ MARKED = flag("--allow-marked", "count records marked synthetic or nonstandard: 
 READING = (OUT, MARKED)
 
 
-def TARGET(parser: argparse.ArgumentParser, known: Targets) -> None:  # noqa: N802 -- an option like the others
+def TARGET(parser: argparse.ArgumentParser, declared: Targets) -> None:  # noqa: N802 -- an option like the others
     """One target, for `target`."""
-    parser.add_argument("target", metavar="TARGET", help=f"one of {', '.join(known)}")
+    parser.add_argument("target", metavar="TARGET", help=f"one of {', '.join(declared)}")
 
 
 def targets(nargs: str = "+") -> Option:
     """TARGET…, for `needed`."""
 
-    def add(parser: argparse.ArgumentParser, known: Targets) -> None:
-        names = f"any of {', '.join(known)}; a paper, for all that it numbers; or, without these, the overrides"
+    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
+        names = f"any of {', '.join(declared)}; a paper, for all that it numbers; or, without these, the overrides"
         help = f"{names} of one sweep, or of a search with sweep=lr_k"
         parser.add_argument("targets", metavar="TARGET", nargs=nargs, help=help)
 
@@ -64,8 +64,8 @@ def targets(nargs: str = "+") -> Option:
 def paper(**settings: Any) -> Option:
     """PAPER, which may be left out."""
 
-    def add(parser: argparse.ArgumentParser, known: Targets) -> None:
-        names = dict.fromkeys(target.paper.name for target in known.values())
+    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
+        names = dict.fromkeys(target.paper.name for target in declared.values())
         parser.add_argument("paper", nargs="?", choices=list(names), **settings)
 
     return add
@@ -75,9 +75,9 @@ ONE, MANY = (TARGET, MODEL, RESULTS), (targets(), MODEL, RESULTS)
 """What commands of one target, and of several, let one type."""
 
 
-def target(typed: argparse.Namespace, known: Targets) -> Target:
+def target(typed: argparse.Namespace, declared: Targets) -> Target:
     """The target that was typed. Raises ConfigError that names the valid ones."""
-    return papers.find(typed.target, typed.model, known)
+    return papers.find(typed.target, typed.model, declared)
 
 
 def root(typed: argparse.Namespace) -> Path:
@@ -102,7 +102,7 @@ def out(typed: argparse.Namespace) -> Path:
     return place
 
 
-def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]:
+def needed(typed: argparse.Namespace, declared: Targets) -> dict[str, list[Needed]]:
     """Target -> the runs that it needs. A paper's name stands for all its numbered tables and figures.
 
     What has an equals sign is one sweep, as after `python -m fun.run -m`; with `sweep=lr_k` among it, a search.
@@ -116,7 +116,7 @@ def needed(typed: argparse.Namespace, known: Targets) -> dict[str, list[Needed]]
             f"found {' '.join(names)} with {' '.join(overrides)}; expected names of targets, which say all of their "
             "runs, or the overrides of one sweep: type each in a command of its own"
         )
-    chosen = [numbered(name, typed.model, known) or [papers.find(name, typed.model, known)] for name in names]
+    chosen = [numbered(name, typed.model, declared) or [papers.find(name, typed.model, declared)] for name in names]
     groups = {target.name: target.needed() for targets in chosen for target in targets}
     for searched in searches(overrides) if searching else ():
         groups.setdefault(f"{searched.search.name} {searched.search.label}", []).extend(searched.needed())
@@ -137,7 +137,7 @@ def _typed(job: Sequence[str]) -> Needed:
     return Needed(overrides, evaluated(config), config.track.fisher_every)
 
 
-def numbered(name: str, model: str | None, known: Targets) -> list[Target]:
+def numbered(name: str, model: str | None, declared: Targets) -> list[Target]:
     """A paper's numbered tables and figures, or their variants for a model; nothing where it is no paper."""
     stem = re.compile(rf"[a-z]+\d+{re.escape(f'-{model}' if model else '')}")
-    return [target for target in known.values() if target.paper.name == name and stem.fullmatch(target.stem)]
+    return [target for target in declared.values() if target.paper.name == name and stem.fullmatch(target.stem)]

@@ -27,15 +27,15 @@ from reproduce.show.view import view
 from reproduce.start.jobs import asking
 
 
-def _shape(parser: argparse.ArgumentParser, known: Targets) -> None:
+def _shape(parser: argparse.ArgumentParser, declared: Targets) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="everything, as JSON")
     shape.add_argument("--commands", action="store_true", help="one line to paste for each missing run, in their order")
 
 
 @command("plan", "show the runs that targets need, their states and the hours left", *options.MANY, _shape)
-def plan(typed: argparse.Namespace, known: Targets) -> int:
-    groups, store = options.needed(typed, known), Store(options.root(typed))
+def plan(typed: argparse.Namespace, declared: Targets) -> int:
+    groups, store = options.needed(typed, declared), Store(options.root(typed))
     entries = asking(lambda jobs: make_plan(groups, store, jobs))
     if typed.json:
         print(json.dumps([_described(entry) for entry in entries], indent=1, ensure_ascii=False))
@@ -94,8 +94,8 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 
 @command("collect", "verify records, refresh tables", *options.MANY, *options.READING)
-def collect(typed: argparse.Namespace, known: Targets) -> int:
-    groups, store = options.needed(typed, known), options.store(typed)
+def collect(typed: argparse.Namespace, declared: Targets) -> int:
+    groups, store = options.needed(typed, declared), options.store(typed)
     entries = make_plan(groups, store)
     written = [entry for entry in entries if entry.state in (State.DONE, State.DAMAGED)]
     damage = {entry.run: reason for entry in written if (reason := _damage(entry))}
@@ -108,9 +108,9 @@ def collect(typed: argparse.Namespace, known: Targets) -> int:
     for reason in damage.values():
         print(f"damaged: {reason}")
     for name, needed in groups.items():
-        if name not in known and any(run.values for run in needed):  # a search is tested in no language
+        if name not in declared and any(run.values for run in needed):  # a search is tested in no language
             _show_sweep(needed, results(entries, needed))
-    tables = [known[name] for name in groups if name in known and not isinstance(known[name], Figure)]
+    tables = [declared[name] for name in groups if name in declared and not isinstance(declared[name], Figure)]
     for table in tables:
         filled = view(table, results(entries, table.needed()))
         for path in write(filled, table, options.out(typed)):

@@ -22,8 +22,8 @@ from reproduce.show.view import View, view
 
 
 @command("table", "print a target's table; write it as CSV and LaTeX", *options.ONE, *options.READING)
-def table(typed: argparse.Namespace, known: Targets) -> int:
-    target = options.target(typed, known)
+def table(typed: argparse.Namespace, declared: Targets) -> int:
+    target = options.target(typed, declared)
     if isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is a figure: type python -m reproduce figure {target.name}.")
     store = options.store(typed)
@@ -78,8 +78,14 @@ def _missing(needed: Sequence[Needed], results: Results, store: Store) -> tuple[
     options.RESULTS,
     *options.READING,
 )
-def tables(typed: argparse.Namespace, known: Targets) -> int:
-    targets = _chosen(known, typed.paper, typed.model)
+def tables(typed: argparse.Namespace, declared: Targets) -> int:
+    targets = [
+        target for target in options.numbered(typed.paper, typed.model, declared) if not isinstance(target, Figure)
+    ]
+    if not targets:
+        variant = f" has a variant for model '{typed.model}'" if typed.model else " has a number in its name"
+        raise ConfigError(f"no table of '{typed.paper}'{variant}.")
+    targets.sort(key=lambda target: int("".join(filter(str.isdigit, target.stem.partition("-")[0]))))
     # Tables share runs: each is looked up once, with all that any of the tables needs of it.
     needed = merged(run for target in targets for run in target.needed())
     store, out = options.store(typed), options.out(typed)
@@ -102,31 +108,13 @@ def tables(typed: argparse.Namespace, known: Targets) -> int:
     return 0
 
 
-def _chosen(known: Targets, paper: str, model: str | None) -> Sequence[Target]:
-    """A paper's numbered tables in their order; for a model their variants.
-
-    Raises ConfigError where there is none.
-    """
-    tables = [t for t in options.numbered(paper, model, known) if not isinstance(t, Figure)]
-    if not tables:
-        variant = f" has a variant for model '{model}'" if model else " has a number in its name, such as table1"
-        raise ConfigError(f"no table of '{paper}'{variant}.")
-    return sorted(tables, key=_number)
-
-
-def _number(target: Target) -> tuple[int, str]:
-    """Table 2 before Table 10."""
-    digits = "".join(filter(str.isdigit, target.stem))
-    return int(digits or 0), target.stem
-
-
 @command("figure", "draw a figure as PNG and PDF", *options.ONE, *options.READING)
-def figure(typed: argparse.Namespace, known: Targets) -> int:
+def figure(typed: argparse.Namespace, declared: Targets) -> int:
     # matplotlib takes a second to import; tables and --help do without
     from reproduce.show.figures import drawing
     from reproduce.show.figures.rows import look_up
 
-    target = options.target(typed, known)
+    target = options.target(typed, declared)
     if not isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is not a figure: type python -m reproduce table {target.name}.")
     store = options.store(typed)
@@ -146,11 +134,11 @@ def figure(typed: argparse.Namespace, known: Targets) -> int:
     options.RESULTS,
     *options.READING,
 )
-def report(typed: argparse.Namespace, known: Targets) -> int:
+def report(typed: argparse.Namespace, declared: Targets) -> int:
     # matplotlib and scipy take a second to import; --help does without
     from reproduce.show.page import page
 
-    papers = {target.paper.name: target.paper for target in known.values()}
+    papers = {target.paper.name: target.paper for target in declared.values()}
     name = ANCHOR if typed.model and not typed.paper else typed.paper
     chosen = [papers[name]] if name else [*papers.values()]
     folder = options.out(typed) / "report"

@@ -16,7 +16,7 @@ from fun.errors import ConfigError, RunError
 from fun.results import JobKnown, RunFolder
 from reproduce.commands import options
 from reproduce.commands.command import Targets, command, flag, option
-from reproduce.runs.plan import FAILURES, Entry, remarks, results
+from reproduce.runs.plan import Entry, remarks, results
 from reproduce.runs.plan import plan as make_plan
 from reproduce.runs.store import Done, Store, missing
 from reproduce.runs.store import command as command_of
@@ -43,10 +43,10 @@ WATCH_SECONDS = 10.0
     flag("--retry", "also runs that failed by their method, or often because of their machine"),
     flag("--dry-run", "print the commands and run nothing"),
 )
-def run(typed: argparse.Namespace, known: Targets) -> int:
+def run(typed: argparse.Namespace, declared: Targets) -> int:
     # A terminated run command must stop its children too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    groups = options.needed(typed, known)
+    groups = options.needed(typed, declared)
     left = run_missing(groups, options.root(typed), typed.jobs, dry_run=typed.dry_run, retry=typed.retry)
     return 1 if left else 0
 
@@ -63,31 +63,24 @@ SUBMITTING = (
         help="a setting of the profiles, such as account=nlp; may be typed several times",
     ),
     option("--runs-per-job", type=options.positive, metavar="N", help="short runs that share a job"),
-    option(
-        "--failures",
-        type=options.positive,
-        default=FAILURES,
-        metavar="N",
-        help="a run that failed N times in a row because of its machine waits for retry (default: %(default)s)",
-    ),
     flag("--dry-run", "show the sbatch scripts and submit nothing"),
 )
 
 
-def submit(typed: argparse.Namespace, known: Targets, *, retry: bool) -> int:
+def submit(typed: argparse.Namespace, declared: Targets, *, retry: bool) -> int:
     """Submit, or show, what the targets lack; 1 where runs were held back."""
     from reproduce.start.cluster import Submission, summary
     from reproduce.start.profiles import Profile
 
-    groups, root = options.needed(typed, known), options.root(typed)
+    groups, root = options.needed(typed, declared), options.root(typed)
     names = list(dict.fromkeys(typed.profile.split(",")))
     if "local" in names and len(names) > 1:
         raise ConfigError("--profile local cannot share runs with another profile: type it alone")
     profiles = [Profile.load(name, typed.settings) for name in names]
-    submission = Submission(root, profiles, typed.runs_per_job, typed.failures)
+    submission = Submission(root, profiles, typed.runs_per_job)
 
     def planned(jobs: JobKnown | None) -> list[Entry]:
-        return make_plan(groups, Store(root), jobs, retry=retry, failures=typed.failures)
+        return make_plan(groups, Store(root), jobs, retry=retry)
 
     if typed.dry_run:
 
@@ -128,10 +121,10 @@ command("submit", "submit what targets lack to SLURM, or to this machine", *SUBM
     options.RESULTS,
     flag("--watch", f"again every {WATCH_SECONDS:g} seconds, until Ctrl-C"),
 )
-def status(typed: argparse.Namespace, known: Targets) -> int:
+def status(typed: argparse.Namespace, declared: Targets) -> int:
     console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True)
     while True:
-        standing = asking(lambda jobs: _standing(typed, known, jobs))
+        standing = asking(lambda jobs: _standing(typed, declared, jobs))
         if typed.watch:
             console.clear()
         console.print(standing)
@@ -140,10 +133,10 @@ def status(typed: argparse.Namespace, known: Targets) -> int:
         time.sleep(WATCH_SECONDS)
 
 
-def _standing(typed: argparse.Namespace, known: Targets, jobs: JobKnown | None) -> Group:
+def _standing(typed: argparse.Namespace, declared: Targets, jobs: JobKnown | None) -> Group:
     root = options.root(typed)
     if typed.targets:
-        groups = options.needed(typed, known)
+        groups = options.needed(typed, declared)
         entries = make_plan(groups, Store(root), jobs)
         return report(
             {name: {entry.run: entry.status for entry in entries if name in entry.targets} for name in groups}, root
@@ -158,9 +151,9 @@ command("retry", "submit what targets lack, failed runs too", *SUBMITTING)(parti
 
 
 @command("cancel", "cancel the jobs of targets", *options.MANY)
-def cancel(typed: argparse.Namespace, known: Targets) -> int:
+def cancel(typed: argparse.Namespace, declared: Targets) -> int:
     jobs, root = Jobs(), options.root(typed)
-    entries = make_plan(options.needed(typed, known), Store(root), jobs)
+    entries = make_plan(options.needed(typed, declared), Store(root), jobs)
     doomed = _submitted([entry.run for entry in entries], jobs)
     if not doomed:
         print("no job of these targets waits or runs")
@@ -186,7 +179,7 @@ def _submitted(runs: Iterable[RunFolder], jobs: Jobs) -> dict[RunFolder, str]:
     option("search", metavar="OVERRIDE", nargs="+", help="sweep=lr_k, and what was typed for its runs: task=mnli …"),
     options.RESULTS,
 )
-def select(typed: argparse.Namespace, known: Targets) -> int:
+def select(typed: argparse.Namespace, declared: Targets) -> int:
     store = Store(options.root(typed))
     done = [_select_from(searched, store) for searched in search.searches(typed.search)]
     return 0 if all(done) else 1

@@ -27,7 +27,7 @@ from reproduce.runs.store import (
 )
 
 FAILURES = 3
-"""After so many failures in a row because of the machine a run waits for `retry`, unless another number is typed."""
+"""After so many failures in a row because of the machine a run waits for `retry`."""
 
 Groups = Mapping[str, Iterable[Needed]]
 """Target -> the runs that it needs."""
@@ -122,20 +122,13 @@ class Entry:
         return f"not yet: {self.run.path.name} reads what {makers} makes; {typed} again when that is done"
 
 
-def plan(
-    groups: Groups,
-    store: Store,
-    jobs: JobKnown | None = None,
-    *,
-    retry: bool = False,
-    failures: int = FAILURES,
-) -> list[Entry]:
+def plan(groups: Groups, store: Store, jobs: JobKnown | None = None, *, retry: bool = False) -> list[Entry]:
     """Every run that the groups need, producers first.
 
     `jobs` asks the scheduler; without it no job is believed. With `retry` also those runs may start that failed by
-    their method, or `failures` times in a row by their machine. Raises ConfigError.
+    their method, or `FAILURES` times in a row by their machine. Raises ConfigError.
     """
-    planner = _Planner(store, jobs, retry, failures)
+    planner = _Planner(store, jobs, retry)
     wanted: dict[str, Needed] = {}
     for target, runs in groups.items():
         for needed in runs:
@@ -175,11 +168,10 @@ def of_both(run: Needed, other: Needed) -> Needed:
 class _Planner:
     """Makes the entries, by run_id; an entry's `makers` are all runs that make what it reads, done or not."""
 
-    def __init__(self, store: Store, jobs: JobKnown | None, retry: bool, failures: int) -> None:
+    def __init__(self, store: Store, jobs: JobKnown | None, retry: bool) -> None:
         self.store = store
         self.jobs = jobs
         self.retry = retry
-        self.failures = failures
         self.hours = Hours(store.root)
         self.entries: dict[str, Entry] = {}
         self.makers: dict[str, list[str]] = defaultdict(list)
@@ -252,11 +244,11 @@ class _Planner:
         if entry.state is State.DAMAGED:
             return f"{entry.state.value}: {entry.reason}"
         if not self.retry:
-            if (failures := entry.run.machine_failures()) >= self.failures:
+            if (failures := entry.run.machine_failures()) >= FAILURES:
                 return f"failed {failures} times in a row: {(later or entry.status).detail}"
             if later and later.failure == "method":
                 return f"done, but it could not be completed: {later.detail}"
-            if len(logs := idle_logs(entry.run, self.store.root)) >= self.failures:
+            if len(logs := idle_logs(entry.run, self.store.root)) >= FAILURES:
                 return f"{len(logs)} jobs in a row ended before they could begin it; the log of the last: {logs[0]}"
         # Whether a run is queued or running was asked of the scheduler.
         excused = (*UNDER_WAY, State.FAILED) if self.retry else UNDER_WAY

@@ -141,9 +141,9 @@ def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False, 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
     results = [examine(run, needed, allow_marked, keys) for run in runs]
-    told = [result for result in results if _has_record(result)]
+    told = [result for result in results if isinstance(result, Done) or result.state in (State.DONE, State.DAMAGED)]
     records = [result.record for result in told if isinstance(result, Done)]
-    conflict = any(one.differences(other) for one, other in itertools.combinations(records, 2))
+    conflict = any(record.differences(other) for record, other in itertools.combinations(records, 2))
     if len(told) > 1 and (conflict or len(records) < len(told)):
         names = ", ".join(sorted(run.path.name for run in runs))
         reason = f"several folders have this run_id, and they do not hold the same: {names}. Remove all but one"
@@ -157,10 +157,6 @@ def checked(copies: Sequence[RunFolder], status: Status) -> Status:
     if isinstance(together, Absent) and together.state is State.DAMAGED:
         return Status(State.DAMAGED, together.reason, status.attempt)
     return status
-
-
-def _has_record(result: Result) -> bool:
-    return isinstance(result, Done) or result.state in (State.DONE, State.DAMAGED)
 
 
 def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | None = None) -> Result:
@@ -234,15 +230,9 @@ def command(arguments: Sequence[str], *options: str) -> str:
 
 
 def _unfinished(status: Status) -> Absent:
-    match status.state:
-        case State.MISSING:
-            return Absent(State.MISSING)
-        case State.FAILED if status.failure == "method":
-            return Absent(State.FAILED, status.detail, startable=False, option="retry=true")
-        case State.QUEUED | State.RUNNING:
-            return Absent(status.state, status.detail, startable=False)
-        case _:
-            return Absent(status.state, status.detail)
+    by_method, under_way = status.failure == "method", status.state in (State.QUEUED, State.RUNNING)
+    reason = "" if status.state is State.MISSING else status.detail
+    return Absent(status.state, reason, not (by_method or under_way), "retry=true" if by_method else "")
 
 
 def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fun.results import JobKnown, Reservation, RunFolder, State
-from reproduce.runs.plan import FAILURES, Entry, waves
+from reproduce.runs.plan import Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
 from reproduce.start.profiles import ARRAY_SIZE, Profile
@@ -46,7 +46,6 @@ class Submission:
     root: Path
     profiles: Sequence[Profile]
     runs_per_job: int | None
-    failures: int = FAILURES
     job_known: JobKnown = field(default_factory=Jobs)
     under_way: int = 0
     waiting: list[Entry] = field(default_factory=list)
@@ -66,7 +65,7 @@ class Submission:
                     for reservation in reservations.values():
                         reservation.renew()
                     with _uninterrupted():
-                        names = array.profile.submit(self._job, array.parts, self.folder, array.dependency)
+                        names = array.profile.submit(Job(self.root), array.parts, self.folder, array.dependency)
                         for part, name in zip(array.parts, names, strict=True):
                             for entry in part:
                                 reservations.pop(entry.run).submitted(name)
@@ -80,11 +79,7 @@ class Submission:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
         for wave in waves([entry for entry in entries if entry.startable]):
             for array in self._arrays(wave, look_only=True):
-                yield array, array.profile.script(self._job, array.parts, self.folder, array.dependency)
-
-    @property
-    def _job(self) -> Job:
-        return Job(self.root, self.failures)
+                yield array, array.profile.script(Job(self.root), array.parts, self.folder, array.dependency)
 
     def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Reservation]:
         """The reservations of those that nobody has in hand; the others are counted."""
@@ -95,17 +90,13 @@ class Submission:
     def _arrays(self, wave: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
         """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
         for after, entries in self._by_jobs(wave, look_only).items():
-            jobs = list(_batched(entries, self._per_job(len(entries))))
+            # On this machine all jobs start at once: unless another number is typed, one per core.
+            per_job = -(-len(entries) // len(os.sched_getaffinity(0))) if self.profiles[0].local else 1
+            jobs = list(_batched(entries, self.runs_per_job or per_job))
             for number, profile in enumerate(self.profiles):
                 share = jobs[number :: len(self.profiles)]
                 for parts in _batched(share, ARRAY_SIZE):
                     yield Array(profile, tuple(parts), after)
-
-    def _per_job(self, runs: int) -> int:
-        """As typed; on this machine, where all jobs start at once, so many that there is a job per core."""
-        if self.runs_per_job is None and self.profiles[0].local:
-            return -(-runs // len(os.sched_getaffinity(0)))
-        return self.runs_per_job or 1
 
     def _by_jobs(self, wave: Sequence[Entry], look_only: bool) -> dict[tuple[str, ...], list[Entry]]:
         """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""

@@ -89,7 +89,10 @@ def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int)
         outcome = f"done in {seconds:.0f} s" if done else f"FAILED (exit status {status})"
         print(f"[{ended}/{count}] {outcome}: {' '.join(job.arguments[3:])}", flush=True)
         if not done:
-            print(f"    {last_line(_text(job.log))}\n    log: {job.log}", flush=True)
+            print(
+                f"    {last_line(job.log.read_text(encoding='utf-8', errors='replace'))}\n    log: {job.log}",
+                flush=True,
+            )
 
     def tell(running: Sequence[Child]) -> None:
         for job in running:
@@ -99,13 +102,10 @@ def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int)
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
     for wave in waves:
-        jobs = {_job(entry, logs): entry.run for entry in wave}
+        commands = ((entry.run, (sys.executable, "-m", "fun.run", *entry.typed)) for entry in wave)
+        jobs = {Child(typed, logs / f"{run.path.name}.log"): run for run, typed in commands}
         runs |= jobs
         work(list(jobs), workers, environment, report, tell)
-
-
-def _job(entry: Entry, logs: Path) -> Child:
-    return Child((sys.executable, "-m", "fun.run", *entry.typed), logs / f"{entry.run.path.name}.log")
 
 
 def work(
@@ -126,7 +126,11 @@ def work(
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.popleft()
-                running[_start(job, environment)] = (job, time.monotonic())
+                with job.log.open("wb") as log:
+                    process = subprocess.Popen(
+                        job.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                    )
+                running[process] = (job, time.monotonic())
             for process in [process for process in running if process.poll() is not None]:
                 job, started = running.pop(process)
                 ended(job, process.returncode, time.monotonic() - started)
@@ -136,17 +140,6 @@ def work(
             time.sleep(POLL_SECONDS)
     finally:
         _stop(list(running))
-
-
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
-
-
-def _start(job: Child, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    with job.log.open("wb") as log:
-        return subprocess.Popen(
-            job.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

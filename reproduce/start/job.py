@@ -16,7 +16,7 @@ import submitit
 from fun.errors import RunError
 from fun.machine import signals as survival
 from fun.results import Phase, RunFolder, State
-from reproduce.runs.plan import Entry
+from reproduce.runs.plan import FAILURES, Entry
 
 log = logging.getLogger("fun")
 
@@ -31,11 +31,10 @@ class Job:
 
     A process per run: one that is killed takes no other with it, and its peak memory is its own. What the runs
     left on disk decides, never an exit status. A run that failed because of its machine is tried again until it
-    has failed so `failures` times in a row, in SLURM after a requeue and so perhaps on another node.
+    has failed so `FAILURES` times in a row, in SLURM after a requeue and so perhaps on another node.
     """
 
     root: Path
-    failures: int
 
     def __call__(self, runs: Sequence[Entry]) -> None:
         """Raises RunError that names the runs that did not end done."""
@@ -75,7 +74,7 @@ class Job:
 
     def _given_up(self, entry: Entry) -> bool:
         """Whether an earlier start of this job has: it is asked again for every run, done or not."""
-        return entry.run.machine_failures() >= self.failures and not entry.asked_again
+        return entry.run.machine_failures() >= FAILURES and not entry.asked_again
 
     def _bring_to_done(self, entry: Entry) -> bool:
         _wait_for_silent(entry.run)
@@ -101,7 +100,7 @@ class Job:
         vain[run] = 0 if run.attempts() > attempts else vain[run] + 1
         status = run.status()
         halted = status.state in (State.MISSING, State.STALE) or status.failure == "machine"
-        return halted and max(vain[run], run.machine_failures()) < self.failures
+        return halted and max(vain[run], run.machine_failures()) < FAILURES
 
 
 def _wait_for_silent(run: RunFolder) -> None:

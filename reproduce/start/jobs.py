@@ -25,8 +25,8 @@ class Jobs:
     """The jobs that wait or run. Calling it is `JobKnown`. SLURM is asked only about what it did not tell yet."""
 
     def __init__(self) -> None:
-        self._known: frozenset[str] = frozenset()
-        self._newest = -1  # jobs are numbered: an older one that is not known has ended
+        self._alive: frozenset[str] = frozenset()
+        self._newest = -1  # jobs are numbered: an older one that is not among them has ended
 
     def __call__(self, job: str) -> bool:
         """Whether the job waits or runs. Raises SchedulerError."""
@@ -35,9 +35,9 @@ class Jobs:
             return job == local_job(_process(job)) and not job.endswith(":0")
         number = int(job.partition("_")[0])
         if number > self._newest:
-            self._known = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
-            self._newest = max(number, *(int(one.partition("_")[0]) for one in self._known), 0)
-        return job in self._known
+            self._alive = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
+            self._newest = max(number, *(int(name.partition("_")[0]) for name in self._alive), 0)
+        return job in self._alive
 
 
 def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
@@ -52,19 +52,19 @@ def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
         return look(None)
 
 
-def job_of(run: RunFolder, known: JobKnown) -> str | None:
+def job_of(run: RunFolder, job_known: JobKnown) -> str | None:
     """The job that runs a run, or is to; None where the scheduler knows none."""
-    status = run.status(job_known=known)
+    status = run.status(job_known=job_known)
     claim = run.claim() if (status.later or status).state is State.RUNNING else None
-    if claim and claim.job and known(claim.job):
+    if claim and claim.job and job_known(claim.job):
         return claim.job
-    return submitted_job(run, known)
+    return submitted_job(run, job_known)
 
 
-def submitted_job(run: RunFolder, known: JobKnown) -> str | None:
+def submitted_job(run: RunFolder, job_known: JobKnown) -> str | None:
     """The job that `submit` started and that runs a run, or is to; None where the scheduler knows none."""
     reservation = run.reservation()
-    return reservation.job if reservation and reservation.job and reservation.stands(known, time.time()) else None
+    return reservation.job if reservation and reservation.job and reservation.stands(job_known, time.time()) else None
 
 
 def cancel(jobs: Iterable[str]) -> None:

@@ -18,10 +18,10 @@ from reproduce.start.progress import Training
 TROUBLE = (State.FAILED, State.DAMAGED, State.STALE)
 
 
-def on_disk(root: Path, known: JobKnown | None) -> tuple[dict[str, Mapping[RunFolder, Status]], list[str]]:
+def on_disk(root: Path, job_known: JobKnown | None) -> tuple[dict[str, Mapping[RunFolder, Status]], list[str]]:
     """`<task>/<model>` -> the runs with a folder there that were begun; and what cannot be looked into.
 
-    `known` asks the scheduler.
+    `job_known` asks the scheduler.
     """
     paths, closed = run_folders(root)
     copies: dict[str, list[RunFolder]] = defaultdict(list)
@@ -30,7 +30,7 @@ def on_disk(root: Path, known: JobKnown | None) -> tuple[dict[str, Mapping[RunFo
         copies[run_id].append(RunFolder(path, run_id))
     groups: dict[str, dict[RunFolder, Status]] = {}
     for run in itertools.chain(*copies.values()):
-        status = checked(copies[run.run_id], run.status(job_known=known))
+        status = checked(copies[run.run_id], run.status(job_known=job_known))
         if status != NEVER_BEGUN:  # else there are withdrawn marks alone, of a submission that was refused
             groups.setdefault(f"{run.path.parent.parent.name}/{run.path.parent.name}", {})[run] = status
     return dict(sorted(groups.items())), [str(reason) for reason in closed]
@@ -85,14 +85,10 @@ def _trouble(run: RunFolder, status: Status, root: Path) -> list[str]:
     work = _work(status)
     state = work.state if work is status else f"done, its completion {work.state}"
     lines = [f"{state}: {run.path.name}: {' '.join(work.detail.split())}"]
-    log = next(iter(idle_logs(run, root)), None) or _log_of_attempt(run, root)
+    log = next(iter(idle_logs(run, root)), None)
+    with suppress(Damaged):
+        if log is None and (claim := run.claim()) and claim.job:
+            log = job_log(root, claim.job)
     if log:
         lines += [f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}", f"    log: {log}"]
     return lines
-
-
-def _log_of_attempt(run: RunFolder, root: Path) -> Path | None:
-    with suppress(Damaged):
-        claim = run.claim()
-        return job_log(root, claim.job) if claim and claim.job else None
-    return None
