@@ -1,6 +1,5 @@
 """The command line of the reproduction: `python -m reproduce --help`. Each command is a module of `commands`."""
 
-import argparse
 import errno
 import os
 import sys
@@ -10,15 +9,6 @@ from fun.errors import ConfigError, FunError
 from reproduce.commands import COMMANDS
 from reproduce.commands.options import Parser
 from reproduce.declare import papers
-
-EPILOG = """examples:
-  python -m reproduce table table1                  Table 1 from the runs that are done
-  python -m reproduce table table1 --model micro    the same table on the miniature world
-  python -m reproduce tables                        every table of the paper
-  python -m reproduce run table1 --model micro      run what it still needs, here
-  python -m reproduce figure figure3 --model micro  tr(F) over training, on the miniature world
-"""
-
 
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 """What a file system answers where a folder cannot be read or written."""
@@ -31,12 +21,7 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
     """
     try:
         declared = papers.targets(declarations)
-        parser = Parser(
-            prog="python -m reproduce",
-            description="Tables and figures of the papers, from finished runs.",
-            epilog=EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = Parser("python -m reproduce", description="Tables and figures of the papers, from finished runs.")
         parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         for name, command in COMMANDS.items():
             options = parsers.add_parser(name, help=command.help)

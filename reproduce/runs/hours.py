@@ -3,12 +3,14 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fun.config import RunConfig
 from fun.inputs import evaluations, run_folder
-from fun.results import Damaged, NotDone, Record, RunFolder
+from fun.results import Damaged, NotDone, Record, RunFolder, Unreadable
+from fun.results.files import names_in
 
 Shape = tuple[Any, ...]
 
@@ -40,13 +42,12 @@ class Hours:
 def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
     """The records of the runs in a folder, but for marked ones."""
     records: dict[Shape, list[Record]] = defaultdict(list)
-    for path in folder.glob("*-*"):
-        try:
-            record = RunFolder(path, path.name.rpartition("-")[2]).record()
-        except (NotDone, Damaged):
-            continue
-        if not record.marks:
-            records[_shape(record.config)].append(record)
+    with suppress(Unreadable):
+        for name in sorted(names_in(folder)):
+            with suppress(NotDone, Damaged):
+                record = RunFolder(folder / name, name.rpartition("-")[2]).record()
+                if not record.marks:
+                    records[_shape(record.config)].append(record)
     return records
 
 

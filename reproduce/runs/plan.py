@@ -130,18 +130,19 @@ def plan(groups: Groups, store: Store, jobs: JobKnown | None = None, *, retry: b
     """
     planner = _Planner(store, jobs, retry)
     wanted: dict[str, Needed] = {}
+    targets: dict[str, set[str]] = defaultdict(set)
     for target, runs in groups.items():
         for needed in runs:
             name = run_id(configuration(needed.overrides))
             wanted[name] = of_both(wanted[name], needed) if name in wanted else needed
-            planner.targets[name].add(target)
+            targets[name].add(target)
     for needed in wanted.values():
         planner.add(needed)
     for name in reversed(planner.entries):  # what reads stands behind what it reads
         for maker in planner.makers[name]:
-            planner.targets[maker] |= planner.targets[name]
+            targets[maker] |= targets[name]
     return [
-        replace(entry, targets=tuple(target for target in groups if target in planner.targets[name]))
+        replace(entry, targets=tuple(target for target in groups if target in targets[name]))
         for name, entry in planner.entries.items()
     ]
 
@@ -174,8 +175,7 @@ class _Planner:
         self.retry = retry
         self.hours = Hours(store.root)
         self.entries: dict[str, Entry] = {}
-        self.makers: dict[str, list[str]] = defaultdict(list)
-        self.targets: dict[str, set[str]] = defaultdict(set)
+        self.makers: dict[str, list[str]] = {}
 
     def add(self, needed: Needed) -> Entry:
         """The entry of a run; the first time it is made, behind those of its producers."""
@@ -183,21 +183,15 @@ class _Planner:
         if run_id(config) in self.entries:
             return self.entries[run_id(config)]
         copies, result = self.store.runs(config), self.store.find(config, needed)
-        entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)))
-        makers = self._makers(config, entry)
-        self.makers[run_id(config)] = [maker.run.run_id for maker in makers]
+        entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)), hours=0.0)
+        # For a complete run nothing is made again: of its producers those count that are still there.
+        made = [run for run in producers(config) if not entry.complete or isinstance(self.store(run), Done)]
+        makers = [self.add(run) for run in made]
         if not entry.complete:
-            entry = self._settled(entry, config, makers)
-        entry = replace(entry, hours=0.0 if entry.complete else self.hours.of(config))
-        self.entries[run_id(config)] = entry
+            entry = replace(self._settled(entry, config, makers), hours=self.hours.of(config))
+        self.makers[entry.run.run_id] = [maker.run.run_id for maker in makers]
+        self.entries[entry.run.run_id] = entry
         return entry
-
-    def _makers(self, config: RunConfig, entry: Entry) -> list[Entry]:
-        """The runs that make what it reads. Of a done run only those still there: nothing is made for it again."""
-        made = producers(config)
-        if entry.complete:
-            made = [needed for needed in made if isinstance(self.store(needed), Done)]
-        return [self.add(needed) for needed in made]
 
     def _settled(self, entry: Entry, config: RunConfig, makers: Sequence[Entry]) -> Entry:
         """The entry with what it waits for, or why it is not started."""
