@@ -1,7 +1,7 @@
 """Checks across fields: every mistake that can be known before a download or a training step."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fun.config.data import languages, training_examples
@@ -35,15 +35,9 @@ def check_choices(values: Mapping[str, Any]) -> None:
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError for a run that could not work, or that would not do what was typed."""
-    _check_lang(config)
-    _check_origins(config)
-    _check_precision(config)
-    _check_budget(config)
-    _check_lengths(config)
-    _check_data(config)
-    _check_schedule(config)
-    _check_fisher(config)
-    _check_languages(config)
+    groups = (_of_lang, _of_origins, _of_language_adapters, _of_sizes, _of_schedule, _of_tests)
+    for problem in (problem for group in groups for problem in group(config)):
+        raise ConfigError(problem)
     for choice in (config.task, config.adapter, config.regularizer, config.mask):
         choice.check(config)
 
@@ -82,113 +76,100 @@ def check_updates(config: RunConfig, updates: int, per_epoch: int) -> None:
         )
 
 
-def _check_origins(config: RunConfig) -> None:
+def _of_lang(config: RunConfig) -> Iterator[str]:
+    task, codes = config.task.name, ", ".join(config.language_adapters)
+    if not config.task.by_language:
+        if config.lang is not None:
+            yield (
+                f"lang={config.lang} names the language of a language adapter: type task=mlm, or "
+                f"evaluate.languages=[{config.lang}] to test in it"
+            )
+        return
+    if config.lang is None:
+        yield f"task={task} trains the adapter of one language: type lang=…, one of {codes}"
+    if config.lang not in config.language_adapters:
+        yield (
+            f"lang is {config.lang!r}; model={config.model.name} has {codes}: type one of these, or "
+            f"+language_adapters.{config.lang}=train as well"
+        )
+    if config.data_size.examples is not None:
+        yield f"task={task} takes what train.updates needs of the text: type data_size=full"
+    if config.track.fisher_every:
+        yield f"track.fisher_every follows a task adapter, and task={task} trains none: leave it out"
+
+
+def _of_origins(config: RunConfig) -> Iterator[str]:
     model = config.model
     if not ENCODER.fullmatch(model.source):
-        raise ConfigError(
+        yield (
             f"model.source is {model.source!r}; expected world, hub:<namespace>/<name> or folder:<path>: type "
             f"model=mbert, or model.source=hub:google-bert/bert-base-multilingual-cased"
         )
     if model.revision is not None and not model.source.startswith("hub:"):
-        raise ConfigError(f"model.revision pins a model of the hub, but model.source is {model.source}: leave it out")
+        yield f"model.revision pins a model of the hub, but model.source is {model.source}: leave it out"
     for language, origin in config.language_adapters.items():
         if origin is not None and not LANGUAGE_ADAPTER.fullmatch(origin):
-            raise ConfigError(
+            yield (
                 f"language_adapters.{language} is {origin!r}; expected hub:<namespace>/<name>[@<revision>], "
                 "run:<16 hexadecimal digits>, folder:<path>, train, world or null"
             )
-    if config.uses_language_adapters:
-        _check_language_adapters(config)
 
 
-def _check_language_adapters(config: RunConfig) -> None:
-    """Of the languages of this run alone: what the others have is not read."""
-    source_language = config.SOURCE_LANGUAGE
-    if config.language_adapters.get(source_language) is None:
-        raise ConfigError(
-            f"the task adapter is trained on the language adapter of {source_language}, and there is none: type "
-            f"language_adapters.{source_language}=train, or adapter.language_adapter=false"
+def _of_language_adapters(config: RunConfig) -> Iterator[str]:
+    # Of the languages of this run alone: what the others have is not read.
+    origins, ours = config.language_adapters, languages(config) if config.uses_language_adapters else ()
+    if ours and origins.get(config.SOURCE_LANGUAGE) is None:
+        yield (
+            f"the task adapter is trained on the language adapter of {config.SOURCE_LANGUAGE}, and there is none: "
+            f"type language_adapters.{config.SOURCE_LANGUAGE}=train, or adapter.language_adapter=false"
         )
-    for language in languages(config):
-        if config.language_adapters.get(language) == "world" and config.model.source != "world":
-            raise ConfigError(
+    for language in ours:
+        if origins.get(language) == "world" and config.model.source != "world":
+            yield (
                 f"language_adapters.{language} is world, which fits the miniature world's encoder alone: type "
                 f"language_adapters.{language}=train"
             )
 
 
-def _check_lang(config: RunConfig) -> None:
-    known = ", ".join(config.language_adapters)
-    is_mlm = config.task.by_language
-    if is_mlm and config.lang is None:
-        raise ConfigError(f"task=mlm trains the adapter of one language: type lang=…, one of {known}")
-    if is_mlm and config.lang not in config.language_adapters:
-        raise ConfigError(
-            f"lang is {config.lang!r}; model={config.model.name} has {known}: type one of these, or "
-            f"+language_adapters.{config.lang}=train as well"
-        )
-    if not is_mlm and config.lang is not None:
-        raise ConfigError(
-            f"lang={config.lang} names the language of a language adapter: type task=mlm, or "
-            f"evaluate.languages=[{config.lang}] to test in it"
-        )
-    if is_mlm and config.data_size.examples is not None:
-        raise ConfigError("task=mlm takes what train.updates needs of the text: type data_size=full")
-
-
-def _check_precision(config: RunConfig) -> None:
+def _of_sizes(config: RunConfig) -> Iterator[str]:
+    train, size = config.train, config.data_size
     if config.precision == "fp16" and config.device == "cpu":
-        raise ConfigError("precision=fp16 needs a GPU: type device=cuda, or precision=bf16")
-
-
-def _check_budget(config: RunConfig) -> None:
-    if (config.train.epochs is None) == (config.train.updates is None):
-        found = "both" if config.train.epochs else "neither"
-        raise ConfigError(f"{found} of train.epochs and train.updates given; expected one: type train.updates=…")
-
-
-def _check_lengths(config: RunConfig) -> None:
-    task = config.task
-    if task.max_length > config.model.positions:
-        raise ConfigError(
-            f"task.max_length is {task.max_length}, but model={config.model.name} reads at most "
+        yield "precision=fp16 needs a GPU: type device=cuda, or precision=bf16"
+    if (train.epochs is None) == (train.updates is None):
+        given = "both" if train.epochs else "neither"
+        yield f"{given} of train.epochs and train.updates given; expected one: type train.updates=…"
+    if config.task.max_length > config.model.positions:
+        yield (
+            f"task.max_length is {config.task.max_length}, but model={config.model.name} reads at most "
             f"{config.model.positions} tokens: type task.max_length={config.model.positions} or less"
         )
-
-
-def _check_data(config: RunConfig) -> None:
-    if (config.data_size.examples is None) != (config.data_size.subset is None):
-        raise ConfigError("data_size.examples and data_size.subset go together: type data_size=1k, 5k, 10k or full")
-    examples, available = config.data_size.examples, training_examples(config)
-    if examples is not None and available is not None and examples > available:
-        raise ConfigError(
-            f"data_size={config.data_size.name} asks for {examples} training examples, but task="
-            f"{config.task.name} has {available}: type data_size=full"
+    if (size.examples is None) != (size.subset is None):
+        yield "data_size.examples and data_size.subset go together: type data_size=1k, 5k, 10k or full"
+    available = training_examples(config)
+    if size.examples is not None and available is not None and size.examples > available:
+        yield (
+            f"data_size={size.name} asks for {size.examples} training examples, but task={config.task.name} has "
+            f"{available}: type data_size=full"
         )
 
 
-def _check_schedule(config: RunConfig) -> None:
+def _of_schedule(config: RunConfig) -> Iterator[str]:
     updates, at_least = planned_updates(config)
     per_epoch, _ = updates_per_epoch(config)
     try:
         config.schedule.planned(config.layers, updates, per_epoch)
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        yield str(error)
     if not at_least:  # otherwise known, and checked, once the windows are counted
         check_updates(config, updates, per_epoch)
-
-
-def _check_fisher(config: RunConfig) -> None:
-    if config.task.by_language and config.track.fisher_every:
-        raise ConfigError("track.fisher_every follows a task adapter, and task=mlm trains none: leave it out")
     if not config.layers and config.track.fisher_every:
-        raise ConfigError(f"track.fisher_every is by layer, and adapter={config.adapter.name} has none: leave it out")
+        yield f"track.fisher_every is by layer, and adapter={config.adapter.name} has none: leave it out"
     if config.schedule.chooses_by_scores or config.track.fisher_every:
         config.fisher.check(config)
 
 
-def _check_languages(config: RunConfig) -> None:
-    known = languages(config)
+def _of_tests(config: RunConfig) -> Iterator[str]:
+    tested = languages(config)
     for language in config.evaluate.languages or ():
-        if language not in known:
-            raise ConfigError(f"evaluate.languages has {language!r}; task={config.task.name} has {', '.join(known)}")
+        if language not in tested:
+            yield f"evaluate.languages has {language!r}; task={config.task.name} has {', '.join(tested)}"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,17 +77,6 @@ class Search:
         combinations = itertools.product(*self.grid.values()) if self.grid else ()
         return [dict(zip(self.grid, values, strict=True)) for values in combinations]
 
-    def problem(self, point: Values, found: str) -> str:
-        """What to say of a point that is refused.
-
-        Its advice is left out where it names a searched field: what is typed there is not searched.
-        """
-        said = f"sweep={self.name} tries {shown(point)}: "
-        named = [field for field in point if re.search(rf"{re.escape(field)}\b", found)]
-        if not named:
-            return said + found
-        return f"{said}{found.partition(': type ')[0]}; type {' and '.join(map(option, named))} with other values"
-
     def edges(self, values: Values) -> list[str]:
         """The fields whose value is the smallest or largest of several numbers that were tried."""
         return [
@@ -140,8 +128,8 @@ class Selection:
         return path
 
 
-def shown(point: Values) -> str:
-    """A point of the grid for people, as overrides."""
+def typed_point(point: Values) -> str:
+    """A point of the grid, as overrides."""
     return " ".join(f"{field}={value}" for field, value in point.items())
 
 

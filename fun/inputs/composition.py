@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fun.config.compose import composed, explain, plain, typed, typed_fields
 from fun.config.schema import RunConfig, results_root
-from fun.config.search import Search, SweepConfig, Values, selected, sweep_config, unselected
+from fun.config.search import Search, SweepConfig, Values, option, selected, sweep_config, typed_point, unselected
 from fun.errors import ConfigError
 from fun.inputs.inputs import inputs_of, keys, run_id
 
@@ -80,7 +80,8 @@ def _run(searched: Search, values: Mapping[str, Any], point: Values) -> RunConfi
     try:
         return _with_inputs(typed(_with(values, point)))
     except ConfigError as error:
-        raise ConfigError(searched.problem(point, str(error))) from error
+        elsewhere = " or ".join(map(option, point))
+        raise ConfigError(f"sweep={searched.name} tries {typed_point(point)}: {error}; or {elsewhere}") from error
 
 
 def _with(values: Mapping[str, Any], point: Values) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from fun.results.errors import Damaged, ResultsError
+from fun.results.errors import Damaged
 from fun.results.files import latest_number, pretty_json, read_object
 
 Failure = Literal["method", "machine"]
@@ -49,12 +49,12 @@ NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
 
 def heartbeat_seconds() -> float:
     """How often a running attempt says that it lives."""
-    return _seconds("FUN_HEARTBEAT_SECONDS", 15.0)
+    return float(os.environ.get("FUN_HEARTBEAT_SECONDS", 15))
 
 
 def stale_seconds() -> float:
     """How long an attempt may be silent before another may take over."""
-    return _seconds("FUN_STALE_SECONDS", 120.0)
+    return float(os.environ.get("FUN_STALE_SECONDS", 120))
 
 
 @dataclass(frozen=True)
@@ -270,14 +270,3 @@ def scheduler_job() -> str | None:
 def _restart() -> int:
     """How often Slurm has started this job again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))
-
-
-def _seconds(variable: str, otherwise: float) -> float:
-    text = os.environ.get(variable, str(otherwise))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if seconds <= 0:
-        raise ResultsError(f"{variable} is {text!r}, expected a number of seconds above 0")
-    return seconds

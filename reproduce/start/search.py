@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fun.config.search import DEFAULT, Search, Selection, Value, option, shown
+from fun.config.search import DEFAULT, Search, Selection, Value, option, typed_point
 from fun.errors import ConfigError, RunError
 from fun.inputs import run_id, search
 from fun.results import State
@@ -129,7 +129,7 @@ class Outcome:
             point, reason = next(iter(self.failures.items()))
             raise RunError(
                 f"all {len(self.failures)} points of the grid have a run that failed by its method, such as "
-                f"{shown(dict(point))} ({reason}); expected one without: search elsewhere with "
+                f"{typed_point(dict(point))} ({reason}); expected one without: search elsewhere with "
                 f"{' or '.join(map(option, search.grid))}"
             )
         runs = {
@@ -148,7 +148,7 @@ class Outcome:
             told = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
             if point in self.failures:
                 told = f"never selected: {self.failures[point]}"
-            lines.append(f"    {shown(dict(point))}: {told}")
+            lines.append(f"    {typed_point(dict(point))}: {told}")
         for field in selection.edges:
             tried = ",".join(map(str, self.searched.search.grid[field]))
             lines.append(
