@@ -27,12 +27,11 @@ from fun.inputs import (
     training_inputs,
 )
 from fun.machine.device import peak_memory_bytes, pick_device
-from fun.machine.environment import TrainingCode, code_version, environment, training_code
+from fun.machine.environment import code_version, environment
 from fun.models.encoders import check_encoder
 from fun.models.task_model import TaskModel
 from fun.randomness import derive, generator
 from fun.results import Attempt, Record, State, predictions_file
-from fun.results.files import pretty_json, read_object
 from fun.results.record import Evaluations, metrics_of
 from fun.tasks.base import Feature, Row, Scored
 from fun.training.batches import Batches, training_features
@@ -45,8 +44,6 @@ log = logging.getLogger("fun")
 
 Tests = Sequence[tuple[str, str]]
 """Data sets, each with a language."""
-
-CODE_FILE = "checkpoint/code.json"
 
 
 def run(config: RunConfig) -> None:
@@ -142,7 +139,7 @@ class Experiment:
         tests = self._tests(wanted)
         checkpoint = _usable_checkpoint(attempt, tracking)
         progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
-        code = _note_code(attempt, progress.update)
+        progress.goes_on_with(code_version())
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
@@ -153,7 +150,7 @@ class Experiment:
                 training.restore(checkpoint)
             training.train()
             attempt.publish(self.model.artifact, self.model.save)
-            body = self._record_body(progress, code, *self.evaluate(attempt, tests))
+            body = self._record_body(progress, *self.evaluate(attempt, tests))
             if view:
                 view.summarise(metrics_of(body["evaluations"]))
         return attempt.finish(body, must_equal)
@@ -228,9 +225,7 @@ class Experiment:
             attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
         return evaluated, time.perf_counter() - started
 
-    def _record_body(
-        self, progress: Progress, code: list[TrainingCode], evaluated: Evaluations, evaluate_seconds: float
-    ) -> dict[str, Any]:
+    def _record_body(self, progress: Progress, evaluated: Evaluations, evaluate_seconds: float) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
         config, seconds = self.config, progress.train_seconds
         return {
@@ -252,7 +247,7 @@ class Experiment:
                 "examples_per_second": progress.examples / seconds if seconds else 0.0,
             },
             "peak_memory_bytes": peak_memory_bytes(self.device),
-            "environment": {**self._environment(), "code": code},
+            "environment": {**self._environment(), "code": progress.code},
             "marks": ["nonstandard"] if config.data.nonstandard else [],
         }
 
@@ -315,15 +310,6 @@ def _usable_checkpoint(attempt: Attempt, tracking: Mapping[str, Any]) -> Checkpo
         attempt.discard_checkpoint()
         return None
     return checkpoint
-
-
-def _note_code(attempt: Attempt, update: int) -> list[TrainingCode]:
-    """The code that made each update, where this process goes on behind `update`; noted for whoever resumes."""
-    path = attempt.folder / CODE_FILE
-    earlier = read_object(path)["code"] if path.is_file() else []
-    code = training_code(earlier, update, code_version())
-    attempt.write_bytes(CODE_FILE, pretty_json({"code": code}))
-    return code
 
 
 def summary(record: Record) -> str:

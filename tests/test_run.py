@@ -12,7 +12,6 @@ import pytest
 
 from fun.config import results_root
 from fun.errors import ConfigError
-from fun.machine.environment import CodeVersion, TrainingCode, training_code
 from fun.results import Record
 from tests.conftest import ROOT, SHORT, Cli, metrics_of, openings_of, outcome
 from tests.test_unfreezing import parsed
@@ -275,9 +274,10 @@ def test_a_record_names_the_code_that_trained_whatever_becomes_of_the_checkout(t
     killed.kill()
     killed.communicate()
     second = commit(checkout)
+    (checkpoint,) = cli.results.glob("runs/*/*/*/checkpoint/last.pt")
+    before = checkpoint.stat().st_mtime_ns
     resumed = cli.start(*typed)
-    (noted,) = cli.results.glob("runs/*/*/*/checkpoint/code.json")
-    until(lambda: second in noted.read_text(), "the second attempt trains")
+    until(lambda: checkpoint.stat().st_mtime_ns != before, "the second attempt trains")
     commit(checkout)
     (checkout / "fun/errors.py").write_text("no Python\n")
     _, told = resumed.communicate()
@@ -304,28 +304,6 @@ def commit(checkout: Path) -> str:
 def git(checkout: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", checkout, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-def made(update: int, sha: str | None, dirty: bool | None = False) -> TrainingCode:
-    return TrainingCode(update=update, git_sha=sha, git_dirty=dirty)
-
-
-@pytest.mark.parametrize(
-    ("earlier", "update", "expected"),
-    [
-        ([], 0, [made(1, "b")]),
-        ([made(1, "a")], 0, [made(1, "b")]),  # killed before its first checkpoint
-        ([made(1, "a")], 4, [made(1, "a"), made(5, "b")]),
-        ([made(1, "b")], 4, [made(1, "b")]),
-        ([made(1, "b", True)], 4, [made(1, "b", True), made(5, "b")]),
-        ([made(1, "a"), made(5, "c")], 4, [made(1, "a"), made(5, "b")]),  # no checkpoint is of c
-        ([], 4, [made(1, None, None), made(5, "b")]),  # a checkpoint from before this was noted
-    ],
-)
-def test_only_code_whose_updates_lasted_counts(
-    earlier: list[TrainingCode], update: int, expected: list[TrainingCode]
-) -> None:
-    assert training_code(earlier, update, CodeVersion(git_sha="b", git_dirty=False)) == expected
 
 
 def test_a_results_root_that_is_no_folder_is_told_before_anything_is_read(

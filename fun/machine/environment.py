@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,6 @@ class CodeVersion(TypedDict):
 
     git_sha: str | None
     git_dirty: bool | None
-
-
-class TrainingCode(CodeVersion):
-    """The code that made update `update` and those after it; one past the last: that evaluated alone."""
-
-    update: int
 
 
 def environment(device: torch.device, commits: Mapping[str, str]) -> dict[str, Any]:
@@ -66,16 +60,3 @@ def code_version() -> CodeVersion:
     sha = git("rev-parse", "HEAD")
     changes = git("status", "--porcelain", "--untracked-files=no")
     return CodeVersion(git_sha=sha, git_dirty=None if changes is None else bool(changes))
-
-
-def training_code(earlier: Sequence[TrainingCode], update: int, version: CodeVersion) -> list[TrainingCode]:
-    """The code that made each update, where `version` goes on behind `update`.
-
-    `earlier`: what the attempts before noted. What they trained behind `update` was lost, and counts for nothing.
-    """
-    kept = [code for code in earlier if code["update"] <= update]
-    if update and not kept:  # by an attempt that did not note it
-        kept = [TrainingCode(update=1, git_sha=None, git_dirty=None)]
-    if kept and (kept[-1]["git_sha"], kept[-1]["git_dirty"]) == (version["git_sha"], version["git_dirty"]):
-        return kept
-    return [*kept, TrainingCode(update=update + 1, **version)]

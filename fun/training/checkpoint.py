@@ -1,5 +1,6 @@
 """What exact resume needs, in one file that is replaced atomically. Randomness is by position, so none is stored."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ class Progress:
 
     `validation` holds the metrics on English validation; `best` the selected entry of it; `stages` which layers
     trained from which update on, as `fun.unfreezing.Stage.to_json` says it, with the number of parameters that train
-    as `trainable`; `tracking` how tr(F) is tracked. Times in seconds.
+    as `trainable`; `tracking` how tr(F) is tracked; `code` which version made the updates from which one on (from one
+    past the last: it evaluated alone). Times in seconds.
     """
 
     update: int = 0
@@ -25,6 +27,12 @@ class Progress:
     train_seconds: float = 0.0
     fisher_seconds: float = 0.0
     examples: int = 0
+    code: list[dict[str, Any]] = field(default_factory=list)
+
+    def goes_on_with(self, version: Mapping[str, Any]) -> None:
+        """Note the version of the code that makes the updates from here on."""
+        if not self.code or {"update": self.code[-1]["update"], **version} != self.code[-1]:
+            self.code.append({"update": self.update + 1, **version})
 
 
 @dataclass
