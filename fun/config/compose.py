@@ -19,7 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from pydantic import ValidationError
 
 from fun.config.checks import check, check_choices
-from fun.config.lookup import fill
+from fun.config.rules import fill
 from fun.config.schema import RunConfig
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from fun.config.choices import Chosen
 from fun.config.compose import composed, hydra_is_up
-from fun.config.lookup import fill
+from fun.config.rules import fill
 from fun.config.schema import RunConfig
 from fun.paths import CONFIG_DIR
 

@@ -1,6 +1,6 @@
 """The typed, closed form of a run's configuration. One class per choice, built once, read everywhere.
 
-Null fields were filled before (`fun.config.lookup`), so a field that must have a value has one here.
+Null fields were filled before (`fun.config.rules`), so a field that must have a value has one here.
 """
 
 import os

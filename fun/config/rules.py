@@ -10,9 +10,8 @@ file's own `source` says it, with {source} in it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -58,12 +57,9 @@ def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str
 def _applies(selectors: Rule, values: Mapping[str, Any]) -> bool:
     if unknown := set(selectors) - {*SELECTORS, "set", "source"}:
         raise ValueError(f"conf/paper: a rule has {sorted(unknown)}; expected {', '.join(SELECTORS)}, set or source")
-    return all(_chosen(values[name]) in selectors[name] for name in SELECTORS if name in selectors)
-
-
-def _chosen(section: Any) -> Any:
-    """What a selector compares: the name of a choice, or the value itself."""
-    return section["name"] if isinstance(section, Mapping) else section
+    chosen = {name: values[name] for name in SELECTORS if name in selectors}
+    names = {group: choice["name"] if isinstance(choice, Mapping) else choice for group, choice in chosen.items()}
+    return all(name in selectors[group] for group, name in names.items())
 
 
 @cache
@@ -72,18 +68,15 @@ def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
     path = CONFIG_DIR / "paper" / f"{file}.yaml"
     if not path.is_file():
         raise ConfigError(f"conf/paper/{file}.yaml is missing: a paper's values are looked up there")
-    content = _read(path)
-    rules = [*_of_another(content), *content["rules"]]
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    rules: list[Rule] = content["rules"]
+    if "like" in content:
+
+        def retold(source: str) -> str:
+            return source if source.startswith(OURS) else str(content["source"]).format(source=source)
+
+        rules = [{**rule, "source": retold(rule["source"])} for rule in _rules(content["like"])[1]] + rules
     return content.get("for", {}), rules
-
-
-def _of_another(content: Mapping[str, Any]) -> Iterator[Rule]:
-    if "like" not in content:
-        return
-    path = CONFIG_DIR / "paper" / f"{content['like']}.yaml"
-    for rule in _read(path)["rules"]:
-        source = rule["source"]
-        yield rule | {"source": source if source.startswith(OURS) else content["source"].format(source=source)}
 
 
 class _Loader(yaml.CSafeLoader):
@@ -92,11 +85,6 @@ class _Loader(yaml.CSafeLoader):
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    return content
 
 
 def _get(values: Mapping[str, Any], field: str) -> Any:
