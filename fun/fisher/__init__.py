@@ -2,5 +2,3 @@
 
 from fun.fisher.estimators import FISHERS, Algorithm2, Estimator, Exact, Official
 from fun.fisher.totals import Batch
-
-__all__ = ["FISHERS", "Algorithm2", "Batch", "Estimator", "Exact", "Official"]

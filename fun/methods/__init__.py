@@ -9,5 +9,3 @@ from fun.methods.unfreezing import Unfreezing
 from fun.registry import import_modules
 
 import_modules(__name__, __path__)
-
-__all__ = ["MASKS", "REGULARIZERS", "Method", "MethodChoice", "Unfreezing"]

@@ -6,6 +6,4 @@ A kind of task is a module here; a task of a known kind is a yaml of conf/task. 
 from fun.registry import import_modules
 from fun.tasks.base import TASKS, Task
 
-__all__ = ["TASKS", "Task"]
-
 import_modules(__name__, __path__)

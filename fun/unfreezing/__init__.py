@@ -13,20 +13,3 @@ from fun.unfreezing.schedules.stepwise import (
     RandomUnfreezing,
     ReverseUnfreezing,
 )
-
-__all__ = [
-    "SCHEDULES",
-    "Change",
-    "FisherUnfreezing",
-    "FixedOrder",
-    "GradualUnfreezing",
-    "LinearProbeThenFineTune",
-    "Moment",
-    "RandomUnfreezing",
-    "ReverseUnfreezing",
-    "Schedule",
-    "Stage",
-    "Standard",
-    "Stepwise",
-    "register",
-]

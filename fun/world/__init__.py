@@ -14,23 +14,6 @@ from fun.world.lexicon import LANGUAGES, UNSEEN
 from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
 from fun.world.splits import DATASETS, SPLITS, TASKS, Row, available, generate
 
-__all__ = [
-    "DATASETS",
-    "LANGUAGES",
-    "TASKS",
-    "UNSEEN",
-    "data_key",
-    "encoder_folder",
-    "encoder_key",
-    "language_adapter_folder",
-    "language_adapter_key",
-    "load_split",
-    "load_text",
-    "mlm_head_folder",
-    "mlm_head_key",
-    "text_key",
-]
-
 T = TypeVar("T")
 
 

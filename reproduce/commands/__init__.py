@@ -2,5 +2,3 @@
 
 from reproduce.commands import show, runs, start, numbers, carry  # noqa: I001 -- in the order of --help
 from reproduce.commands.command import COMMANDS
-
-__all__ = ["COMMANDS"]

@@ -6,6 +6,4 @@ A kind of tuning is a module here and a yaml of conf/adapter. Imports neither to
 from fun.models.tuning.base import TUNINGS, Tuning
 from fun.registry import import_modules
 
-__all__ = ["TUNINGS", "Tuning"]
-
 import_modules(__name__, __path__)

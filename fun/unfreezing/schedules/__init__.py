@@ -5,7 +5,5 @@ from pkgutil import iter_modules
 
 from fun.unfreezing.schedules.base import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, register
 
-__all__ = ["SCHEDULES", "Change", "Moment", "Schedule", "Stage", "Stepwise", "register"]
-
 for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")
