@@ -274,6 +274,21 @@ def test_hours_come_from_finished_runs_of_the_same_shape(root: Path, capsys: pyt
     assert [entry["hours"] for entry in twice] == pytest.approx([360 / 3600] * 16)
 
 
+def test_a_table_lists_what_makes_language_adapters_before_what_reads_them(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.mkdir()
+    assert main(["table", "table1", "--results", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    commands, sweeps = (
+        lines[lines.index("Missing runs, one command each:") :],
+        lines[lines.index("The same as sweeps:") :],
+    )
+    made = [f"python -m fun.run task=mlm lang={language} model=mbert" for language in ("it", "ta", "th")]
+    assert sorted(commands[1:4]) == made
+    assert sweeps[1] == "python -m fun.run -m task=mlm lang=th,it,ta model=mbert"
+
+
 def test_no_model_is_loaded() -> None:
     code = "import sys; from reproduce.__main__ import main; main(sys.argv[1:]); assert not {'torch', 'transformers'} & set(sys.modules)"
     command = [sys.executable, "-c", code, "plan", "table16", "miniature"]

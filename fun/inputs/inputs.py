@@ -233,8 +233,8 @@ class LanguageAdapter(Artifact):
 
         weights = hub.any_of(repository, files.ADAPTER_WEIGHTS)
         described = hub.description(repository, files.ADAPTER_CONFIG)
-        encoder = {**Encoder("encoder", self.model).description(hub), "name_or_path": self.model.source}
-        check_fits(described, SimpleNamespace(**encoder), self.place)
+        fields = {"model_type": None, "hidden_size": None, **Encoder("encoder", self.model).description(hub)}
+        check_fits(described, SimpleNamespace(**fields | {"name_or_path": self.model.source}), self.place)
         return f"fits its encoder, {weights}"
 
     def gap(self, root: Path) -> str | None:

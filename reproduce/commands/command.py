@@ -45,8 +45,13 @@ def command(name: str, help: str, *options: Option) -> Callable[[Run], Run]:
 
 
 def option(*names: str, **settings: Any) -> Option:
-    """What argparse's `add_argument` takes."""
-    return lambda parser, targets: parser.add_argument(*names, **settings)
+    """What argparse's `add_argument` takes; `help` and `choices` may be functions of the targets."""
+
+    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
+        told = {name: settings[name](declared) for name in ("help", "choices") if callable(settings.get(name))}
+        parser.add_argument(*names, **settings | told)
+
+    return add
 
 
 def flag(name: str, help: str) -> Option:

@@ -45,30 +45,25 @@ MARKED = flag("--allow-marked", "count records marked synthetic or nonstandard: 
 READING = (OUT, MARKED)
 
 
-def TARGET(parser: argparse.ArgumentParser, declared: Targets) -> None:  # noqa: N802 -- an option like the others
-    """One target, for `target`."""
-    parser.add_argument("target", metavar="TARGET", help=f"one of {', '.join(declared)}")
+TARGET = option("target", metavar="TARGET", help=lambda declared: f"one of {', '.join(declared)}")
 
 
 def targets(nargs: str = "+") -> Option:
     """TARGET…, for `needed`."""
-
-    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
-        names = f"any of {', '.join(declared)}; a paper, for all that it numbers; or, without these, the overrides"
-        help = f"{names} of one sweep, or of a search with sweep=lr_k"
-        parser.add_argument("targets", metavar="TARGET", nargs=nargs, help=help)
-
-    return add
+    return option(
+        "targets",
+        metavar="TARGET",
+        nargs=nargs,
+        help=lambda declared: (
+            f"any of {', '.join(declared)}; a paper, for all that it numbers; or, without these, the overrides of one "
+            "sweep, or of a search with sweep=lr_k"
+        ),
+    )
 
 
 def paper(**settings: Any) -> Option:
     """PAPER, which may be left out."""
-
-    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
-        names = dict.fromkeys(target.paper.name for target in declared.values())
-        parser.add_argument("paper", nargs="?", choices=list(names), **settings)
-
-    return add
+    return option("paper", nargs="?", choices=lambda declared: {t.paper.name: t for t in declared.values()}, **settings)
 
 
 ONE, MANY = (TARGET, MODEL, RESULTS), (targets(), MODEL, RESULTS)

@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 
 from rich.console import Console, Group
@@ -83,17 +82,10 @@ def submit(typed: argparse.Namespace, declared: Targets, *, retry: bool) -> int:
         return make_plan(groups, Store(root), jobs, retry=retry)
 
     if typed.dry_run:
-
-        def show(jobs: JobKnown | None) -> list[Entry]:
-            entries = planned(jobs)
-            asked = replace(submission, job_known=jobs or (lambda job: False))
-            for array, script in asked.scripts(entries):
-                print(f"# {_described(array.parts)} on {array.profile.name}")
-                print(script or "\n".join(entry.run.path.name for part in array.parts for entry in part))
-            submission.waiting += asked.waiting
-            return entries
-
-        entries = asking(show)
+        entries = asking(planned)
+        for array, script in submission.scripts(entries):
+            print(f"# {_described(array.parts)} on {array.profile.name}")
+            print(script or "\n".join(entry.run.path.name for part in array.parts for entry in part))
     else:
         entries, submitted = planned(submission.job_known), 0
         try:

@@ -93,13 +93,11 @@ def producers(config: RunConfig) -> list[Needed]:
 
 
 def with_producers(needed: Iterable[Needed], results: Results | None = None) -> list[Needed]:
-    """The runs, each once, behind those that make what they read; a run that is complete in `results` reads no more."""
-    runs: dict[Run, Needed] = {}
-    for run in needed:
-        if results is None or not results[run.overrides].complete:
-            runs |= {made.overrides: made for made in producers(configuration(run.overrides))}
-        runs[run.overrides] = run
-    return list(runs.values())
+    """The runs that make what others read, and then those, each once; what is complete in `results` reads no more."""
+    runs = {run.overrides: run for run in needed}
+    reading = [run for run in runs if results is None or not results[run].complete]
+    made = {maker.overrides: maker for run in reading for maker in producers(configuration(run))}
+    return list({**made, **runs}.values())
 
 
 @dataclass(frozen=True)

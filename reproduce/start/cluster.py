@@ -102,18 +102,16 @@ class Submission:
         """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""
         groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in wave:
-            jobs = [self._job_of(run, look_only) for run in entry.producers if run.status().state is not State.DONE]
-            if None in jobs or (jobs and any(profile.local for profile in self.profiles)):
+            makers = [run for run in entry.producers if run.status().state is not State.DONE]
+            jobs = {PRODUCERS if look_only else job_of(run, self._job_known): None for run in makers}
+            if None in jobs or (jobs and self.profiles[0].local):
                 self.waiting.append(entry)
             else:
-                groups[tuple(dict.fromkeys(job for job in jobs if job is not None))].append(entry)
+                groups[tuple(job for job in jobs if job is not None)].append(entry)
         return groups
 
-    def _job_of(self, run: RunFolder, look_only: bool) -> str | None:
-        """The job that runs it, or is to."""
-        if look_only and not run.under_way(self.job_known):
-            return PRODUCERS
-        return job_of(run, lambda job: job in self.names or self.job_known(job))
+    def _job_known(self, job: str) -> bool:
+        return job in self.names or self.job_known(job)
 
 
 @contextmanager
