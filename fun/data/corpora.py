@@ -125,7 +125,7 @@ class HubText(Corpus):
         check_columns(where, table.columns, ("text",))
         return Texts(table, "text")
 
-    def look(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+    def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """What one of its files says of all, without a download. Raises ConfigError and HubError."""
         repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
         names = hub.matching(repository, FILES.format(language=language))

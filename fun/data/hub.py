@@ -36,7 +36,7 @@ class HubSource(Source):
         source, theirs = facts.located(dataset, language, split)
         return f"hub:{source.hub.id}@{source.hub.revision}/{source.hub.files[theirs].format(language=language)}"
 
-    def look(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+    def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """What its files say of `rows`, without a download. Raises ConfigError and HubError as `rows` does."""
         source, theirs = facts.located(dataset, language, split)
         repository = Repository(source.hub.id, source.hub.revision, kind="dataset")

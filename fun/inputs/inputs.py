@@ -42,9 +42,9 @@ class Input(ABC):
         """Bring what comes from the hub into its cache, and check it. Raises ConfigError and HubError."""
         return
 
-    @abstractmethod
-    def look(self, hub: Hub) -> str:
+    def check(self, hub: Hub) -> str:
         """What is there, told without a download. Raises ConfigError and HubError where it is not what a run needs."""
+        return "there"
 
     def producer(self) -> tuple[str, ...]:
         """The overrides of the run that makes it, where the configuration tells how; none where none makes it."""
@@ -77,7 +77,7 @@ class Encoder(Input):
         if repository := _repository(self.place):
             download(repository)
 
-    def look(self, hub: Hub) -> str:
+    def check(self, hub: Hub) -> str:
         if not (repository := _repository(self.place)):
             return "there"
         from transformers import AutoConfig
@@ -93,7 +93,7 @@ class Encoder(Input):
         return f"{model.layers} layers, {model.positions} positions, {', '.join(names)}"
 
     def description(self, hub: Hub) -> Mapping[str, Any]:
-        """What its configuration says, wherever it lies. Raises as `look` does."""
+        """What its configuration says, wherever it lies. Raises as `check` does."""
         if repository := _repository(self.place):
             return hub.description(repository, files.CONFIG)
         folder = world.encoder_folder() if self.place == "world" else Path(self.place.removeprefix("folder:"))
@@ -109,9 +109,6 @@ class WorldHead(Input):
 
     def key(self) -> str:
         return world.mlm_head_key()
-
-    def look(self, hub: Hub) -> str:
-        return "there"
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,9 @@ class Rows(Input):
         if self.key().startswith("hub:"):
             self.data.rows(self.dataset, self.language, self.split)
 
-    def look(self, hub: Hub) -> str:
+    def check(self, hub: Hub) -> str:
         if isinstance(self.data, HubSource | HubText):
-            return self.data.look(hub, self.dataset, self.language, self.split)
+            return self.data.check(hub, self.dataset, self.language, self.split)
         return f"{len(self.data.rows(self.dataset, self.language, self.split)):,} rows"
 
 
@@ -178,9 +175,6 @@ class Artifact(Input):
     def key(self) -> str:
         """What a run of ours made is named by that run; empty where there is none."""
         return self.source or ""
-
-    def look(self, hub: Hub) -> str:
-        return "there"
 
     def producer(self) -> tuple[str, ...]:
         return self._default if self.run_id and self.run_id == _run_id_of(self._default) else ()
@@ -226,7 +220,7 @@ class LanguageAdapter(Artifact):
         if repository := _repository(self.place):
             download(repository)
 
-    def look(self, hub: Hub) -> str:
+    def check(self, hub: Hub) -> str:
         if not (repository := _repository(self.place)):
             return "there"
         from fun.models.language_adapters import check_fits

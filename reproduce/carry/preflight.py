@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,8 @@ def _places(configs: Iterable[RunConfig], results: Path) -> dict[str, Input]:
         for each in inputs_of(waiting.pop(0)):
             if each.place not in places:
                 places[each.place] = each
-                waiting += [compose(each.producer())] if each.producer() and each.gap(results) else []
+                with suppress(Damaged):  # told of its place
+                    waiting += [compose(each.producer())] if each.producer() and each.gap(results) else []
     return places
 
 
@@ -59,6 +61,6 @@ def _check(each: Input, results: Path, hub: Hub) -> Check:
     try:
         if gap := each.gap(results):
             return Check(each.name, each.place, False, gap)
-        return Check(each.name, each.place, True, each.look(hub))
+        return Check(each.name, each.place, True, each.check(hub))
     except (ConfigError, Damaged) as error:
         return Check(each.name, each.place, False, str(error))

@@ -118,9 +118,11 @@ class Outcome:
     @cached_property
     def failures(self) -> dict[Point, str]:
         """The points with a run that failed by its method -> why the first of these did."""
-        runs = ((point, self.results[run.overrides]) for point, runs in self.searched.runs.items() for run in runs)
-        failed = [(point, reason) for point, result in runs if (reason := failure(result))]
-        return dict(reversed(failed))
+        reasons = {
+            point: [reason for run in runs if (reason := failure(self.results[run.overrides]))]
+            for point, runs in self.searched.runs.items()
+        }
+        return {point: told[0] for point, told in reasons.items() if told}
 
     def selection(self) -> Selection:
         """What is selected. Raises RunError where every point has a run that failed by its method."""
@@ -143,11 +145,12 @@ class Outcome:
         """For people: each point with mean and spread, or why it is never selected; a warning for each edge."""
         lines = []
         for point, values in self.scores.items():
-            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            mark = "  <- selected" if dict(point) == selection.selected else ""
-            told = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
             if point in self.failures:
                 told = f"never selected: {self.failures[point]}"
+            else:
+                spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+                mark = "  <- selected" if dict(point) == selection.selected else ""
+                told = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
             lines.append(f"    {typed_point(dict(point))}: {told}")
         for field in selection.edges:
             tried = ",".join(map(str, self.searched.search.grid[field]))
