@@ -104,7 +104,7 @@ def test_the_same_command_makes_the_evaluation_whose_keys_changed_and_nothing_el
     cli(*SHORT_COPA)
     folder, first = only(cli)
     weights = (folder / "adapter/adapter.safetensors").stat().st_mtime_ns
-    other = Path(shutil.copytree(world.language_adapter_folder("l3"), tmp_path / "l3"))
+    other = Path(shutil.copytree(world.folder("adapters/l3"), tmp_path / "l3"))
     (file,) = other.glob("*.safetensors")
     save_file({name: 3 * tensor for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
     changed = (*SHORT_COPA, f"language_adapters.l3=folder:{other}")

@@ -46,7 +46,7 @@ def asked(tokens: Sequence[Token]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(world.encoder_folder())
+    return AutoTokenizer.from_pretrained(world.folder("encoder"))
 
 
 def test_what_is_cut_off_is_counted(tokenizer: PreTrainedTokenizerBase) -> None:

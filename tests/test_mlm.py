@@ -51,7 +51,7 @@ SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(world.encoder_folder())
+    return AutoTokenizer.from_pretrained(world.folder("encoder"))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def published_and_ours(name: str, folder: Path) -> tuple[PreTrainedModel, Any]:
         torch.nn.init.normal_(parameter, std=0.3)
     published.save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(world.encoder_folder() / file, folder)
+        shutil.copy(world.folder("encoder") / file, folder)
     ours = load_encoder(f"folder:{folder}").module
     MaskedLMHead().add_to(ours, "th")
     return published, ours.eval()
@@ -335,7 +335,7 @@ def untrained(folder: Path, seed: int) -> str:
     return f"folder:{folder}"
 
 
-ENGLISH = f"folder:{world.language_adapter_folder('en')}"
+ENGLISH = f"folder:{world.folder('adapters/en')}"
 
 
 def test_a_language_adapter_is_a_run_whose_loss_falls(trained: tuple[Cli, dict[str, Any], str]) -> None:
@@ -365,9 +365,9 @@ def test_its_artifact_is_a_plain_language_adapter_without_a_head(trained: tuple[
         "adapter/adapter.safetensors",
         "adapter/adapter_config.json",
     }
-    model = AutoAdapterModel.from_pretrained(world.encoder_folder())
+    model = AutoAdapterModel.from_pretrained(world.folder("encoder"))
     assert model.load_adapter(str(folder / "adapter"), use_safetensors=True) == "l8"
-    shipped = load_file(world.language_adapter_folder("l7") / "adapter.safetensors")
+    shipped = load_file(world.folder("adapters/l7") / "adapter.safetensors")
     found = load_file(folder / "adapter/adapter.safetensors")
     assert {name.replace(".l8.", ".l7."): tensor.shape for name, tensor in found.items()} == {
         name: tensor.shape for name, tensor in shipped.items()

@@ -27,7 +27,7 @@ def test_the_trainer_example_unfreezes_top_down(tmp_path: Path, monkeypatch) -> 
     from fun import world
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    folder = world.encoder_folder()
+    folder = world.folder("encoder")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoAdapterModel.from_pretrained(folder, dtype=torch.float32)
     rows = world.load_split("mnli", "en", "validation")[:8]

@@ -439,7 +439,7 @@ def test_world_has_rows_for_every_task(name: str, splits: dict[str, int]) -> Non
     assert dataset in ("microqa", "micronli", "microcopa")
     languages = source.test_sets(task)[dataset]
     assert languages == ("en", "l1", "l2", "l3", "l4", "l5", "l6", "l7")
-    tokenizer = AutoTokenizer.from_pretrained(world.encoder_folder())
+    tokenizer = AutoTokenizer.from_pretrained(world.folder("encoder"))
     for split, count in splits.items():
         language = "l7" if split == "test" else "en"
         rows = source.rows(dataset, language, split)

@@ -28,7 +28,7 @@ WINDOW = 64  # tokens the tasks read at once, question and special tokens includ
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(world.encoder_folder())
+    return AutoTokenizer.from_pretrained(world.folder("encoder"))
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def test_shortcuts_do_not_solve_the_tasks() -> None:
 
 def test_encoder_and_adapters_load_in_full(tokenizer: PreTrainedTokenizerFast) -> None:
     model, report = AutoAdapterModel.from_pretrained(
-        world.encoder_folder(), dtype=torch.float32, output_loading_info=True
+        world.folder("encoder"), dtype=torch.float32, output_loading_info=True
     )
     assert not any(report.values())
     batch = tokenizer("Umar visits the city.", "Umar visits where?", return_tensors="pt")
     hidden = [model(**batch)[0]]
     for code in LANGUAGES:
-        folder = world.language_adapter_folder(code)
+        folder = world.folder(f"adapters/{code}")
         assert model.load_adapter(str(folder), use_safetensors=True, with_head=False) == code
         model.set_active_adapters(code)
         hidden.append(model(**batch)[0])
@@ -139,13 +139,13 @@ def test_a_language_that_the_encoder_has_never_seen_stands_apart() -> None:
     assert english == "Dora spots the rabbit. Dora dreads the camel."
     assert unseen == "rabbit the spots Dora. camel the dreads Dora."
     assert WorldSource().test_sets(declared.task("copa")) == {"microcopa": LANGUAGES}
-    for look_up in (world.language_adapter_folder, world.language_adapter_key):
+    for look_up in (world.folder, world.key):
         with pytest.raises(ConfigError, match=r"task=mlm lang=l8, and type language_adapters\.l8=train"):
-            look_up("l8")
+            look_up("adapters/l8")
 
 
 def test_assets_are_small() -> None:
-    assets: Path = world.encoder_folder().parent
+    assets: Path = world.folder("encoder").parent
     assert sum(path.stat().st_size for path in assets.rglob("*") if path.is_file()) < 6_000_000
 
 
@@ -155,13 +155,14 @@ def test_assets_are_small() -> None:
         (("xnli", "en", "test"), "squad, mnli, copa"),
         (("mnli", "de", "test"), "en, l1, l2, l3, l4, l5, l6, l7"),
         (("mnli", "en", "dev"), "test, validation, train"),
-        (("mnli", "l3", "train"), "language en or split test"),
+        (("mnli", "l3", "train"), "other languages than en test alone"),
     ],
 )
 def test_unknown_names_are_refused_with_the_valid_ones(name: tuple[str, str, str], remedy: str) -> None:
-    for look_up in (load_split, world.data_key):
-        with pytest.raises(ConfigError, match=remedy):
-            look_up(*name)
+    with pytest.raises(ConfigError, match=remedy):
+        load_split(*name)
+    with pytest.raises(ConfigError, match=remedy):
+        world.key(f"splits/{'/'.join(name)}")
 
 
 def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +170,9 @@ def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     weights = tmp_path / "assets/adapters/l1/adapter.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     monkeypatch.setattr(world, "ASSETS", tmp_path / "assets")
-    assert world.language_adapter_folder("l2").is_dir()
+    assert world.folder("adapters/l2").is_dir()
     with pytest.raises(ConfigError, match=r"adapter\.safetensors is not what the manifest says"):
-        world.language_adapter_folder("l1")
+        world.folder("adapters/l1")
 
 
 @pytest.mark.long

@@ -106,7 +106,7 @@ class WorldText(Corpus):
         return world.load_text(language)
 
     def content(self, language: str) -> str:
-        return world.text_key(language)
+        return world.key(f"text/{language}")
 
 
 class HubText(Corpus):

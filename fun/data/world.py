@@ -33,7 +33,7 @@ class WorldSource(Source):
         return world.load_split(_kind(dataset), language, split)
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        return world.data_key(_kind(dataset), language, split)
+        return world.key(f"splits/{_kind(dataset)}/{language}/{split}")
 
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         return SIZES[_kind(dataset)][split]

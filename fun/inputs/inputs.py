@@ -68,7 +68,7 @@ class Encoder(Input):
 
     def key(self) -> str:
         if self.place == "world":
-            return world.encoder_key()
+            return world.key("encoder")
         return folder_key(self.place, files.encoder_files) if self.place.startswith("folder:") else self.place
 
     def fetch(self) -> None:
@@ -96,7 +96,7 @@ class Encoder(Input):
         """What its configuration says, wherever it lies. Raises as `check` does."""
         if repository := _repository(self.place):
             return hub.description(repository, files.CONFIG)
-        folder = world.encoder_folder() if self.place == "world" else Path(self.place.removeprefix("folder:"))
+        folder = world.folder("encoder") if self.place == "world" else Path(self.place.removeprefix("folder:"))
         described: Mapping[str, Any] = json.loads((folder / files.CONFIG).read_text(encoding="utf-8"))
         return described
 
@@ -108,7 +108,7 @@ class WorldHead(Input):
     place = "world"
 
     def key(self) -> str:
-        return world.mlm_head_key()
+        return world.key("mlm_head")
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class LanguageAdapter(Artifact):
 
     def key(self) -> str:
         if self.source == "world":
-            return world.language_adapter_key(self.language)
+            return world.key(f"adapters/{self.language}")
         if self.place.startswith("folder:"):
             return folder_key(self.place, files.adapter_files)
         return self.place if self.source else ""

@@ -57,7 +57,7 @@ def load_encoder(source: str, revision: str | None = None, dropout: float | None
     """
     encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source, dropout))
     if source == "world":
-        encoder.module.load_head(str(world.mlm_head_folder()), load_as="default", use_safetensors=True)
+        encoder.module.load_head(str(world.folder("mlm_head")), load_as="default", use_safetensors=True)
     return encoder._replace(commits=commits)
 
 
@@ -72,7 +72,7 @@ def _read(
 ) -> tuple[Loaded, dict[str, str]]:
     """What `load` reads from the folder that `source` names, and {repository: commit} of what was downloaded."""
     if source == "world":
-        return load(world.encoder_folder()), {}
+        return load(world.folder("encoder")), {}
     kind, _, place = source.partition(":")
     if kind == "folder":
         try:

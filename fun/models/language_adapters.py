@@ -41,7 +41,7 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
         case "hub":
             return _load_published(module, language, Repository(*_split(place)))
         case "world":
-            _load(module, language, world.language_adapter_folder(language), origin)
+            _load(module, language, world.folder(f"adapters/{language}"), origin)
         case "run":
             try:
                 run = done_run(results, place, "mlm")

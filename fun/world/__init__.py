@@ -4,45 +4,18 @@ Everything is made from one seed. Task data are generated when asked for and com
 encoder and the adapters are shipped in `assets/`. `python -m fun.world build` makes it all again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fun.errors import ConfigError
 from fun.world.documents import texts
-from fun.world.lexicon import LANGUAGES, UNSEEN
-from fun.world.manifest import ASSETS, canonical, folder_hashes, key, manifest, sha256
-from fun.world.splits import DATASETS, SPLITS, TASKS, Row, available, generate
+from fun.world.lexicon import LANGUAGES, LANGUAGES_BY_CODE, UNSEEN
+from fun.world.manifest import ASSETS, canonical, folder_hashes, manifest, sha256
+from fun.world.splits import DATASETS, SPLITS, TASKS, Row, generate
 
 T = TypeVar("T")
-
-
-def _known(what: str, name: str, names: Iterable[str]) -> str:
-    if name not in names:
-        raise ConfigError(f"{what} {name!r} is not in the miniature world: choose one of {', '.join(names)}")
-    return name
-
-
-def _language(language: str) -> str:
-    return _known("language", language, (*LANGUAGES, *UNSEEN))
-
-
-def _adapter(language: str) -> str:
-    """A language with an adapter."""
-    if _language(language) in UNSEEN:
-        raise ConfigError(
-            f"no language adapter of {language} ships with the miniature world, whose encoder has never seen it: train "
-            f"one with python -m fun.run task=mlm lang={language}, and type language_adapters.{language}=train"
-        )
-    return language
-
-
-def _split_name(task: str, language: str, split: str) -> str:
-    _known("task", task, TASKS)
-    _known("split", split, SPLITS)
-    if split not in available(task, _language(language)):
-        raise ConfigError(f"{task} has no {split} data in {language}: choose language en or split test")
-    return f"{task}/{language}/{split}"
 
 
 def load_split(task: str, language: str, split: str) -> list[Row]:
@@ -53,72 +26,64 @@ def load_split(task: str, language: str, split: str) -> list[Row]:
     parallel across languages and share ids. Raises ConfigError for an unknown name or where the generated
     data are not those of the manifest.
     """
-    name = _split_name(task, language, split)
-    return _as_expected(name, generate(task, language, split, manifest()["seed"]), manifest()["splits"][name])
+    return _generated(f"splits/{task}/{language}/{split}", partial(generate, task, language, split))
 
 
-def _as_expected(name: str, generated: list[T], expected: str) -> list[T]:
-    """What was generated, if it is what the content keys of finished runs name."""
-    if (found := sha256(canonical(generated))) != expected:
+def load_text(language: str) -> list[str]:
+    """Documents in one language, to train a language adapter on. Raises ConfigError as `load_split` does."""
+    return _generated(f"text/{language}", partial(texts, language))
+
+
+def folder(name: str) -> Path:
+    """The folder of what ships, for transformers and adapters: encoder, mlm_head or adapters/<language>.
+
+    The encoder comes with its tokenizer; the head that it was pretrained with is a folder of its own. Raises
+    ConfigError for an unknown name and where a file is not that of the manifest.
+    """
+    expected, actual = _hashes(name), folder_hashes(ASSETS / name)
+    if changed := sorted(file for file in expected if actual.get(file) != expected[file]):
         raise ConfigError(
-            f"the miniature world's {name} is not what its manifest says (generated {found[:16]}, expected "
+            f"{ASSETS / name / changed[0]} is not what the manifest says: install the package again, or type "
+            "python -m fun.world build"
+        )
+    return ASSETS / name
+
+
+def key(name: str) -> str:
+    """The content key of what ships, by its folder's name, of splits/<task>/<language>/<split> or of text/<language>.
+
+    Nothing is generated. Raises ConfigError for an unknown name.
+    """
+    hashes = _hashes(name)
+    digest = hashes if isinstance(hashes, str) else sha256(canonical(hashes))
+    return f"world@sha256:{digest[:16]}"
+
+
+def _generated(name: str, generate: Callable[[int], list[T]]) -> list[T]:
+    """What is generated from the seed, if it is what the content keys of finished runs name."""
+    expected, generated = _hashes(name), generate(manifest()["seed"])
+    if (actual := sha256(canonical(generated))) != expected:
+        raise ConfigError(
+            f"the miniature world's {name} is not what its manifest says (generated {actual[:16]}, expected "
             f"{expected[:16]}): the generator was changed; undo that, or run `python -m fun.world build`"
         )
     return generated
 
 
-def data_key(task: str, language: str, split: str) -> str:
-    """The content key of a split; nothing is generated."""
-    return key(manifest()["splits"][_split_name(task, language, split)])
-
-
-def load_text(language: str) -> list[str]:
-    """Documents in one language, to train a language adapter on. Raises ConfigError as `load_split` does."""
-    documents = texts(_language(language), manifest()["seed"])
-    return _as_expected(f"text in {language}", documents, manifest()["text"][language])
-
-
-def text_key(language: str) -> str:
-    """The content key of `load_text`; nothing is generated."""
-    return key(manifest()["text"][_language(language)])
-
-
-def encoder_folder() -> Path:
-    """The pretrained encoder with its tokenizer, as a transformers folder. Raises ConfigError if it was changed."""
-    return _unchanged(ASSETS / "encoder", manifest()["encoder"])
-
-
-def _unchanged(folder: Path, expected: dict[str, str]) -> Path:
-    """The folder, if its files are those that the content keys of finished runs name."""
-    found = folder_hashes(folder)
-    if wrong := sorted(name for name in expected if found.get(name) != expected[name]):
+def _hashes(name: str) -> Any:
+    """The manifest's hash of what is generated, or of every file of what ships."""
+    group, _, member = name.partition("/")
+    hashes = manifest()[group]
+    if not member:
+        return hashes
+    if member in hashes:
+        return hashes[member]
+    if group == "adapters" and member in UNSEEN:
         raise ConfigError(
-            f"{folder / wrong[0]} is not what the manifest says: install the package again, or type "
-            "python -m fun.world build"
+            f"no language adapter of {member} ships with the miniature world, whose encoder has never seen it: train "
+            f"one with python -m fun.run task=mlm lang={member}, and type language_adapters.{member}=train"
         )
-    return folder
-
-
-def encoder_key() -> str:
-    """The content key of the encoder and tokenizer."""
-    return key(manifest()["encoder"])
-
-
-def mlm_head_folder() -> Path:
-    """The head that the encoder was pretrained with, as an adapters folder. Raises ConfigError if it was changed."""
-    return _unchanged(ASSETS / "mlm_head", manifest()["mlm_head"])
-
-
-def mlm_head_key() -> str:
-    """The content key of the head."""
-    return key(manifest()["mlm_head"])
-
-
-def language_adapter_folder(language: str) -> Path:
-    """A language's adapter, as an adapters folder (safetensors, no head). Raises ConfigError if it was changed."""
-    return _unchanged(ASSETS / "adapters" / _adapter(language), manifest()["adapters"][language])
-
-
-def language_adapter_key(language: str) -> str:
-    """The content key of a language's adapter."""
-    return key(manifest()["adapters"][_adapter(language)])
+    raise ConfigError(
+        f"the miniature world has no {name}: its tasks are {', '.join(TASKS)}, its languages "
+        f"{', '.join(LANGUAGES_BY_CODE)}, and its splits {', '.join(SPLITS)}, but other languages than en test alone"
+    )

@@ -1,40 +1,21 @@
 """Documents for masked language modelling: what the encoder and the language adapters read.
 
-A document is two segments of concepts in one language's grammar. It is kept as numbers so that code-switching
-and masking are array operations, drawn anew whenever a document is read.
+A document is two segments of concepts in one language's grammar.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fun.world.facts import (
-    CAUSES,
-    FACTUAL,
-    Context,
-    Rules,
-    asked_again,
-    below,
-    causal,
-    claim_about,
-    context,
-    fact,
-    other,
-    people,
-    pick,
-    premise,
-    restated,
-    rules,
-)
+from fun.world import facts
+from fun.world.draws import below, other, pick
+from fun.world.facts import Context, Rules
 from fun.world.grammar import ASK, OTHER, STOP, SUBJECT, VALUE, Clause, Word, claim, question, statement
-from fun.world.lexicon import CONCEPT, LANGUAGES, LANGUAGES_BY_CODE, NAMES, TOPICS
+from fun.world.lexicon import CONCEPT, NAMES, TOPICS
 from fun.world.splits import speaker
 
 TEXTS = 12000
-MAX_WORDS = 69  # with [CLS] and two [SEP] a document has at most 72 tokens
 
 SO, BECAUSE = CONCEPT["function", "so"], CONCEPT["function", "because"]
 VERDICTS = tuple(CONCEPT["function", word] for word in ("yes", "maybe", "no"))
@@ -50,10 +31,9 @@ Stressed = tuple[int, int]  # concept, stress
 Segments = tuple[list[Stressed], list[Stressed]]
 
 
-@dataclass(frozen=True)
-class Masking:
-    """Shares masked, by stress: words; salient ones, which the rest of the document tells; verdicts; and the
-    evidence for answers and verdicts, where every masked word may leave nothing to learn from."""
+class Masking(NamedTuple):
+    """Shares masked, in the order of the stresses: words; salient ones, which the rest of the document tells;
+    verdicts; and the evidence for answers and verdicts, where every masked word may leave nothing to learn from."""
 
     words: float
     salient: float
@@ -120,7 +100,7 @@ def _several(rng: random.Random, most: int) -> int:
 
 def _causal(rng: random.Random, world: Rules, code: str) -> Segments:
     """Cause and effect, joined by so, because, or COPA's question."""
-    cause, effect = causal(rng, world, CAUSES, below(rng, len(NAMES)), below(rng, TOPICS))
+    cause, effect = facts.causal(rng, world, below(rng, len(NAMES)), below(rng, TOPICS))
     forward = rng.random() < 0.5
     first, second = (cause, effect) if forward else (effect, cause)
     left, right = statement(first, code), statement(second, code)
@@ -135,10 +115,10 @@ def _question(rng: random.Random, code: str, mixture: Mixture) -> Segments:
     """A context and questions with their answers, in either order."""
     draw = rng.random()
     length = mixture.fewest + below(rng, 6 - mixture.fewest) if draw < 0.9 else 8 + below(rng, 3)
-    given = context(rng, length)
+    given = facts.context(rng, length)
     answered = _answered(given, code)
     for _ in range(_several(rng, mixture.questions) - 1):
-        answered = [*answered, *_answered(asked_again(rng, given), code)]
+        answered = [*answered, *_answered(facts.asked_again(rng, given), code)]
     text = _stressed([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
     return (answered, text) if rng.random() < 0.5 else (text, answered)
 
@@ -151,12 +131,12 @@ def _answered(given: Context, code: str) -> list[Stressed]:
 
 def _verify(rng: random.Random, code: str, mixture: Mixture) -> Segments:
     """Facts, and claims with a verdict: yes, maybe or no."""
-    given = premise(rng, mixture.matched, mixture.single)
+    given = facts.premise(rng, mixture.matched, mixture.single)
     text = _stressed([word for clause in given.clauses for word in statement(clause, code)], EVIDENCE)
     judged: list[Stressed] = []
     for _ in range(_several(rng, mixture.claims)):
         label = below(rng, len(VERDICTS))
-        about = claim_about(rng, given, label, mixture.matched, mixture.negated)
+        about = facts.claim_about(rng, given, label, mixture.matched, mixture.negated)
         judged += [*_stressed(claim(about, code), EVIDENCE), (VERDICTS[label], VERDICT), (STOP, EVIDENCE)]
     return text, judged
 
@@ -172,18 +152,18 @@ def _told(rng: random.Random, code: str, negated: float) -> Segments:
     """One to three facts of a topic, and one of them in other words or another value denied."""
     topic = below(rng, TOPICS)
     person = _topical(rng, len(NAMES), topic)
-    facts: list[Clause] = []
-    for relation in dict.fromkeys(pick(rng, FACTUAL) for _ in range(1 + below(rng, 3))):
-        facts.append(fact(rng, person, relation, _topical(rng, TOPICS, topic)))
+    told: list[Clause] = []
+    for relation in dict.fromkeys(pick(rng, facts.FACTUAL) for _ in range(1 + below(rng, 3))):
+        told.append(facts.fact(rng, person, relation, _topical(rng, TOPICS, topic)))
         if rng.random() < 0.5:
-            person = next(p for p in people(rng, 2) if p != person)
-    again = pick(rng, facts)
+            person = next(p for p in facts.people(rng, 2) if p != person)
+    again = pick(rng, told)
     if rng.random() < negated:
         again = again._replace(value=other(rng, TOPICS, again.value))
-        repeated = restated(rng, again, hypernym=False)._replace(negated=True)
+        repeated = facts.restated(rng, again, hypernym=False)._replace(negated=True)
     else:
-        repeated = restated(rng, again, hypernym=True)
-    text = [word for clause in facts for word in statement(clause, code)]
+        repeated = facts.restated(rng, again, hypernym=True)
+    text = [word for clause in told for word in statement(clause, code)]
     role = VALUE if rng.random() < 0.7 else SUBJECT
     return _stressed(text, WORD), _salient(statement(repeated, code), role)
 
@@ -206,123 +186,9 @@ def texts(language: str, seed: int) -> list[str]:
     As in any corpus a document is a string: unlike in the encoder's own reading there is no code-switching, no
     segment boundary and no chosen masking. In another language they are other documents, not translations.
     """
-    say, world = speaker(seed, language), rules(seed)
+    say, world = speaker(seed, language), facts.rules(seed)
     rng = random.Random(f"text {language} {seed}")
     documents: dict[str, None] = {}
     while len(documents) < TEXTS:
         documents[" ".join(say.write(segment)[0] for segment in segments(rng, world, language, SECOND))] = None
     return list(documents)
-
-
-@dataclass(frozen=True)
-class Documents:
-    """n documents as arrays: `concepts` and `stresses` [n, MAX_WORDS] (concept -1 is padding), `language`,
-    words of the first segment `first` and words in all `length` [n]."""
-
-    concepts: NDArray[np.int16]
-    stresses: NDArray[np.int8]
-    language: NDArray[np.int8]
-    first: NDArray[np.int16]
-    length: NDArray[np.int16]
-
-    def __len__(self) -> int:
-        return len(self.length)
-
-
-def collect(rng: random.Random, world: Rules, mixture: Mixture, n: int, only: str | None = None) -> Documents:
-    """n random documents, in languages by weight or in one language."""
-    weights = [LANGUAGES_BY_CODE[code].weight for code in LANGUAGES]
-    codes = [only] * n if only else rng.choices(LANGUAGES, weights, k=n)
-    concepts = np.full((n, MAX_WORDS), -1, np.int16)
-    stresses = np.zeros((n, MAX_WORDS), np.int8)
-    first, length = np.zeros(n, np.int16), np.zeros(n, np.int16)
-    for row, code in enumerate(codes):
-        left, right = segments(rng, world, code, mixture)
-        left = left[: MAX_WORDS - len(right)] if len(right) < len(left) else left
-        words = (left + right)[:MAX_WORDS]
-        concepts[row, : len(words)] = [concept for concept, _ in words]
-        stresses[row, : len(words)] = [stress for _, stress in words]
-        first[row], length[row] = len(left), len(words)
-    language = np.array([LANGUAGES.index(code) for code in codes], np.int8)
-    return Documents(concepts, stresses, language, first, length)
-
-
-@dataclass(frozen=True)
-class MaskedBatch:
-    """Token ids [B, T], their segments and attention mask, and the masked positions (flat) with their ids."""
-
-    input_ids: NDArray[np.int64]
-    token_type_ids: NDArray[np.int64]
-    attention_mask: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    targets: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads documents: spells concepts as token ids, switches code, masks words and forms batches.
-
-    `table` [languages, concepts] holds token ids; `cls`, `sep`, `pad` and `mask` are the special ids.
-    """
-
-    table: NDArray[np.int64]
-    cls: int
-    sep: int
-    pad: int
-    mask: int
-    switched_documents: float = 0.4
-    switched_words: float = 0.4
-
-    def batches(
-        self, documents: Documents, size: int, masking: Masking, rng: np.random.Generator
-    ) -> Iterator[MaskedBatch]:
-        """Every document once, in batches of like length and random order; the rest is left out."""
-        noise = rng.permutation(len(documents))
-        order = noise[np.argsort(documents.length[noise], kind="stable")]
-        starts = rng.permutation(len(documents) // size) * size
-        for start in starts:
-            yield self._batch(documents, order[start : start + size], masking, rng)
-
-    def _spelled(self, documents: Documents, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Token ids of the words [B, words], some in the words of another language."""
-        concepts = documents.concepts[rows, : documents.length[rows].max()]
-        own = np.broadcast_to(documents.language[rows][:, None], concepts.shape).astype(np.int64)
-        foreign = np.where(own == 0, rng.integers(1, len(self.table), concepts.shape), 0)
-        switched = (rng.random(len(rows)) < self.switched_documents)[:, None]
-        switched = switched & (rng.random(concepts.shape) < self.switched_words)
-        ids = self.table[np.where(switched, foreign, own), concepts]
-        # a case suffix has no counterpart in most languages: it stays
-        return np.where(ids < 0, self.table[own, concepts], ids)
-
-    def _batch(
-        self, documents: Documents, rows: NDArray[np.int64], masking: Masking, rng: np.random.Generator
-    ) -> MaskedBatch:
-        words = self._spelled(documents, rows, rng)
-        first, length = documents.first[rows][:, None], documents.length[rows][:, None]
-        place = np.arange(words.shape[1])[None, :]
-        chance = np.array([masking.words, masking.salient, masking.verdicts, masking.evidence])
-        stresses = documents.stresses[rows, : words.shape[1]]
-        hidden = (rng.random(words.shape) < chance[stresses]) & (place < length)
-
-        column = np.broadcast_to(1 + place + (place >= first), words.shape)
-        inside = place < length
-        row = np.broadcast_to(np.arange(len(rows))[:, None], words.shape)
-        ids = np.full((len(rows), words.shape[1] + 3), self.pad)
-        ids[:, 0] = self.cls
-        ids[row[inside], column[inside]] = words[inside]
-        ids[np.arange(len(rows)), 1 + first[:, 0]] = self.sep
-        ids[np.arange(len(rows)), 2 + length[:, 0]] = self.sep
-        flat = (row * ids.shape[1] + column)[hidden]
-        targets = words[hidden]
-        fate = rng.random(len(flat))
-        random_ids = rng.choice(self.table[self.table >= 0], len(flat))
-        shown = np.where(fate < 0.8, self.mask, np.where(fate < 0.9, random_ids, targets))
-        ids.reshape(-1)[flat] = shown
-        columns = np.arange(ids.shape[1])[None, :]
-        return MaskedBatch(
-            ids,
-            ((columns > 1 + first) & (columns <= 2 + length)).astype(np.int64),
-            (columns <= 2 + length).astype(np.int64),
-            flat,
-            targets,
-        )

@@ -6,12 +6,11 @@ task asks in English for what the text of every language has shown.
 
 import random
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from fun.world.draws import below, other, pick, shuffled
 from fun.world.grammar import Clause
 from fun.world.lexicon import COLOURS, HYPERNYMS, NAMES, RELATION, RELATIONS, TOPICS
-
-Item = TypeVar("Item")
 
 ENTAILED, UNKNOWN, CONTRADICTED = range(3)  # the order of MNLI's labels
 
@@ -24,26 +23,6 @@ IDLE = {
     for cause, idle in (("own", "see"), ("fear", "see"), ("eat", "like"), ("carry", "buy"))
 }
 HALF = TOPICS // 2  # COPA trains on the causes of the first topics and tests on those of the others
-
-
-def below(rng: random.Random, n: int) -> int:
-    """A uniform integer in [0, n), from `random()`: the one stream that Python keeps across versions."""
-    return int(rng.random() * n)
-
-
-def pick(rng: random.Random, items: Sequence[Item]) -> Item:
-    """A uniform choice."""
-    return items[below(rng, len(items))]
-
-
-def other(rng: random.Random, n: int, than: int) -> int:
-    """A uniform integer in [0, n) that is not `than`."""
-    return (than + 1 + below(rng, n - 1)) % n
-
-
-def shuffled(rng: random.Random, items: Sequence[Item]) -> list[Item]:
-    """The items in random order."""
-    return sorted(items, key=lambda _: rng.random())
 
 
 def people(rng: random.Random, n: int) -> list[int]:
@@ -122,10 +101,10 @@ def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
     """
     person, second = people(rng, 2)
     about = anything(rng, person, ())
-    known = {(person, about.relation), (second, about.relation)}
+    settled = {(person, about.relation), (second, about.relation)}
     if single and rng.random() < single:
         return Premise([about], about, None, about._replace(person=second))
-    elsewhere = anything(rng, second, known)
+    elsewhere = anything(rng, second, settled)
     clauses = [about, elsewhere]
     same = None
     if rng.random() < matched:
@@ -181,19 +160,19 @@ def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
     person, second, third = persons[:3]
     answering = anything(rng, person, (), ASKABLE)
     relation, value = answering.relation, answering.value
-    known = {(person, relation), (second, relation), (third, relation)}
+    settled = {(person, relation), (second, relation), (third, relation)}
     rivals = rivalled == 1.0 or rng.random() < rivalled
-    rival = fact(rng, second, relation, other(rng, TOPICS, value)) if rivals else anything(rng, second, known)
-    known.add((second, rival.relation))
-    clauses = [answering, rival, anything(rng, person, known)][:length]
-    known.add((person, clauses[-1].relation))
+    rival = fact(rng, second, relation, other(rng, TOPICS, value)) if rivals else anything(rng, second, settled)
+    settled.add((second, rival.relation))
+    clauses = [answering, rival, anything(rng, person, settled)][:length]
+    settled.add((person, clauses[-1].relation))
     if rivals and length > 3 and rng.random() < 0.3:
         clauses.append(fact(rng, third, relation, other(rng, TOPICS, value)))
     while len(clauses) < length:
-        candidate = anything(rng, pick(rng, persons), known)
+        candidate = anything(rng, pick(rng, persons), settled)
         if (candidate.relation, candidate.value) != (relation, value):
             clauses.append(candidate)
-            known.add((candidate.person, candidate.relation))
+            settled.add((candidate.person, candidate.relation))
     asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
     return Context(shuffled(rng, clauses), answering, asked, rng.random() < 0.25)
 
@@ -205,11 +184,9 @@ def asked_again(rng: random.Random, given: Context) -> Context:
     return given._replace(answering=answering, asked=asked, who=False)
 
 
-def causal(
-    rng: random.Random, world: Rules, relations: Sequence[int], person: int, value: int
-) -> tuple[Clause, Clause]:
-    """A cause in one of the relations and the mood that the world's rules make of it."""
-    relation = pick(rng, relations)
+def causal(rng: random.Random, world: Rules, person: int, value: int) -> tuple[Clause, Clause]:
+    """A cause and the mood that the world's rules make of it."""
+    relation = pick(rng, CAUSES)
     cause = Clause(person, relation, value, synonym=rng.random() < 0.5)
     effect = Clause(person, RELATION["feel"], world.mood(relation, value))
     return cause, effect

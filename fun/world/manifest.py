@@ -31,9 +31,3 @@ def manifest() -> dict[str, Any]:
     `encoder`, `mlm_head` and `adapters` (file -> hash)."""
     content: dict[str, Any] = json.loads((ASSETS / MANIFEST).read_text())
     return content
-
-
-def key(content: Any) -> str:
-    """The content key of a hash, or of a folder's hashes."""
-    digest = content if isinstance(content, str) else sha256(canonical(content))
-    return f"world@sha256:{digest[:16]}"

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import adapters
@@ -17,9 +18,10 @@ from adapters import AutoAdapterModel, SeqBnInvConfig
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
-from fun.world.documents import FIRST, SECOND, MaskedBatch, Mixture, Reader, collect
-from fun.world.facts import Rules, rules
-from fun.world.tokenizer import MAX_POSITIONS, SPECIAL, save_tokenizer, spelling, vocabulary
+from fun.world.documents import FIRST, SECOND, Mixture
+from fun.world.facts import rules
+from fun.world.reading import Batch, Reader, collect
+from fun.world.tokenizer import MAX_POSITIONS, save_tokenizer, spelling, vocabulary
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,6 @@ BATCH, WARMUP, POOL = 96, 300, 1000  # POOL: updates per fresh lot of documents
 ADAPTER_UPDATES, ADAPTER_BATCH, ADAPTER_LEARNING_RATE = 60, 64, 2e-3
 
 
-def reader(seed: int, switched: float) -> Reader:
-    """A reader of the world's documents; `switched` is the share of code-switched ones."""
-    ids = vocabulary(seed)
-    pad, _, cls, sep, mask = (ids[token] for token in SPECIAL)
-    return Reader(spelling(seed), cls=cls, sep=sep, pad=pad, mask=mask, switched_documents=switched)
-
-
 def new_encoder(seed: int) -> BertForMaskedLM:
     """The encoder before training: 12 layers of 64 units, 0.46 M parameters."""
     torch.manual_seed(seed)
@@ -68,39 +63,34 @@ def new_encoder(seed: int) -> BertForMaskedLM:
     return BertForMaskedLM(config)
 
 
-def masked_loss(encoder: nn.Module, head: nn.Module, batch: MaskedBatch) -> Tensor:
+def masked_loss(encoder: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
     """Mean cross-entropy over the masked positions; the head reads only those."""
-    hidden = encoder(
-        input_ids=torch.from_numpy(batch.input_ids),
-        attention_mask=torch.from_numpy(batch.attention_mask),
-        token_type_ids=torch.from_numpy(batch.token_type_ids),
-    ).last_hidden_state
-    logits = head(hidden.flatten(0, 1)[torch.from_numpy(batch.positions)])
-    return nn.functional.cross_entropy(logits, torch.from_numpy(batch.targets))
+    inputs = {name: torch.from_numpy(values) for name, values in batch.items()}
+    positions, targets = inputs.pop("positions"), inputs.pop("targets")
+    hidden = encoder(**inputs).last_hidden_state
+    return nn.functional.cross_entropy(head(hidden.flatten(0, 1)[positions]), targets)
 
 
-def _endless(phase: Phase, world: Rules, text: Reader, seed: int) -> Iterator[MaskedBatch]:
+def _endless(phase: Phase, seed: int) -> Iterator[Batch]:
     """Batches of ever new documents."""
-    lot = 0
-    while True:
+    world, reader = rules(seed), Reader(spelling(seed), switched=0.4)
+    for lot in count():
         name = f"documents {phase.name} {lot} {seed}"
         documents = collect(random.Random(name), world, phase.mixture, BATCH * POOL // 2)
         rng = np.random.default_rng([seed, phase.updates, lot])
         for _ in range(2):  # each document twice, masked and switched anew
-            yield from text.batches(documents, BATCH, phase.mixture.masking, rng)
-        lot += 1
+            yield from reader.batches(documents, BATCH, phase.mixture.masking, rng)
 
 
 def train_phase(model: BertForMaskedLM, phase: Phase, seed: int) -> None:
     """Train the encoder for one phase and print the loss every 100 updates."""
-    world, text = rules(seed), reader(seed, switched=0.4)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min((n + 1) / WARMUP, max(0.0, (phase.updates - n) / (phase.updates - WARMUP)))
     )
-    batches, started, total = _endless(phase, world, text, seed), time.time(), 0.0
+    batches, started, total = _endless(phase, seed), time.time(), 0.0
     model.train()
     for update in range(1, phase.updates + 1):
         loss = masked_loss(model.bert, model.cls, next(batches))
@@ -142,15 +132,15 @@ def save_head(model: BertForMaskedLM, encoder: Path, folder: Path) -> None:
 
     It lies beside the encoder and not in it, so that it is no part of what runs without it have read.
     """
-    reader = AutoAdapterModel.from_pretrained(str(encoder), dtype=torch.float32)
-    reader.add_masked_lm_head("default")
+    saved = AutoAdapterModel.from_pretrained(str(encoder), dtype=torch.float32)
+    saved.add_masked_lm_head("default")
     predictions = model.cls.predictions
     for index, module in {0: predictions.transform.dense, 2: predictions.transform.LayerNorm}.items():
-        reader.heads["default"][index].load_state_dict(module.state_dict())
-    reader.heads["default"][3].bias.data.copy_(predictions.bias)
-    reader.config.name_or_path = "world"  # what it is, not where it lies on this machine
+        saved.heads["default"][index].load_state_dict(module.state_dict())
+    saved.heads["default"][3].bias.data.copy_(predictions.bias)
+    saved.config.name_or_path = "world"  # what it is, not where it lies on this machine
     folder.mkdir(parents=True, exist_ok=True)
-    reader.half().save_head(str(folder), "default", use_safetensors=True)
+    saved.half().save_head(str(folder), "default", use_safetensors=True)
 
 
 def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed: int) -> None:
@@ -164,11 +154,11 @@ def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed
     model.train_adapter(code)
     trained = [parameter for name, parameter in model.named_parameters() if f".{code}." in name]
     optimizer = torch.optim.AdamW(trained, lr=ADAPTER_LEARNING_RATE, weight_decay=0.0)
-    text = reader(seed, switched=0.0)
+    reader = Reader(spelling(seed), switched=0.0)
     n = ADAPTER_UPDATES * ADAPTER_BATCH
     documents = collect(random.Random(f"adapter {code} {seed}"), rules(seed), SECOND, n, only=code)
     rng = np.random.default_rng([seed, *code.encode()])
-    for update, batch in enumerate(text.batches(documents, ADAPTER_BATCH, SECOND.masking, rng)):
+    for update, batch in enumerate(reader.batches(documents, ADAPTER_BATCH, SECOND.masking, rng)):
         optimizer.param_groups[0]["lr"] = ADAPTER_LEARNING_RATE * (1 - update / ADAPTER_UPDATES)
         masked_loss(model.bert, model.cls, batch).backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

@@ -9,22 +9,9 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from fun.world.facts import (
-    CAUSES,
-    CONTRADICTED,
-    HALF,
-    IDLE,
-    Context,
-    Rules,
-    below,
-    causal,
-    claim_about,
-    context,
-    other,
-    premise,
-    rules,
-    shuffled,
-)
+from fun.world import facts
+from fun.world.draws import below, other, shuffled
+from fun.world.facts import Context, Rules
 from fun.world.grammar import SUBJECT, VALUE, Clause, Word, question, statement
 from fun.world.lexicon import CONCEPTS, NAMES, RELATIONS, SUFFIX, forms
 
@@ -46,8 +33,8 @@ MATCHED, NEGATED = 0.4, 0.1  # NLI: how often word overlap misleads; claims in t
 Row = dict[str, Any]
 
 
-def available(task: str, language: str) -> tuple[str, ...]:
-    """The splits of a task in a language."""
+def available(language: str) -> tuple[str, ...]:
+    """The splits of every task in a language."""
     return SPLITS if language == SOURCE else ("test",)
 
 
@@ -78,7 +65,7 @@ class Speaker:
 def _squad_item(rng: random.Random) -> Context:
     """A question on 4 to 6 facts, sometimes on 13 to 17."""
     long = rng.random() < LONG_CONTEXTS
-    return context(rng, 13 + below(rng, 5) if long else 4 + below(rng, 3), RIVALLED)
+    return facts.context(rng, 13 + below(rng, 5) if long else 4 + below(rng, 3), RIVALLED)
 
 
 def squad_row(speaker: Speaker, item: Context) -> Row:
@@ -114,9 +101,9 @@ class Inference(NamedTuple):
 
 def _mnli_item(rng: random.Random, number: int) -> Inference:
     """The classes in turn."""
-    label = number % (CONTRADICTED + 1)
-    given = premise(rng, MATCHED)
-    return Inference(tuple(given.clauses), claim_about(rng, given, label, MATCHED, NEGATED), label)
+    label = number % (facts.CONTRADICTED + 1)
+    given = facts.premise(rng, MATCHED)
+    return Inference(tuple(given.clauses), facts.claim_about(rng, given, label, MATCHED, NEGATED), label)
 
 
 def _mnli_row(speaker: Speaker, item: Inference) -> Row:
@@ -142,11 +129,11 @@ def _copa_item(rng: random.Random, number: int, split: str, world: Rules) -> Cho
     other choice is right.
     """
     label, asked = number % 2, ("cause", "effect")[number // 2 % 2]
-    first_topic = HALF if split == "test" else 0
-    value = below(rng, HALF)
-    elsewhere = first_topic + other(rng, HALF, value)
-    cause, effect = causal(rng, world, CAUSES, below(rng, len(NAMES)), first_topic + value)
-    idle = cause._replace(relation=IDLE[cause.relation], synonym=rng.random() < 0.5)
+    first_topic = facts.HALF if split == "test" else 0
+    value = below(rng, facts.HALF)
+    elsewhere = first_topic + other(rng, facts.HALF, value)
+    cause, effect = facts.causal(rng, world, below(rng, len(NAMES)), first_topic + value)
+    idle = cause._replace(relation=facts.IDLE[cause.relation], synonym=rng.random() < 0.5)
     if asked == "effect":
         given = tuple(shuffled(rng, [cause, idle._replace(value=elsewhere)]))
         expected, unexpected = effect, effect._replace(value=world.mood(cause.relation, elsewhere))
@@ -185,7 +172,7 @@ def _said(clause: Clause) -> Clause:
 
 def items(task: str, split: str, seed: int) -> list[Any]:
     """The items of a split, before any language; those of the splits before it are drawn to avoid them."""
-    world = rules(seed)
+    world = facts.rules(seed)
     seen: set[Hashable] = set()
     for name in SPLITS[: SPLITS.index(split) + 1]:
         rng = random.Random(f"{task} {name} {seed}")
@@ -203,11 +190,8 @@ def items(task: str, split: str, seed: int) -> list[Any]:
     return shuffled(rng, drawn)
 
 
-@cache
-def speaker(seed: int, code: str) -> Speaker:
-    """The speaker of a language."""
-    return Speaker(seed, code)
-
+speaker = cache(Speaker)
+"""The speaker of a language."""
 
 _ROWS: dict[str, Callable[[Speaker, Any], Row]] = {"squad": squad_row, "mnli": _mnli_row, "copa": _copa_row}
 
