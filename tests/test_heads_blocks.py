@@ -284,11 +284,10 @@ def test_blocks_are_in_ascending_order_with_twelve_layers():
     assert list(task_blocks(model, "task")) == list(range(12))
 
 
-def test_a_missing_adapter_is_named_with_those_found():
+def test_a_missing_adapter_is_named():
     model = encoder()
     model.add_adapter("en", config=SeqBnConfig())
-    model.add_adapter("sw", config=SeqBnConfig())
-    with pytest.raises(RunError, match=r"'task'.*en, sw.*add_adapter"):
+    with pytest.raises(RunError, match=r"'task'.*add_adapter"):
         task_blocks(model, "task")
 
 

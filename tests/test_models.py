@@ -350,7 +350,7 @@ UNFIT = {
         "model_name=xlm-r, but this one has model_name=",
     ),
     "weights": (without_a_layer, RunError, "lacks 4 weights of the language adapter"),
-    "no weights": (lambda f: (f / "pytorch_adapter.bin").unlink(), ConfigError, "no adapter_config.json with"),
+    "no weights": (lambda f: (f / "pytorch_adapter.bin").unlink(), ConfigError, "cannot be read"),
     "cut weights": (lambda f: cut(f / "pytorch_adapter.bin", 5000), FunError, "cannot be read"),
 }
 

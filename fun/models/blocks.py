@@ -11,12 +11,7 @@ from torch import nn
 from fun.errors import RunError
 
 # BERT, XLM-R (`roberta`) and DeBERTa-v2 share this layout; each module of an adapter carries its name.
-_LAYER = re.compile(r"^(?:bert|roberta|deberta)\.encoder\.layer\.(?P<layer>\d+)\.")
-_ADAPTER = re.compile(
-    r"^(?:bert|roberta|deberta)\.encoder\.layer\.(?P<layer>\d+)\."
-    r"(?:(?:attention\.)?output|attention\.self\.(?:query|key|value)(?:_proj)?|(?:intermediate|output)\.dense)\."
-    r"(?:adapters|loras)\.(?P<adapter>[^.]+)\."
-)
+_LAYER = re.compile(r"^(?:bert|roberta|deberta)\.encoder\.layer\.(\d+)\.")
 
 Block = dict[str, nn.Parameter]
 
@@ -24,7 +19,7 @@ Block = dict[str, nn.Parameter]
 def layer_of(parameter_name: str) -> int | None:
     """The layer of a parameter, by its name in `model.named_parameters()`; None outside the layers."""
     match = _LAYER.match(parameter_name)
-    return int(match["layer"]) if match else None
+    return int(match[1]) if match else None
 
 
 def encoder_blocks(model: nn.Module) -> dict[int, Block]:
@@ -56,16 +51,11 @@ def task_blocks(model: nn.Module, adapter: str) -> dict[int, Block]:
 
     Raises RunError if no layer has an adapter of that name.
     """
-    blocks: dict[int, Block] = {}
-    present: set[str] = set()
-    for name, parameter in model.named_parameters():
-        if match := _ADAPTER.match(name):
-            present.add(match["adapter"])
-            if match["adapter"] == adapter:
-                blocks.setdefault(int(match["layer"]), {})[name] = parameter
-    if not blocks:
+    part = re.compile(rf"\.(?:adapters|loras)\.{re.escape(adapter)}\.")
+    whole = encoder_blocks(model)
+    blocks = {layer: {name: p for name, p in block.items() if part.search(name)} for layer, block in whole.items()}
+    if not any(blocks.values()):
         raise RunError(
-            f"No layer has a task adapter named {adapter!r}; found: {', '.join(sorted(present)) or 'none'}. "
-            f"Add it first: model.add_adapter({adapter!r}, config=...)."
+            f"no layer has a task adapter {adapter!r}: add it first, model.add_adapter({adapter!r}, config=…)"
         )
-    return blocks
+    return {layer: block for layer, block in blocks.items() if block}

@@ -63,7 +63,7 @@ def load_encoder(source: str, revision: str | None = None, dropout: float | None
 
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The fast tokenizer of an encoder, whose weights are not downloaded. Raises as `load_encoder` does."""
-    tokenizer, _ = _read(source, revision, lambda found: snapshot(found, (CONFIG, *TOKENIZER)), _load_tokenizer)
+    tokenizer, _ = _read(source, revision, lambda place: snapshot(place, (CONFIG, *TOKENIZER)), _load_tokenizer)
     return tokenizer
 
 
@@ -85,19 +85,19 @@ def _read(
     if kind != "hub":
         raise ConfigError(f"model.source is {source!r}; expected world, hub:<namespace>/<name> or folder:<path>")
     repository = Repository(place, revision)
-    found = download(repository)
+    downloaded = download(repository)
     try:
-        return load(found.folder), {repository.name: found.commit}
+        return load(downloaded.folder), {place: downloaded.commit}
     except UNREADABLE as error:
-        raise unreadable(repository, found, error) from error
+        raise unreadable(repository, downloaded, error) from error
 
 
 def check_encoder(config: Any, *, name: str, layers: int, positions: int) -> None:
     """Raise ConfigError unless an encoder's configuration has the layers and positions that conf/model says."""
     expected = {"layers": layers, "positions": positions}
-    found = {"layers": config.num_hidden_layers, "positions": readable_positions(config)}
-    if wrong := [f"{key}={found[key]}, expected {expected[key]}" for key in expected if found[key] != expected[key]]:
-        typed = " ".join(f"model.{key}={found[key]}" for key in expected if found[key] != expected[key])
+    actual = {"layers": config.num_hidden_layers, "positions": readable_positions(config)}
+    if wrong := [f"{key}={actual[key]}, expected {expected[key]}" for key in expected if actual[key] != expected[key]]:
+        typed = " ".join(f"model.{key}={actual[key]}" for key in expected if actual[key] != expected[key])
         raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
 
 
@@ -106,9 +106,8 @@ def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase
     rows = module.get_input_embeddings().num_embeddings
     tokens = max(tokenizer.get_vocab().values()) + 1
     types = getattr(module.base_model.embeddings, "token_type_embeddings", None)
-    problems = [
-        f"has no {name} token" for name in ("pad", "cls", "sep") if getattr(tokenizer, f"{name}_token_id") is None
-    ]
+    special = {"pad": tokenizer.pad_token_id, "cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id}
+    problems = [f"has no {name} token" for name, number in special.items() if number is None]
     if tokens > rows:
         problems.append(f"has {tokens} tokens, and its encoder {rows} rows of embeddings")
     if tokenizer.pad_token_id != module.config.pad_token_id:
@@ -130,17 +129,18 @@ def readable_positions(config: Any) -> int:
 
 def download(repository: Repository) -> Snapshot:
     """Configuration, tokenizer and one file of weights."""
-    found = snapshot(repository, (CONFIG, *TOKENIZER, WEIGHTS[0]))
-    if not (found.folder / WEIGHTS[0]).exists():
-        found = snapshot(Repository(repository.name, found.commit), (CONFIG, *TOKENIZER, *WEIGHTS[1:]))
-    if not (found.folder / CONFIG).exists():
-        raise HubError(f"{repository} has no {CONFIG} (in the cache: {found.folder}): expected a transformers model")
-    if not any((found.folder / name).exists() for name in WEIGHTS):
+    downloaded = snapshot(repository, (CONFIG, *TOKENIZER, WEIGHTS[0]))
+    folder = downloaded.folder
+    if not (folder / WEIGHTS[0]).exists():
+        folder = snapshot(Repository(repository.name, downloaded.commit), (CONFIG, *TOKENIZER, *WEIGHTS[1:])).folder
+    if not (folder / CONFIG).exists():
+        raise HubError(f"{repository} has no {CONFIG} (in the cache: {folder}): expected a transformers model")
+    if not any((folder / name).exists() for name in WEIGHTS):
         raise HubError(
-            f"{repository} has neither {' nor '.join(WEIGHTS)} (in the cache: {found.folder}): if its download was "
+            f"{repository} has neither {' nor '.join(WEIGHTS)} (in the cache: {folder}): if its download was "
             "interrupted, type the same command with a network"
         )
-    return found
+    return downloaded
 
 
 def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
@@ -149,7 +149,7 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     if dropout is not None:
         config.update(dict.fromkeys(DROPOUTS, dropout))
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # what was found and what was missing is looked at here
+    logging.set_verbosity_error()  # what was there and what was missing is looked at here
     try:
         module, info = AutoAdapterModel.from_pretrained(
             str(folder), config=config, dtype=torch.float32, output_loading_info=True, key_mapping=MLM_BIAS
@@ -163,7 +163,11 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     prefix = f"{module.base_model_prefix}."
     missing = {name for name in info["missing_keys"] if name.startswith(prefix)}
     pooler = {name for name in missing if name.startswith(f"{prefix}pooler.")}
-    _check_weights(sorted(missing - pooler), source)
+    if lacking := sorted(missing - pooler):
+        raise RunError(
+            f"{source}: its file lacks {len(lacking)} weights of the encoder ({', '.join(lacking[:2])}, …), which "
+            "would stay random: give a complete model.source or model.revision"
+        )
     return Encoder(module, tokenizer, pooler=hasattr(module.base_model, "pooler") and not pooler, commits={})
 
 
@@ -180,11 +184,3 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise
     except Exception as error:  # tokenizers has no exception of its own for a file that it cannot read
         raise ValueError(f"its tokenizer: {error}") from error
-
-
-def _check_weights(lacking: list[str], source: str) -> None:
-    if lacking:
-        raise RunError(
-            f"{source}: its file lacks {len(lacking)} weights of the encoder ({', '.join(lacking[:2])}, …), which "
-            "would stay random: give a complete model.source or model.revision"
-        )

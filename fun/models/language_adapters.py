@@ -16,7 +16,7 @@ from typing import Any
 from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
-from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_files
 from fun.results import NotDone, done_run
 
 UNREADABLE = (OSError, RuntimeError, ValueError)
@@ -38,10 +38,25 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
     """
     kind, _, place = origin.partition(":")
     match kind:
-        case "hub":
-            return _load_published(module, language, Repository(*_split(place)))
         case "world":
             _load(module, language, world.folder(f"adapters/{language}"), origin)
+        case "folder":
+            try:
+                _load(module, language, Path(place), origin)
+            except UNREADABLE as error:
+                raise ConfigError(
+                    f"language_adapters.{language}={origin} cannot be read ({first_line(error)}); give a folder that "
+                    "save_adapter wrote"
+                ) from error
+        case "hub":
+            name, _, revision = place.partition("@")
+            repository = Repository(name, revision or None)
+            downloaded = download(repository)
+            try:
+                _load(module, language, downloaded.folder, origin)
+            except UNREADABLE as error:
+                raise unreadable(repository, downloaded, error) from error
+            return {name: downloaded.commit}
         case "run":
             try:
                 run = done_run(results, place, "mlm")
@@ -50,8 +65,6 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
             _load(module, language, run.path / TRAINED, origin)
             read = run.record().environment.get("hub", {})
             return {f"{origin}/{repository}": commit for repository, commit in read.items()}
-        case "folder":
-            _load_saved(module, language, Path(place))
         case _:
             raise ConfigError(
                 f"language_adapters.{language} is {origin!r}; expected world, hub:<namespace>/<name>, "
@@ -60,46 +73,15 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
     return {}
 
 
-def _split(place: str) -> tuple[str, str | None]:
-    name, _, revision = place.partition("@")
-    return name, revision or None
-
-
-def _load_saved(module: Any, language: str, folder: Path) -> None:
-    problem = None
-    if not (folder / ADAPTER_CONFIG).is_file() or not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
-        problem = f"it has no {ADAPTER_CONFIG} with {' or '.join(ADAPTER_WEIGHTS)} beside it"
-    else:
-        try:
-            _load(module, language, folder, f"folder:{folder}")
-        except UNREADABLE as error:
-            problem = first_line(error)
-    if problem:
-        raise ConfigError(
-            f"language_adapters.{language}=folder:{folder} cannot be read ({problem}); give a folder that "
-            "save_adapter wrote"
-        )
-
-
-def _load_published(module: Any, language: str, repository: Repository) -> dict[str, str]:
-    found = download(repository)
-    try:
-        _load(module, language, found.folder, f"hub:{repository}")
-    except UNREADABLE as error:
-        raise unreadable(repository, found, error) from error
-    return {repository.name: found.commit}
-
-
 def download(repository: Repository) -> Snapshot:
-    found = snapshot(repository, (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))
-    if not (found.folder / ADAPTER_CONFIG).exists() or not any(
-        (found.folder / name).exists() for name in ADAPTER_WEIGHTS
-    ):
+    """Configuration and weights."""
+    downloaded = snapshot(repository, (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))
+    if len(adapter_files(downloaded.folder)) < 2:
         raise HubError(
-            f"{repository} has no {ADAPTER_CONFIG} with {' or '.join(ADAPTER_WEIGHTS)} (in the cache: {found.folder}): "
-            "if its download was interrupted, type the same command with a network"
+            f"{repository} has no {ADAPTER_CONFIG} with {' or '.join(ADAPTER_WEIGHTS)} (in the cache: "
+            f"{downloaded.folder}): if its download was interrupted, type the same command with a network"
         )
-    return found
+    return downloaded
 
 
 def _load(module: Any, language: str, folder: Path, origin: str) -> None:
@@ -120,14 +102,14 @@ def check_fits(described: Mapping[str, Any], encoder: Any, origin: str) -> None:
     encoder of the same size would load, and be of no use.
     """
     expected = {"model_type": encoder.model_type, "hidden_size": encoder.hidden_size}
-    found = {field: described.get(field) for field in expected}
+    actual = {field: described.get(field) for field in expected}
     # What a run of ours trained is known by that run, wherever the encoder's folder lay then.
     if (named := described.get("model_name")) and not origin.startswith("run:"):
-        expected["model_name"], found["model_name"] = _last(encoder.name_or_path), _last(named)
+        expected["model_name"], actual["model_name"] = _last(encoder.name_or_path), _last(named)
     for field, value in expected.items():
-        if found[field] != value:
+        if actual[field] != value:
             raise ConfigError(
-                f"{origin} is a language adapter for an encoder with {field}={found[field]}, but this one has "
+                f"{origin} is a language adapter for an encoder with {field}={actual[field]}, but this one has "
                 f"{field}={value}: give one that was trained for {encoder.name_or_path}"
             )
 

@@ -6,7 +6,7 @@ the number of its units, has the same gradient.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,29 +51,25 @@ def training_features(
     return rows, features[:size] if rule == "first" else features
 
 
+@dataclass(eq=False)
 class Batches:
     """The training batches of every update, as a function of (seed, update)."""
 
-    def __init__(
-        self,
-        features: Sequence[Feature],
-        *,
-        batch_size: int,
-        seed: int,
-        slots: int,
-        pad_id: int,
-        device: torch.device,
-        unit: Unit = "examples",
-    ) -> None:
-        self.features = features
-        self.batch_size = batch_size
-        self.seed = seed
-        self.slots = slots
-        self.pad_id = pad_id
-        self.device = device
-        self.unit = unit
-        self.per_epoch = -(-len(features) // batch_size)
-        self._epoch_order: tuple[int, list[int]] = (-1, [])
+    features: Sequence[Feature]
+    _: KW_ONLY
+    batch_size: int
+    seed: int
+    slots: int
+    """Padded token slots of the largest part."""
+    pad_id: int
+    device: torch.device
+    unit: Unit = "examples"
+    _epoch_order: tuple[int, list[int]] = (-1, [])
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates of an epoch."""
+        return -(-len(self.features) // self.batch_size)
 
     def epoch(self, update: int) -> int:
         """The 0-based epoch of the 1-based `update`."""

@@ -51,16 +51,7 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write one file; the caller makes it appear atomically."""
-        torch.save(
-            {
-                "progress": asdict(self.progress),
-                "weights": self.weights,
-                "best_weights": self.best_weights,
-                "optimizer": self.optimizer,
-                "scaler": self.scaler,
-            },
-            path,
-        )
+        torch.save(vars(self) | {"progress": asdict(self.progress)}, path)
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":

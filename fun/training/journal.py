@@ -4,8 +4,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from fun.config import RunConfig
 from fun.errors import ConfigError
@@ -15,55 +14,6 @@ from fun.training.checkpoint import Checkpoint
 log = logging.getLogger("fun")
 
 CHECKPOINT_FILE = "checkpoint/last.pt"
-
-
-class View(Protocol):
-    """Shows the step log somewhere else."""
-
-    def show(self, line: Mapping[str, Any]) -> None:
-        """Show a line of the log, in the order of the log."""
-
-    def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-        """Show the final metrics."""
-
-    def close(self) -> None:
-        """Flush."""
-
-
-class Journal:
-    """Writes the step log and the checkpoint of one attempt. Use as a context manager.
-
-    `keep` is the update of the checkpoint that training resumes from: later lines of the log are dropped
-    and will be written again, identically. The lines that stay are the first that the view shows.
-    """
-
-    def __init__(self, attempt: Attempt, view: View | None, keep: int) -> None:
-        self.attempt = attempt
-        self.view = view
-        self.lines = attempt.metrics_log(keep=keep)
-        if view:
-            for line in attempt.run.attempt_log():
-                view.show(line)
-
-    def log(self, line: Mapping[str, Any]) -> None:
-        """Append a line; it holds `kind` and `update`."""
-        self.lines.append(line)
-        if self.view:
-            self.view.show(line)
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint, atomically and only while this attempt is the current one."""
-        self.attempt.publish(CHECKPOINT_FILE, checkpoint.write)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.lines.close()
-        if self.view:
-            self.view.close()
 
 
 class WandbView:
@@ -98,21 +48,58 @@ class WandbView:
         self._first = self.run.step  # that the server does not have yet; 0 offline
 
     def show(self, line: Mapping[str, Any]) -> None:
+        """Show a line of the log, in the order of the log."""
         update, kind = line["update"], line["kind"]
         if update >= self._first:
             values = {name: value for name, value in line.items() if name not in ("kind", "update")}
             self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+        """Show the final metrics."""
         for dataset, languages in metrics.items():
             for language, values in languages.items():
                 for name, value in values.items():
                     self.run.summary[f"test/{dataset}/{language}/{name}"] = value
 
     def close(self) -> None:
+        """Flush."""
         self.run.finish()
         if self._offline:
             log.info("wandb, offline: send it with wandb sync %s", Path(self.run.dir).parent)
+
+
+class Journal:
+    """Writes the step log and the checkpoint of one attempt. Use as a context manager.
+
+    `keep` is the update of the checkpoint that training resumes from: later lines of the log are dropped
+    and will be written again, identically. The lines that stay are the first that the view shows.
+    """
+
+    def __init__(self, attempt: Attempt, view: WandbView | None, keep: int) -> None:
+        self.attempt = attempt
+        self.view = view
+        self.lines = attempt.metrics_log(keep=keep)
+        if view:
+            for line in attempt.run.attempt_log():
+                view.show(line)
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append a line; it holds `kind` and `update`."""
+        self.lines.append(line)
+        if self.view:
+            self.view.show(line)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint, atomically and only while this attempt is the current one."""
+        self.attempt.publish(CHECKPOINT_FILE, checkpoint.write)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.lines.close()
+        if self.view:
+            self.view.close()
 
 
 def check_view(config: RunConfig) -> None:
@@ -124,6 +111,6 @@ def check_view(config: RunConfig) -> None:
             raise ConfigError("logger.mode=online needs a key: type wandb login first, or logger.mode=offline")
 
 
-def open_view(config: RunConfig, attempt: Attempt) -> View | None:
+def open_view(config: RunConfig, attempt: Attempt) -> WandbView | None:
     """The view that `logger=` asks for."""
     return WandbView(config, attempt) if config.logger.name == "wandb" else None

@@ -8,8 +8,9 @@ serves any Trainer through `fun.unfreezing.callback`.
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from fun.models.task_model import TaskModel
 from fun.randomness import derive, generator
 from fun.training.batches import Batch, Batches
 from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.journal import Journal
 from fun.training.optimizer import learning_rate, optimizer
 from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
 from fun.unfreezing import Stage
@@ -35,47 +37,30 @@ from fun.unfreezing.unfreezer import Unfreezer
 log = logging.getLogger("fun")
 
 
-class Journal(Protocol):
-    """Where the loop writes as it goes."""
-
-    def log(self, line: Mapping[str, Any]) -> None:
-        """One line of the step log, with its `update` and `kind`."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint."""
-
-
+@dataclass(eq=False)
 class Training:
     """One run's training: `train()` from the start, or from a checkpoint with bit-identical outcome.
 
-    `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back.
+    `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back. `validate`
+    measures English validation.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        model: TaskModel,
-        batches: Batches,
-        updates: int,
-        validate: Callable[[], dict[str, float]],
-        journal: Journal,
-        progress: Progress,
-    ) -> None:
-        self.config = config
-        self.model = model
-        self.batches = batches
-        self.updates = updates
-        self.validate = validate
-        self.journal = journal
-        self.progress = progress
-        self.estimator = config.fisher
+    config: RunConfig
+    model: TaskModel
+    batches: Batches
+    updates: int
+    validate: Callable[[], dict[str, float]]
+    journal: Journal
+    progress: Progress
+    best_weights: dict[str, Tensor] = field(default_factory=dict, init=False)
+    _latest_scores: tuple[int, dict[int, float]] = field(default=(0, {}), init=False)
+
+    def __post_init__(self) -> None:
+        config, model, train = self.config, self.model, self.config.train
         self.unfreezer = Unfreezer(config.schedule, model.blocks, config.seed, self._score)
         files = {each.language: each.file(results_root()) for each in fishers(config)}
         chosen = (choice.build(model, config.seed, files) for choice in (config.regularizer, config.mask))
         self.methods: list[Method] = [Unfreezing(self.unfreezer, self._note_stage), *filter(None, chosen)]
-        self.best_weights: dict[str, Tensor] = {}
-        self._latest_scores: tuple[int, dict[int, float]] = (0, {})
-        train = config.train
         self.optimizer = optimizer(train.optimizer, model.parameters(), train.lr, train.weight_decay)
         self.scaler = gradient_scaler(model.device, config.precision)
 
@@ -97,15 +82,10 @@ class Training:
         if eval_every == "epoch":
             eval_every = self.batches.per_epoch
         saved_at = time.monotonic()
-        bar = tqdm(
-            total=self.updates,
-            initial=self.progress.update,
-            unit="update",
-            disable=None,
-            dynamic_ncols=True,
-        )
+        begun = self.progress.update
+        bar = tqdm(total=self.updates, initial=begun, unit="update", disable=None, dynamic_ncols=True)
         with survival.deferred(), logging_redirect_tqdm(), bar:
-            for update in range(self.progress.update + 1, self.updates + 1):
+            for update in range(begun + 1, self.updates + 1):
                 self._before(update)
                 self._update(update, bar)
                 if update % eval_every == 0 or update == self.updates:
@@ -187,13 +167,11 @@ class Training:
         masked = [method for method in self.methods if method.masks]
         for method in masked:
             method.mask_gradient(update, self.batches.epoch(update))
-        nn.utils.clip_grads_with_norm_(self._with_gradient(), self.config.train.clip, self._norm() if masked else norm)
-
-    def _with_gradient(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.model.parameters().values() if parameter.grad is not None]
+        trained = self.model.parameters().values()
+        nn.utils.clip_grads_with_norm_(trained, self.config.train.clip, self._norm() if masked else norm)
 
     def _norm(self) -> Tensor:
-        return nn.utils.get_total_norm([p.grad for p in self._with_gradient() if p.grad is not None])
+        return nn.utils.get_total_norm([p.grad for p in self.model.parameters().values() if p.grad is not None])
 
     def _skips(self, norm: float) -> bool:
         """Whether fp16's scaler will skip this step, as the gradient overflowed at a scale that it can still lower."""
@@ -221,7 +199,7 @@ class Training:
             return self._latest_scores[1]
         started = time.perf_counter()
         seed = self.config.seed
-        scores = self.estimator.score(
+        scores = self.config.fisher.score(
             self.model.module,
             self.model.head,
             self.model.blocks,
@@ -234,30 +212,21 @@ class Training:
 
     def _track(self, update: int) -> None:
         """Log tr(F) of the open layers, and its mean over them (Figure 3)."""
-        line: dict[str, Any] = {
-            "kind": "fisher",
-            "update": update,
-            "estimator": self.estimator.name,
-            "open": sorted(self.unfreezer.open),
-        }
+        layers = sorted(self.unfreezer.open)
+        line = {"kind": "fisher", "update": update, "estimator": self.config.fisher.name, "open": layers}
         try:
             scores = self._score(update)
         except RunError as error:
             # What is only looked at must not fail a run that trains: tracking is no part of its identity.
             self.journal.log(line | {"scores": None, "mean_open": None, "error": str(error)})
             return
-        tracked = {str(layer): scores[layer] for layer in line["open"]}
+        tracked = {str(layer): scores[layer] for layer in layers}
         mean = sum(tracked.values()) / len(tracked) if tracked else None
         self.journal.log(line | {"scores": tracked, "mean_open": mean})
 
     def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            self.progress,
-            self.model.state(),
-            self.best_weights,
-            self.optimizer.state_dict(),
-            self.scaler.state_dict(),
-        )
+        optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
+        return Checkpoint(self.progress, self.model.state(), self.best_weights, optimizer, scaler)
 
 
 def is_better(value: float, best: float, ties: str) -> bool:
