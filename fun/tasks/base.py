@@ -4,7 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -217,7 +217,8 @@ class Task(ABC, Generic[F]):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassesTask(Task[Feature]):
-    """One feature and one softmax per row; column `label` is the number of the right one of `classes`."""
+    """One feature and one softmax per row, over one or more sequences of at most `max_length` tokens, cut longest
+    first; column `label` is the number of the right one of `classes`."""
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     classifies: ClassVar[bool] = True
@@ -226,6 +227,23 @@ class ClassesTask(Task[Feature]):
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """The names of the classes 0, 1, …"""
+
+    @abstractmethod
+    def sequences(self, row: Row) -> list[tuple[str, ...]]:
+        """The texts or pairs of a row, as many for every row."""
+
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Feature]:
+        """One feature per row, [T] or [sequences, T], T of its longest; raises ConfigError (see Task)."""
+        self.check_input(rows, tokenizer, {**dict.fromkeys(self.texts, str), "label": range(len(self.classes))})
+        features: list[Feature] = []
+        for first, part in chunks(rows):
+            segments = self._segments(part)
+            encoding = tokenizer(*segments, truncation="longest_first", max_length=self.max_length)
+            each = len(segments[0]) // len(part)
+            for index, row in enumerate(part):
+                inputs = [encoded(encoding, index * each + number, tokenizer) for number in range(each)]
+                features.append(Feature(first + index, together(inputs, tokenizer.pad_token_id), (row["label"],)))
+        return features
 
     def score(
         self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
@@ -248,6 +266,23 @@ class ClassesTask(Task[Feature]):
         (number,) = features[0].labels
         return [*super().describe(rows, features), ("label", f"{number} ({self.classes[number]})")]
 
+    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
+        """What was cut to the longest length."""
+        whole: list[int] = []
+        for _, part in chunks(rows):
+            # Longer than the encoder reads, some of them: verbose=False spares the warning.
+            encoding = tokenizer(*self._segments(part), verbose=False)
+            lengths = np.array([len(ids) for ids in encoding["input_ids"]])
+            whole += lengths.reshape(len(part), -1).sum(axis=1).tolist()
+        lost = np.subtract(whole, [feature.tokens for feature in features])
+        which = f", at most {lost.max():,} (first={lost.argmax()})" if lost.any() else ""
+        return [("cut off", f"{share((lost > 0).sum(), len(lost))} examples lose tokens, {lost.sum():,} in all{which}")]
+
+    def _segments(self, rows: Sequence[Row]) -> list[list[str]]:
+        """The first segments of all sequences of some rows and, where these are pairs, the second ones."""
+        sequences = (sequence for row in rows for sequence in self.sequences(row))
+        return [list(segments) for segments in zip(*sequences, strict=True)]
+
 
 def chunks(rows: Sequence[R]) -> Iterator[tuple[int, Sequence[R]]]:
     """The rows in parts, each with the index of its first row."""
@@ -258,19 +293,6 @@ def chunks(rows: Sequence[R]) -> Iterator[tuple[int, Sequence[R]]]:
 def by_example(features: Sequence[F]) -> list[list[F]]:
     """The features of each example, which stand side by side."""
     return [list(group) for _, group in groupby(features, key=lambda feature: feature.example)]
-
-
-def cut_off(texts: Sequence[Sequence[tuple[str, ...]]], features: Sequence[F], tokenizer: "Tokenizer") -> list[Fact]:
-    """What features lost that were cut to the longest length: `texts` holds the sequences of each as they were."""
-    whole: list[int] = []
-    for _, part in chunks(texts):
-        columns = zip(*(sequence for sequences in part for sequence in sequences), strict=True)
-        # Longer than the encoder reads, some of them: verbose=False spares the warning.
-        counts = map(len, tokenizer(*map(list, columns), verbose=False)["input_ids"])
-        whole += (sum(islice(counts, len(sequences))) for sequences in part)
-    lost = np.subtract(whole, [feature.tokens for feature in features])
-    which = f", at most {lost.max():,} (first={lost.argmax()})" if lost.any() else ""
-    return [("cut off", f"{share((lost > 0).sum(), len(lost))} examples lose tokens, {lost.sum():,} in all{which}")]
 
 
 def share(part: int, whole: int) -> str:
@@ -302,6 +324,17 @@ def stack(arrays: Sequence[np.ndarray], length: int, value: float, dtype: type[n
     for row, array in zip(stacked, arrays, strict=True):
         row[..., : array.shape[-1]] = array
     return stacked
+
+
+def together(sequences: Sequence[dict[str, np.ndarray]], pad_id: int) -> dict[str, np.ndarray]:
+    """The inputs [T] of one sequence, or [sequences, T] of several, padded to the longest."""
+    if len(sequences) == 1:
+        return sequences[0]
+    longest = max(len(sequence["input_ids"]) for sequence in sequences)
+    return {
+        name: stack([sequence[name] for sequence in sequences], longest, padding(name, pad_id), np.int32)
+        for name in sequences[0]
+    }
 
 
 def padding(name: str, pad_id: int) -> int:

@@ -1,6 +1,5 @@
 """Classification of a text, or of a pair of texts: natural language inference is one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +7,9 @@ from pydantic import Field
 
 from fun.data.facts import facts
 from fun.errors import ConfigError
-from fun.tasks.base import TASKS, ClassesTask, Fact, Feature, Row, chunks, cut_off, encoded
+from fun.tasks.base import TASKS, ClassesTask, Row
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
     from fun.config import RunConfig
     from fun.models.heads import Head
 
@@ -51,21 +48,5 @@ class ClassificationTask(ClassesTask):
 
         return ClassificationHead(num_labels=len(self.labels), layers=layers, use_pooler=pooler)
 
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Feature]:
-        """One feature [T] per row; raises ConfigError (see Task)."""
-        self.check_input(rows, tokenizer, {**dict.fromkeys(self.columns, str), "label": range(len(self.labels))})
-        features: list[Feature] = []
-        for first, part in chunks(rows):
-            sequences = tokenizer(
-                *([row[column] for row in part] for column in self.columns),
-                truncation="longest_first",
-                max_length=self.max_length,
-            )
-            features += (
-                Feature(example=first + index, inputs=encoded(sequences, index, tokenizer), labels=(row["label"],))
-                for index, row in enumerate(part)
-            )
-        return features
-
-    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
-        return cut_off([[tuple(row[column] for column in self.columns)] for row in rows], features, tokenizer)
+    def sequences(self, row: Row) -> list[tuple[str, ...]]:
+        return [tuple(row[column] for column in self.columns)]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -21,9 +21,7 @@ from fun.tasks.base import (
     by_example,
     chunks,
     encoded,
-    padding,
     share,
-    stack,
 )
 
 if TYPE_CHECKING:
@@ -99,8 +97,6 @@ class QaTask(Task[Window]):
         windows: list[Window] = []
         for first, part in chunks(rows):
             windows += self._windows(first, questions[first : first + len(part)], part, tokenizer)
-        if self.pad_to_max_length:
-            return [pad_window(window, self.max_length, tokenizer.pad_token_id) for window in windows]
         return windows
 
     def score(
@@ -116,11 +112,12 @@ class QaTask(Task[Window]):
         window, then the smallest start, then the shortest span. Without any valid span the answer is "".
         """
         self.check_output(logits)
-        answers = [""] * len(rows)
-        for window, (first, last) in best_spans(features, logits, self.n_best, self.max_answer_length):
-            start, end = window.offsets[first, 0], window.offsets[last, 1]
-            # SentencePiece's tokens may cover the space before their word.
-            answers[window.example] = rows[window.example]["context"][start:end].strip()
+        answers, highest = [""] * len(rows), [-np.inf] * len(rows)
+        for window, (start, end) in zip(features, logits, strict=True):
+            score, first, last = best_span(window, start, end, self.n_best, self.max_answer_length)
+            if score > highest[window.example]:
+                highest[window.example] = score
+                answers[window.example] = text_of(window, first, last, rows)
         predictions = [{"id": str(index), "prediction_text": answer} for index, answer in enumerate(answers)]
         references = [{"id": str(index), "answers": row["answers"]} for index, row in enumerate(rows)]
         measured: dict[str, float] = {}
@@ -138,7 +135,7 @@ class QaTask(Task[Window]):
     def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
         """The question, the answer, and what its tokens say."""
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
-        text, fate = read_back(row, features)
+        text, fate = read_back(rows, features)
         more = len(row["answers"]["text"]) - 1
         facts = [
             ("id", row["id"]),
@@ -162,7 +159,7 @@ class QaTask(Task[Window]):
 
     def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "Tokenizer") -> list[Fact]:
         """No token, but answers that begin or end inside a token, and those that no window holds."""
-        fates = Counter(read_back(rows[windows[0].example], windows)[1] for windows in by_example(features))
+        fates = Counter(read_back(rows, windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
         return [
             ("answers", f"through their tokens and back: {', '.join(f'{fates[fate]:,} {fate}' for fate in FATES)}"),
@@ -177,6 +174,7 @@ class QaTask(Task[Window]):
             questions,
             [row["context"] for row in rows],
             truncation="only_second",
+            padding="max_length" if self.pad_to_max_length else False,
             max_length=self.max_length,
             stride=self.doc_stride,
             return_overflowing_tokens=True,
@@ -244,12 +242,12 @@ FATES = ("the same", "not quite the same", "in no window")
 """What became of an answer. Not quite the same: it begins or ends inside a token."""
 
 
-def read_back(row: Row, windows: Sequence[Window]) -> tuple[str, str]:
+def read_back(rows: Sequence[Row], windows: Sequence[Window]) -> tuple[str, str]:
     """The text of a row's first gold answer as its tokens give it back, and what became of it: one of FATES."""
     for window in filter(holds_answer, windows):
         first, last = window.labels
-        text = row["context"][window.offsets[first, 0] : window.offsets[last, 1]].strip()  # as `score` cuts it
-        return text, FATES[0] if text == row["answers"]["text"][0].strip() else FATES[1]
+        text, gold = text_of(window, first, last, rows), rows[window.example]["answers"]["text"][0]
+        return text, FATES[0] if text == gold.strip() else FATES[1]
     return "", FATES[2]
 
 
@@ -277,54 +275,25 @@ def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: 
     return int(touching[0]), int(touching[-1])
 
 
-def pad_window(window: Window, length: int, pad_id: int) -> Window:
-    """The window, filled up with padding to `length` tokens."""
-    inputs = {
-        name: stack([values], length, padding(name, pad_id), np.int32)[0] for name, values in window.inputs.items()
-    }
-    offsets = stack([window.offsets.T], length, -1, np.int32)[0].T
-    return replace(window, inputs=inputs, offsets=offsets)
+def text_of(window: Window, first: int, last: int, rows: Sequence[Row]) -> str:
+    """What the tokens `first` to `last` of a window say in its context."""
+    start, end = window.offsets[first, 0], window.offsets[last, 1]
+    return str(rows[window.example]["context"][start:end].strip())  # SentencePiece's may cover the space before a word
 
 
-def best_spans(
-    windows: Sequence[Window], logits: Logits, n_best: int, max_answer_length: int
-) -> list[tuple[Window, tuple[int, int]]]:
-    """For each row that has a valid span, the window and the tokens (first, last) of the best one.
+def best_span(
+    window: Window, start: np.ndarray, end: np.ndarray, n_best: int, max_answer_length: int
+) -> tuple[float, int, int]:
+    """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none.
 
-    Spans combine the `n_best` start and end tokens of a window; a valid one lies in the context, does not end
-    before it starts and has at most `max_answer_length` tokens. The score is start + end logit.
+    Spans combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts and
+    has at most `max_answer_length` tokens. The score is start + end logit [T].
     """
-    longest = max(window.length for window in windows)
-    start = stack([start for start, _ in logits], longest, -np.inf, np.float64)
-    end = stack([end for _, end in logits], longest, -np.inf, np.float64)
-    context = stack([window.offsets[:, 0] >= 0 for window in windows], longest, False, np.bool_)
-    first, last = _highest(start, n_best), _highest(end, n_best)  # [N, n]
-
-    length = last[:, None, :] - first[:, :, None] + 1  # [N, n starts, n ends]
-    valid = (
-        np.take_along_axis(context, first, axis=1)[:, :, None]
-        & np.take_along_axis(context, last, axis=1)[:, None, :]
-        & (length >= 1)
-        & (length <= max_answer_length)
-    )
-    score = np.take_along_axis(start, first, axis=1)[:, :, None] + np.take_along_axis(end, last, axis=1)[:, None, :]
-    score = np.where(valid, score, -np.inf).reshape(len(windows), -1)
-
+    context = window.offsets[:, 0] >= 0
+    first, last = (np.sort(np.argsort(-logits, kind="stable")[:n_best]) for logits in (start, end))
+    length = last - first[:, None] + 1  # [n starts, n ends]
+    valid = context[first][:, None] & context[last] & (length >= 1) & (length <= max_answer_length)
+    score = np.where(valid, start[first].astype(np.float64)[:, None] + end[last], -np.inf)
     # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
-    best_span = score.argmax(axis=1)
-    best_score = score.max(axis=1)
-    best_window: dict[int, int] = {}
-    for index in np.flatnonzero(best_score > -np.inf).tolist():
-        leader = best_window.setdefault(windows[index].example, index)
-        if best_score[index] > best_score[leader]:
-            best_window[windows[index].example] = index
-    row, column = np.divmod(best_span, last.shape[1])
-    return [
-        (windows[index], (int(first[index, row[index]]), int(last[index, column[index]])))
-        for index in best_window.values()
-    ]
-
-
-def _highest(logits: np.ndarray, n: int) -> np.ndarray:
-    """Positions of the `n` highest logits of each row [N, T], ascending; ties to the lower position."""
-    return np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :n], axis=1)
+    row, column = np.unravel_index(score.argmax(), score.shape)
+    return float(score[row, column]), int(first[row]), int(last[column])
