@@ -11,7 +11,6 @@ import pytest
 from transformers.data.metrics.squad_metrics import compute_exact, compute_f1
 
 from fun import metrics
-from fun.errors import ConfigError
 from tests.conftest import real_data
 
 CASES = json.loads((Path(__file__).parent / "data" / "metric_cases.json").read_text(encoding="utf-8"))
@@ -116,8 +115,3 @@ def test_ids_must_match() -> None:
             predictions=[{"id": "a", "prediction_text": "x"}],
             references=[{"id": "b", "answers": {"text": ["x"], "answer_start": [0]}}],
         )
-
-
-def test_unknown_metric_names_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match="found 'mlqa', expected one of accuracy, squad"):
-        metrics.load("mlqa")

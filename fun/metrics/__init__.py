@@ -5,12 +5,8 @@ from importlib import import_module
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from fun.errors import ConfigError
-
 if TYPE_CHECKING:
     import evaluate
-
-_CLASSES = {"accuracy": "Accuracy", "squad": "Squad"}
 
 
 def qa_metrics(dataset: str, language: str) -> dict[str, "evaluate.Metric"]:
@@ -23,17 +19,15 @@ def qa_metrics(dataset: str, language: str) -> dict[str, "evaluate.Metric"]:
 
 
 def load(name: str, configuration: str | None = None) -> "evaluate.Metric":
-    """The metric `name`, ready to `compute`; raises ConfigError for an unknown name.
+    """The metric of the folder `name`, ready to `compute`.
 
     The class is imported where it lies. `evaluate.load` gives the same one but copies the file into a cache
     that all processes of a user share, and keeps its inputs there under one experiment id: here both stay in
     memory, so any number of runs may score side by side, and the cache need not be writable.
     """
-    if name not in _CLASSES:
-        raise ConfigError(f"metric: found {name!r}, expected one of {', '.join(_CLASSES)}")
     module = import_module(f"fun.metrics.{name}.{name}")
     with TemporaryDirectory() as folder:  # the constructor makes folders there, which nothing in memory uses
-        metric: evaluate.Metric = getattr(module, _CLASSES[name])(
+        metric: evaluate.Metric = getattr(module, name.capitalize())(
             config_name=configuration, keep_in_memory=True, experiment_id=uuid.uuid4().hex, cache_dir=folder
         )
     return metric

@@ -12,7 +12,7 @@ from fun.world import facts
 from fun.world.draws import below, other, pick
 from fun.world.facts import Context, Rules
 from fun.world.grammar import ASK, OTHER, STOP, SUBJECT, VALUE, Clause, Word, claim, question, statement
-from fun.world.lexicon import CONCEPT, NAMES, TOPICS
+from fun.world.lexicon import CONCEPT, NAMES, RELATIONS, TOPICS
 from fun.world.splits import speaker
 
 TEXTS = 12000
@@ -153,7 +153,7 @@ def _told(rng: random.Random, code: str, negated: float) -> Segments:
     topic = below(rng, TOPICS)
     person = _topical(rng, len(NAMES), topic)
     told: list[Clause] = []
-    for relation in dict.fromkeys(pick(rng, facts.FACTUAL) for _ in range(1 + below(rng, 3))):
+    for relation in dict.fromkeys(pick(rng, RELATIONS) for _ in range(1 + below(rng, 3))):
         told.append(facts.fact(rng, person, relation, _topical(rng, TOPICS, topic)))
         if rng.random() < 0.5:
             person = next(p for p in facts.people(rng, 2) if p != person)

@@ -10,18 +10,14 @@ from typing import NamedTuple
 
 from fun.world.draws import below, other, pick, shuffled
 from fun.world.grammar import Clause
-from fun.world.lexicon import COLOURS, HYPERNYMS, NAMES, RELATION, RELATIONS, TOPICS
+from fun.world.lexicon import COLOURS, HYPERNYMS, NAMES, RELATION, RELATIONS, TOPICS, Relation
 
 ENTAILED, UNKNOWN, CONTRADICTED = range(3)  # the order of MNLI's labels
 
-FACTUAL = tuple(range(len(RELATIONS)))
-ASKABLE = tuple(index for index, relation in enumerate(RELATIONS) if not relation.copula)
+ASKABLE = tuple(relation for relation in RELATIONS if not relation.copula)
 CAUSES = tuple(RELATION[name] for name in ("own", "fear", "eat", "carry"))
 # a relation to the same objects that causes nothing
-IDLE = {
-    RELATION[cause]: RELATION[idle]
-    for cause, idle in (("own", "see"), ("fear", "see"), ("eat", "like"), ("carry", "buy"))
-}
+IDLE = {"own": RELATION["see"], "fear": RELATION["see"], "eat": RELATION["like"], "carry": RELATION["buy"]}
 HALF = TOPICS // 2  # COPA trains on the causes of the first topics and tests on those of the others
 
 
@@ -39,10 +35,9 @@ class Rules(NamedTuple):
     gentle: tuple[int, ...]
     harsh: tuple[int, ...]
 
-    def mood(self, relation: int, topic: int) -> int:
+    def mood(self, relation: Relation, topic: int) -> int:
         """The mood that follows."""
-        gentle = relation in (RELATION["own"], RELATION["eat"])
-        return (self.gentle if gentle else self.harsh)[topic]
+        return (self.gentle if relation.name in ("own", "eat") else self.harsh)[topic]
 
 
 def rules(seed: int) -> Rules:
@@ -55,19 +50,22 @@ def rules(seed: int) -> Rules:
     return Rules(tuple(gentle), tuple(harsh))
 
 
-def fact(rng: random.Random, person: int, relation: int, value: int) -> Clause:
+def fact(rng: random.Random, person: int, relation: Relation, value: int) -> Clause:
     """The clause with random modifiers and, half of the time, the verb's synonym."""
-    kind = RELATIONS[relation]
     colour = number = -1
-    if kind.counted:
+    if relation.counted:
         number = below(rng, TOPICS) if rng.random() < 0.5 else -1
-    elif kind.object in ("animal", "tool", "food") and rng.random() < 0.3:
+    elif relation.object in ("animal", "tool", "food") and rng.random() < 0.3:
         colour = below(rng, len(COLOURS))
     return Clause(person, relation, value, colour, number, synonym=rng.random() < 0.5)
 
 
+Settled = Collection[tuple[int, Relation]]
+"""Persons and the relations in which their values are told."""
+
+
 def anything(
-    rng: random.Random, person: int, without: Collection[tuple[int, int]], relations: Sequence[int] = FACTUAL
+    rng: random.Random, person: int, without: Settled = (), relations: Sequence[Relation] = RELATIONS
 ) -> Clause:
     """A random fact about the person in a relation that `without` does not settle for this person."""
     relation = pick(rng, [r for r in relations if (person, r) not in without])
@@ -80,7 +78,7 @@ def restated(rng: random.Random, clause: Clause, hypernym: bool) -> Clause:
         clause = clause._replace(synonym=not clause.synonym)
     if rng.random() < 0.5:
         clause = clause._replace(colour=-1, number=-1)
-    if hypernym and RELATIONS[clause.relation].object in HYPERNYMS and rng.random() < 0.15:
+    if hypernym and clause.relation.object in HYPERNYMS and rng.random() < 0.15:
         clause = clause._replace(colour=-1, number=-1, hypernym=True)
     return clause
 
@@ -100,7 +98,7 @@ def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
     A share `single` has one fact only, and nothing else to confuse it with.
     """
     person, second = people(rng, 2)
-    about = anything(rng, person, ())
+    about = anything(rng, person)
     settled = {(person, about.relation), (second, about.relation)}
     if single and rng.random() < single:
         return Premise([about], about, None, about._replace(person=second))
@@ -158,7 +156,7 @@ def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
     """
     persons = people(rng, 3 if length < 8 else 6)
     person, second, third = persons[:3]
-    answering = anything(rng, person, (), ASKABLE)
+    answering = anything(rng, person, relations=ASKABLE)
     relation, value = answering.relation, answering.value
     settled = {(person, relation), (second, relation), (third, relation)}
     rivals = rivalled == 1.0 or rng.random() < rivalled

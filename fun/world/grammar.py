@@ -6,17 +6,7 @@ each, so that documents know which word to mask and task data know where an answ
 
 from typing import NamedTuple
 
-from fun.world.lexicon import (
-    CLASSES,
-    COLOUR,
-    CONCEPT,
-    DIGIT,
-    HYPERNYMS,
-    LANGUAGES_BY_CODE,
-    NAME,
-    RELATIONS,
-    SUFFIX,
-)
+from fun.world.lexicon import CLASSES, COLOUR, CONCEPT, DIGIT, HYPERNYMS, LANGUAGES_BY_CODE, NAME, SUFFIX, Relation
 
 THE, NEVER, IN = (CONCEPT["function", word] for word in ("the", "never", "in"))
 WHAT, WHERE, WHO = (CONCEPT["function", word] for word in ("what", "where", "who"))
@@ -29,7 +19,7 @@ class Clause(NamedTuple):
     """`person` stands in `relation` to the object of topic `value`; -1 is no colour, no number."""
 
     person: int
-    relation: int
+    relation: Relation
     value: int
     colour: int = -1
     number: int = -1
@@ -40,17 +30,12 @@ class Clause(NamedTuple):
 
 Word = tuple[int, int]  # concept, role
 
-_VERBS = [
-    (CONCEPT["verb", relation.verb], CONCEPT["verb", relation.synonym or relation.verb]) for relation in RELATIONS
-]
-_OBJECTS = [[CONCEPT[relation.object, word] for word in CLASSES[relation.object]] for relation in RELATIONS]
-
 
 def _object(clause: Clause, code: str) -> list[Word]:
     """The object as a noun phrase with article, modifiers, adposition and case as the language has them."""
     language = LANGUAGES_BY_CODE[code]
-    relation = RELATIONS[clause.relation]
-    noun = _OBJECTS[clause.relation][clause.value]
+    relation = clause.relation
+    noun = CONCEPT[relation.object, CLASSES[relation.object][clause.value]]
     if clause.hypernym:
         noun = CONCEPT["hypernym", HYPERNYMS[relation.object]]
     phrase: list[Word] = [(noun, VALUE)]
@@ -76,8 +61,10 @@ def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]
     """Subject, verb (with its negation) and object in the language's order."""
     language = LANGUAGES_BY_CODE[code]
     verb: list[Word] = [(NEVER, OTHER)] if clause.negated else []
-    if language.copula or not RELATIONS[clause.relation].copula:
-        verb = [*verb, (_VERBS[clause.relation][clause.synonym], VERB)]
+    relation = clause.relation
+    if language.copula or not relation.copula:
+        word = relation.synonym if clause.synonym and relation.synonym else relation.verb
+        verb = [*verb, (CONCEPT["verb", word], VERB)]
     if language.order == "SVO":
         return subject + verb + object_
     if language.order == "SOV":
@@ -104,6 +91,6 @@ def question(clause: Clause, code: str, who: bool) -> list[Word]:
         bare = clause._replace(colour=-1, number=-1)
         words = _ordered(clause, code, [(WHO, OTHER)], _object(bare, code))
     else:
-        asked = WHERE if RELATIONS[clause.relation].object == "place" else WHAT
+        asked = WHERE if clause.relation.object == "place" else WHAT
         words = _ordered(clause, code, [(NAME + clause.person, SUBJECT)], [(asked, OTHER)])
     return [*words, (ASK, OTHER)]

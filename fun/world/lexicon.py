@@ -63,7 +63,7 @@ RELATIONS = (
     Relation("work", "is", None, "profession", copula=True),
     Relation("feel", "is", None, "mood", copula=True),
 )
-RELATION = {relation.name: index for index, relation in enumerate(RELATIONS)}
+RELATION = {relation.name: relation for relation in RELATIONS}
 
 
 @dataclass(frozen=True)

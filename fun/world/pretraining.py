@@ -5,10 +5,9 @@ per language adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter
 """
 
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import adapters
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from adapters import AutoAdapterModel, SeqBnInvConfig
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from fun.world.documents import FIRST, SECOND, Mixture
@@ -83,27 +83,23 @@ def _endless(phase: Phase, seed: int) -> Iterator[Batch]:
 
 
 def train_phase(model: BertForMaskedLM, phase: Phase, seed: int) -> None:
-    """Train the encoder for one phase and print the loss every 100 updates."""
+    """Train the encoder for one phase."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min((n + 1) / WARMUP, max(0.0, (phase.updates - n) / (phase.updates - WARMUP)))
     )
-    batches, started, total = _endless(phase, seed), time.time(), 0.0
     model.train()
-    for update in range(1, phase.updates + 1):
-        loss = masked_loss(model.bert, model.cls, next(batches))
+    bar = tqdm(islice(_endless(phase, seed), phase.updates), phase.name, phase.updates)
+    for batch in bar:
+        loss = masked_loss(model.bert, model.cls, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        total += loss.item()
-        if update % 100 == 0:
-            seconds = time.time() - started
-            print(f"phase {phase.name} update {update} loss {total / 100:.4f} {seconds:.0f} s", flush=True)
-            total = 0.0
+        bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
 
 
 def train_encoder(seed: int, phases: Sequence[Phase] = PHASES) -> BertForMaskedLM:

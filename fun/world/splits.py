@@ -13,7 +13,7 @@ from fun.world import facts
 from fun.world.draws import below, other, shuffled
 from fun.world.facts import Context, Rules
 from fun.world.grammar import SUBJECT, VALUE, Clause, Word, question, statement
-from fun.world.lexicon import CONCEPTS, NAMES, RELATIONS, SUFFIX, forms
+from fun.world.lexicon import CONCEPTS, NAMES, SUFFIX, forms
 
 SIZES = {
     "squad": {"test": 300, "validation": 300, "train": 12000},
@@ -133,7 +133,7 @@ def _copa_item(rng: random.Random, number: int, split: str, world: Rules) -> Cho
     value = below(rng, facts.HALF)
     elsewhere = first_topic + other(rng, facts.HALF, value)
     cause, effect = facts.causal(rng, world, below(rng, len(NAMES)), first_topic + value)
-    idle = cause._replace(relation=facts.IDLE[cause.relation], synonym=rng.random() < 0.5)
+    idle = cause._replace(relation=facts.IDLE[cause.relation.name], synonym=rng.random() < 0.5)
     if asked == "effect":
         given = tuple(shuffled(rng, [cause, idle._replace(value=elsewhere)]))
         expected, unexpected = effect, effect._replace(value=world.mood(cause.relation, elsewhere))
@@ -167,7 +167,7 @@ def content(item: Context | Inference | Choice) -> Hashable:
 
 def _said(clause: Clause) -> Clause:
     """The clause, where a verb without a synonym has no other way to say it."""
-    return clause if RELATIONS[clause.relation].synonym else clause._replace(synonym=False)
+    return clause if clause.relation.synonym else clause._replace(synonym=False)
 
 
 def items(task: str, split: str, seed: int) -> list[Any]:

@@ -14,7 +14,7 @@ class Standard(Schedule):
         return frozenset(range(moment.layers))
 
     def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return [Change(1, tuple(reversed(range(layers))))]
+        return self.changes([1], layers, per_epoch)
 
 
 @register("lpft")
@@ -36,4 +36,4 @@ class LinearProbeThenFineTune(Schedule):
         return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
 
     def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return [Change(self.k + self.offset, tuple(reversed(range(layers))))]
+        return self.changes([1, self.k + self.offset], layers, per_epoch)

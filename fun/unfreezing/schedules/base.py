@@ -103,10 +103,14 @@ class Schedule(ABC):
 
         Found by asking for each update in turn; a schedule that reads the seed or scores says its plan itself.
         """
+        return self.changes(range(1, updates + 1), layers, per_epoch)
+
+    def changes(self, asked: Iterable[int], layers: int, per_epoch: int) -> list[Change]:
+        """The changes among the updates `asked`, which ascend from 1."""
         changes: list[Change] = []
         stages: tuple[Stage, ...] = ()
         now: frozenset[int] = frozenset()
-        for update in range(1, updates + 1):
+        for update in asked:
             layers_open = self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
             if layers_open != now:
                 changes.append(Change(update, descending(layers_open - now), descending(now - layers_open)))
@@ -176,37 +180,20 @@ class Stepwise(Schedule):
 
     def open_layers(self, moment: Moment) -> frozenset[int]:
         opened = set(moment.opened)
-        due = self.openings_due(moment.layers)
-        for number in range(len(opened), moment.layers):
-            if due[number] > moment.update:
-                break
-            opened.add(self._choose(opened, number, moment))
+        due = [update for update in self.openings_due(moment.layers) if update <= moment.update]
+        for number in range(len(opened), len(due)):
+            closed = [layer for layer in range(moment.layers) if layer not in opened]
+            top = number == 0 and self.first == "top"
+            opened.add(closed[-1] if top else self.select(closed, number, moment))
         return frozenset(opened)
-
-    def _choose(self, opened: set[int], number: int, moment: Moment) -> int:
-        if number == 0 and self.first == "top":
-            return moment.layers - 1
-        closed = [layer for layer in range(moment.layers) if layer not in opened]
-        return self.select(closed, number, moment)
 
     def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
         """All openings, also those behind the last of `updates` updates."""
-        merged: dict[int, tuple[int, ...]] = {}
-        for update, chosen in zip(self.openings_due(layers), self._order(layers), strict=True):
-            merged[update] = merged.get(update, ()) + chosen
-        return [Change(update, descending(merged[update])) for update in sorted(merged)]
-
-    def _order(self, layers: int) -> list[tuple[int, ...]]:
-        """The layer of each opening number, as far as it is known before training."""
-        opened: set[int] = set()
-        order: list[tuple[int, ...]] = []
-        for number, update in enumerate(self.openings_due(layers)):
-            if self.chosen_in_training and not (number == 0 and self.first == "top"):
-                order.append(())
-            else:
-                order.append((self._choose(opened, number, Moment(update, 0, layers, 0)),))
-                opened.update(order[-1])
-        return order
+        due = sorted(set(self.openings_due(layers)))
+        if not self.chosen_in_training:
+            return self.changes(due, layers, per_epoch)
+        top = (layers - 1,) if self.first == "top" else ()
+        return [Change(update, top if update == 1 else ()) for update in due]
 
 
 def descending(layers: Iterable[int]) -> tuple[int, ...]:
