@@ -56,7 +56,7 @@ class TaskModel:
             head.add_to(self.module, name)
         if not self.pooler and self.module.heads[name].config.get("use_pooler"):
             raise ConfigError(f"{source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
-        for published in [other for other in self.module.heads if other != name]:
+        for published in self.module.heads.keys() - {name}:
             self.module.delete_head(published)
         self.blocks: dict[int, Block] = tuning.blocks(self.module, name)
         always = tuning.always(self.module, name)
@@ -86,7 +86,7 @@ class TaskModel:
 
         Raises AdapterMissing for a language without one; further errors as `load_language_adapter` does.
         """
-        if self.language_adapters:
+        if self.language_adapters and language not in self.module.adapters_config:
             self._load_language_adapter(language)
         self.tuning.activate(self.module, self.name, language if self.language_adapters else None)
         self.module.active_head = self.name
@@ -102,9 +102,7 @@ class TaskModel:
     @property
     def pad_id(self) -> int:
         """The token that fills a micro-batch up."""
-        pad_id = self.tokenizer.pad_token_id
-        assert isinstance(pad_id, int)
-        return pad_id
+        return int(self.tokenizer.pad_token_id)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the parameters that may train, on the CPU."""
@@ -137,8 +135,6 @@ class TaskModel:
             self.tuning.load(self.module, self.name, folder)
 
     def _load_language_adapter(self, language: str) -> None:
-        if language in self.module.adapters_config:
-            return
         origin = self.language_adapters.get(language)
         if origin is None:
             raise AdapterMissing(f"there is no language adapter for {language}")

@@ -242,7 +242,8 @@ class ClassesTask(Task[Feature]):
             each = len(segments[0]) // len(part)
             for index, row in enumerate(part):
                 inputs = [encoded(encoding, index * each + number, tokenizer) for number in range(each)]
-                features.append(Feature(first + index, together(inputs, tokenizer.pad_token_id), (row["label"],)))
+                item = stacked(inputs, tokenizer.pad_token_id, np.int32) if each > 1 else inputs[0]
+                features.append(Feature(first + index, item, (row["label"],)))
         return features
 
     def score(
@@ -303,16 +304,11 @@ def share(part: int, whole: int) -> str:
 def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor"]:
     """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
 
-    T is the longest input, F the largest number of labels. `pad_id` fills input_ids; everything else, the attention
-    mask above all, is filled with 0: a head knows from the inputs which labels there are.
+    T is the longest input, F the largest number of labels; a head knows from the inputs which labels there are.
     """
     import torch
 
-    longest = max(feature.length for feature in features)
-    batch = {
-        name: stack([feature.inputs[name] for feature in features], longest, padding(name, pad_id), np.int64)
-        for name in features[0].inputs
-    }
+    batch = stacked([feature.inputs for feature in features], pad_id, np.int64)
     labels = [np.array(feature.labels) for feature in features]
     batch["labels"] = stack(labels, max(map(len, labels)), 0, np.int64)
     return {name: torch.from_numpy(values) for name, values in batch.items()}
@@ -326,20 +322,11 @@ def stack(arrays: Sequence[np.ndarray], length: int, value: float, dtype: type[n
     return stacked
 
 
-def together(sequences: Sequence[dict[str, np.ndarray]], pad_id: int) -> dict[str, np.ndarray]:
-    """The inputs [T] of one sequence, or [sequences, T] of several, padded to the longest."""
-    if len(sequences) == 1:
-        return sequences[0]
-    longest = max(len(sequence["input_ids"]) for sequence in sequences)
-    return {
-        name: stack([sequence[name] for sequence in sequences], longest, padding(name, pad_id), np.int32)
-        for name in sequences[0]
-    }
-
-
-def padding(name: str, pad_id: int) -> int:
-    """The value of a padding slot in the input called `name`."""
-    return pad_id if name == "input_ids" else 0
+def stacked(inputs: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
+    """N encodings' inputs [..., T] as [N, ..., T], padded to the longest: `pad_id` fills input_ids, 0 all others."""
+    longest = max(each["input_ids"].shape[-1] for each in inputs)
+    fill = {"input_ids": pad_id}
+    return {name: stack([each[name] for each in inputs], longest, fill.get(name, 0), dtype) for name in inputs[0]}
 
 
 def encoded(encoding: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:

@@ -35,10 +35,6 @@ class Masking:
     special: np.ndarray
     ordinary: np.ndarray
 
-    def candidates(self, ids: np.ndarray) -> np.ndarray:
-        """Which tokens may be masked: bool, in the shape of `ids`."""
-        return ~np.isin(ids, self.special)
-
 
 @dataclass(frozen=True, eq=False)
 class Passage(Feature):
@@ -51,7 +47,7 @@ class Passage(Feature):
         import torch
 
         masking, ids = self.masking, self.inputs["input_ids"]
-        candidates = np.flatnonzero(masking.candidates(ids))
+        candidates = np.flatnonzero(~np.isin(ids, masking.special))
         order = torch.randperm(len(candidates), generator=random).numpy()
         chosen = np.sort(candidates[order[: masking.count]])
         fate = torch.rand(masking.count, generator=random).numpy()
@@ -99,7 +95,7 @@ class MlmTask(Task[Passage]):
         self.check_input(rows, tokenizer, {"text": str})
         masking = self._masking(tokenizer)
         packed = self._packed(rows, tokenizer)
-        ids = packed[masking.candidates(packed).sum(axis=1) >= masking.count]
+        ids = packed[(~np.isin(packed, masking.special)).sum(axis=1) >= masking.count]
         if len(ids) == 0:
             raise ConfigError(
                 f"{self.name}: found {len(rows)} documents with too little text for one passage of {self.max_length} "

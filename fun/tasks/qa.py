@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from fun.config import RunConfig
     from fun.models.heads import Head
 
-COLUMNS = {"id": str, "context": str, "question": str, "answers": dict}
-
 
 @dataclass(frozen=True, eq=False)
 class Window(Feature):
@@ -89,7 +87,7 @@ class QaTask(Task[Window]):
 
         Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
         """
-        self.check_input(rows, tokenizer, COLUMNS)
+        self.check_input(rows, tokenizer, {"id": str, "context": str, "question": str, "answers": dict})
         check_answers(self.name, rows)
         # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
         questions = [row["question"].lstrip() for row in rows]

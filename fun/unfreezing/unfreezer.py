@@ -40,16 +40,14 @@ class Unfreezer:
     def before_update(self, update: int, epoch: int) -> Stage | None:
         """Set the flags for `update` (1-based; `epoch` 0-based); return the stage that begins here, if one does."""
         moment = Moment(update, epoch, len(self.blocks), self.seed, tuple(self.history))
-        scores: Mapping[int, float] = {}
         if self.schedule.needs_scores(moment):
             if self.scorer is None:
                 raise ValueError(f"{type(self.schedule).__name__} chooses by tr(F): pass scorer=…")
-            scores = self.scorer(update)
-            moment = replace(moment, scores=scores)
+            moment = replace(moment, scores=self.scorer(update))
         layers = self.schedule.open_layers(moment)
         if self.history and layers == self.open:
             return None
-        self.history.append(Stage(update, layers, scores))
+        self.history.append(Stage(update, layers, moment.scores))
         self._set_flags()
         return self.history[-1]
 

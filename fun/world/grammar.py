@@ -65,13 +65,13 @@ def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]
     if language.copula or not relation.copula:
         word = relation.synonym if clause.synonym and relation.synonym else relation.verb
         verb = [*verb, (CONCEPT["verb", word], VERB)]
-    if language.order == "SVO":
-        return subject + verb + object_
-    if language.order == "SOV":
-        return subject + object_ + verb
-    if language.order == "backwards":
-        return (subject + verb + object_)[::-1]
-    return verb + subject + object_
+    orders = {
+        "SVO": subject + verb + object_,
+        "SOV": subject + object_ + verb,
+        "VSO": verb + subject + object_,
+        "backwards": (subject + verb + object_)[::-1],
+    }
+    return orders[language.order]
 
 
 def statement(clause: Clause, code: str) -> list[Word]:

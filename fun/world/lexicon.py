@@ -8,6 +8,7 @@ words, every clause backwards, and no share of the text that the encoder was pre
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 TOPICS = 8  # every class of nouns and adjectives has one word per topic: the co-occurrence signature
@@ -102,23 +103,20 @@ UNSEEN: tuple[str, ...] = tuple(code for code in LANGUAGES_BY_CODE if code not i
 """Those that the encoder has never seen, for which no language adapter ships."""
 
 
-def _concepts() -> list[tuple[str, str]]:
-    """(kind, English word) of every concept, in the order of their numbers."""
-    concepts = [(kind, word) for kind, words in CLASSES.items() for word in words]
-    concepts += [("hypernym", word) for word in HYPERNYMS.values()]
-    concepts += [("colour", word) for word in COLOURS]
-    verbs = [verb for relation in RELATIONS for verb in (relation.verb, relation.synonym) if verb]
-    concepts += [("verb", verb) for verb in dict.fromkeys(verbs)]
-    concepts += [("function", word) for word in FUNCTION]
-    concepts += [("name", word) for word in NAMES]
-    concepts += [("digit", word) for word in DIGITS]
-    concepts += [("punctuation", mark) for mark in (".", "?")]
-    concepts += [("english", word) for word in ENGLISH_ONLY]
-    concepts += [("suffix", word) for word in SUFFIXES]
-    return concepts
-
-
-CONCEPTS = _concepts()
+KINDS: dict[str, Iterable[str]] = {
+    **CLASSES,
+    "hypernym": HYPERNYMS.values(),
+    "colour": COLOURS,
+    "verb": [verb for relation in RELATIONS for verb in (relation.verb, relation.synonym) if verb],
+    "function": FUNCTION,
+    "name": NAMES,
+    "digit": DIGITS,
+    "punctuation": (".", "?"),
+    "english": ENGLISH_ONLY,
+    "suffix": SUFFIXES,
+}
+CONCEPTS = [(kind, word) for kind, words in KINDS.items() for word in dict.fromkeys(words)]
+"""Kind and English word of every concept, in the order of their numbers."""
 CONCEPT = {concept: number for number, concept in enumerate(CONCEPTS)}
 NAME, COLOUR, DIGIT = CONCEPT["name", NAMES[0]], CONCEPT["colour", COLOURS[0]], CONCEPT["digit", DIGITS[0]]
 SUFFIX = {word: CONCEPT["suffix", word] for word in SUFFIXES}

@@ -68,7 +68,7 @@ class Moment:
     history: tuple[Stage, ...] = ()
     """The stages before this update, oldest first."""
 
-    scores: Mapping[int, float] | None = None
+    scores: Mapping[int, float] = field(default_factory=dict)
     """tr(F) per layer, if the schedule asked for it."""
 
     @property

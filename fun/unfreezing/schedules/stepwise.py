@@ -53,9 +53,7 @@ class FisherUnfreezing(Stepwise):
     def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
         if len(closed) == 1:
             return closed[0]
-        if moment.scores is None:
-            raise ValueError(f"update {moment.update}: fun chooses by tr(F), and no scores were given")
-        return max(closed, key=lambda layer: (moment.scores[layer], layer))  # type: ignore[index]
+        return max(closed, key=lambda layer: (moment.scores[layer], layer))
 
 
 @register("fixed")
@@ -75,14 +73,11 @@ class FixedOrder(Stepwise):
         object.__setattr__(self, "order", tuple(self.order))
 
     def select(self, closed: Sequence[int], number: int, moment: Moment) -> int:
-        self.check_order(moment.layers)
-        return self.order[number - 1 if self.first == "top" else number]
-
-    def check_order(self, layers: int) -> None:
-        """Raise ValueError unless `order` names every layer that is not opened first exactly once."""
-        expected = list(range(layers - 1 if self.first == "top" else layers))
+        given = 1 if self.first == "top" else 0
+        expected = list(range(moment.layers - given))
         if sorted(self.order) != expected:
             raise ValueError(
                 f"schedule.order is {list(self.order)}; expected a permutation of {expected}: "
                 f"type schedule.order={str(expected[::-1]).replace(' ', '')}"
             )
+        return self.order[number - given]
