@@ -7,14 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from adapters import AutoAdapterModel
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from fun import world
 from fun.errors import ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
-from fun.models.files import CONFIG, TOKENIZER, WEIGHTS
+from fun.models.files import CONFIG, TOKENIZER, UNREADABLE, WEIGHTS
 
 MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
 """The architectures whose parameter names `fun.models.blocks` knows."""
@@ -24,10 +23,6 @@ MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 """Where an encoder's configuration says how much is dropped; the last is that of heads."""
-
-UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
-"""What transformers and safetensors raise for files that are cut off, or that do not belong together."""
-
 
 Loaded = TypeVar("Loaded")
 

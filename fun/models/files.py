@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The weights' file: the first of these that a repository has. The second is a pickle, read with weights_only."""
@@ -29,6 +31,10 @@ ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
 
 A head that was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded.
 """
+
+
+UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
+"""What transformers, adapters and safetensors raise for files that are cut off, or that do not belong together."""
 
 
 def encoder_files(folder: Path) -> list[Path]:

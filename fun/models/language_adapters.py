@@ -16,11 +16,8 @@ from typing import Any
 from fun import world
 from fun.errors import AdapterMissing, ConfigError, HubError, RunError
 from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadable
-from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_files
+from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, UNREADABLE, adapter_files
 from fun.results import NotDone, done_run
-
-UNREADABLE = (OSError, RuntimeError, ValueError)
-"""What the adapters library raises for files that are cut off, or that do not belong together."""
 
 TRAINED = "adapter"
 """The folder of a task=mlm run that holds its language adapter."""

@@ -13,9 +13,7 @@ SMALLEST_SCALE = 2.0**-14
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context of a forward pass; with fp32 it changes nothing."""
-    if precision == "fp32":
-        return torch.autocast(device.type, enabled=False)
-    return torch.autocast(device.type, dtype=HALF[precision])
+    return torch.autocast(device.type, dtype=HALF.get(precision), enabled=precision in HALF)
 
 
 def gradient_scaler(device: torch.device, precision: str) -> GradScaler:

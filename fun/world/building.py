@@ -1,9 +1,11 @@
 """Building the world: data hashes, encoder and language adapters, from one seed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from fun.world.documents import texts
 from fun.world.lexicon import LANGUAGES, LANGUAGES_BY_CODE
@@ -46,12 +48,6 @@ def hashes(assets: Path, seed: int) -> dict[str, Any]:
 
 def differences() -> list[str]:
     """What in this installation is not as the manifest says, by name; empty where all is well."""
-    expected, actual = _leaves(manifest()), _leaves(hashes(ASSETS, manifest()["seed"]))
-    return [name for name in sorted(expected | actual) if expected.get(name) != actual.get(name)]
-
-
-def _leaves(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in content.items():
-        leaves |= _leaves(value, f"{above}{name}/") if isinstance(value, dict) else {f"{above}{name}": value}
-    return leaves
+    contents = (manifest(), hashes(ASSETS, manifest()["seed"]))
+    expected, actual = (pd.json_normalize(content, sep="/").iloc[0].to_dict() for content in contents)
+    return [name for name in sorted(map(str, expected | actual)) if expected.get(name) != actual.get(name)]
