@@ -21,5 +21,9 @@ class InputChanged(FunError):
     """A file that changed while a run read it: the same command reads it anew."""
 
 
+class DeviceTooSmall(FunError):
+    """A run that does not fit the memory of this device: the same command may succeed on another."""
+
+
 class AdapterMissing(FunError):
     """A language without a language adapter: a gap for that language, not a failure of the run."""

@@ -39,6 +39,7 @@ from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.inference import outputs
 from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.training.loop import Training
+from fun.training.memory import check_memory
 
 log = logging.getLogger("fun")
 
@@ -68,14 +69,24 @@ def run(config: RunConfig) -> None:
     elif lacking := [test for test in wanted if _lacks(done, config, *test)]:
         folder.record(verify_files=True)  # numbers from weights that changed since would look as good as any
         names = ", ".join(f"{dataset} in {language}" for dataset, language in lacking)
+        if not _has_weights(done, config):
+            raise ConfigError(f"{config.label} lacks {names}, and kept no weights: type force=true keep=weights")
         log.info("%s is done without %s: evaluating that", config.label, names)
         with folder.begin(extend=True) as attempt:
             Experiment(config).evaluate_further(attempt, done, lacking)
     else:
         log.info("%s is done already: nothing to do", config.label)
-    log.info("%s\n%s", folder.path, summary(folder.record()))
+    record = folder.record()
+    if config.keep == "predictions" and not gaps and _has_weights(record, config):
+        with folder.begin(extend=True) as attempt:
+            attempt.finish(record.body(), without=config.adapter.artifact)
+    log.info("%s\n%s", folder.path, summary(record))
     for reason in gaps.values():
         log.warning("not evaluated: %s", reason)
+
+
+def _has_weights(record: Record, config: RunConfig) -> bool:
+    return any(name.partition("/")[0] == config.adapter.artifact for name in record.files)
 
 
 def check_training_inputs(config: RunConfig) -> None:
@@ -135,6 +146,8 @@ class Experiment:
         described = {"run_id": attempt.run.run_id, "label": config.label, "config": config.active()}
         described["inputs"] = self.inputs
         attempt.write_bytes("config.yaml", yaml.safe_dump(described, sort_keys=False).encode())
+        if config.adapter.pretrained:
+            check_memory(config, self.model, self.device)
         batches, updates, validate = self._training_data()
         tests = self._tests(wanted)
         checkpoint = _usable_checkpoint(attempt, tracking)

@@ -94,6 +94,8 @@ def _of_lang(config: RunConfig) -> Iterator[str]:
         )
     if config.data_size.examples is not None:
         yield f"task={task} takes what train.updates needs of the text: type data_size=full"
+    if config.keep == "predictions":
+        yield f"task={task} is there for its weights: type keep=weights"
     if config.track.fisher_every:
         yield f"track.fisher_every follows a task adapter, and task={task} trains none: leave it out"
 

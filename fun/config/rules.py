@@ -47,8 +47,8 @@ def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str
     sources: dict[str, str] = {}
     for field, (value, source) in looked_up.items():
         if _get(values, field) is None and not (budget_given and field in EITHER):
-            section, _, key = field.rpartition(".")
-            values[section][key] = value
+            section, key = _place(values, field)
+            section[key] = value
             if source is not None:
                 sources[field] = source
     return sources
@@ -88,7 +88,14 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123
 
 
 def _get(values: Mapping[str, Any], field: str) -> Any:
+    section, key = _place(values, field)
+    return section[key]
+
+
+def _place(values: Any, field: str) -> tuple[dict[str, Any], str]:
+    """The section that has `field`, and its key there."""
     section, _, key = field.rpartition(".")
-    if section not in values or key not in values[section]:
+    inner = values.get(section, {}) if section else values
+    if key not in inner:
         raise ValueError(f"conf/paper: a rule sets {field}, which this configuration does not have")
-    return values[section][key]
+    return inner, key

@@ -165,6 +165,8 @@ class RunConfig(Section):
     setting: int | None = Field(ge=1)
     """Which of the paper's settings its values are looked up for; null: it has but one."""
     evaluate: EvaluateConfig
+    keep: Literal["weights", "predictions"] | None
+    """Of a done run. predictions: its weights go once all that is asked for is evaluated; null: weights."""
     track: TrackConfig
     checkpoint: CheckpointConfig
     logger: LoggerConfig

@@ -7,7 +7,7 @@ part of the loss, not decoupled: its gradient goes through clipping and Adam lik
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -63,6 +63,8 @@ class Anchored(Method):
 @dataclass(frozen=True, kw_only=True)
 class Anchoring(MethodChoice):
     """What holds weights near their pretrained values."""
+
+    holds: ClassVar[tuple[str, ...]] = ("θ*",)
 
     strength: Annotated[float, Field(ge=0)]
     """λ."""

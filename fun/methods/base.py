@@ -6,7 +6,7 @@ before_update → parts forward and backward → unscale → add_gradient → fi
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fun.registry import Choice, Registry
 
@@ -48,6 +48,9 @@ class Method:
 
 class MethodChoice(Choice, ABC):
     """What `regularizer=` or `mask=` names; `name` is what it is registered under."""
+
+    holds: ClassVar[tuple[str, ...]] = ()
+    """What it holds beside the weights, each once for every number that trains, in fp32."""
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Ewc(Anchoring):
     """λ/2 Σ_i F_i (θ_i - θ*_i)², with F the diagonal Fisher of the languages' text under masked language modelling."""
+
+    holds: ClassVar[tuple[str, ...]] = ("θ*", "F")
 
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
     """Whose Fishers are taken."""

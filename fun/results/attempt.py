@@ -199,17 +199,17 @@ class Attempt:
             count += 1
         return count
 
-    def finish(self, body: Mapping[str, Any], must_equal: Record | None = None) -> Record:
+    def finish(self, body: Mapping[str, Any], must_equal: Record | None = None, *, without: str = "") -> Record:
         """Publish the record, and with it make the run done; RunError where its outcome is not that of `must_equal`.
 
         `body` has the record's fields except those that the store knows: schema, run_id, attempt, files and
         checksum. The record's files are those that this attempt published, after the earlier record's when it
-        extends that one. Raises InvalidRecord and Superseded.
+        extends that one; a folder of theirs to be left out, `without`, is removed. Raises InvalidRecord and Superseded.
         """
         self.check_current()
         if self._log is not None:
             self._log.close()
-        record = Record.sealed(self._with_store_fields(body))
+        record = Record.sealed(self._with_store_fields(body, without))
         if must_equal and (differing := must_equal.differences(record)):
             raise RunError(
                 f"the repeated training differs from the recorded one in {', '.join(differing)} (another machine or "
@@ -225,13 +225,15 @@ class Attempt:
         with suppress(Superseded):
             self._discard(self.run.path / CHECKPOINT)
             self._discard(self.run.path / REDO)
+            if without:
+                self._discard(self.run.path / without)
             self._note_end({"outcome": "done"})
         self._close()
         return record
 
-    def _with_store_fields(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        kept = self.previous if self._claim.mode == "extend" else None
-        files = dict(kept.files) if kept is not None else {}
+    def _with_store_fields(self, body: Mapping[str, Any], without: str) -> dict[str, Any]:
+        kept = self.previous.files if self.previous and self._claim.mode == "extend" else {}
+        files = {name: digest for name, digest in kept.items() if name.partition("/")[0] != without}
         files |= {name: file_checksum(self.folder / name) for name in sorted(self._outputs)}
         return {**body, "schema": SCHEMA, "run_id": self.run.run_id, "attempt": self.number, "files": files}
 
