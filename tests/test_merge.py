@@ -14,7 +14,7 @@ import pytest
 
 from fun.config import RunConfig
 from fun.inputs import run_folder, run_id
-from fun.results import RunFolder, State, load_records
+from fun.results import RunFolder, State, load_records, run_folders
 from reproduce.__main__ import main
 from reproduce.carry.merge import Merged, Outcome, merge
 from reproduce.declare.parts import Needed
@@ -114,12 +114,12 @@ def test_other_values_are_told_and_ours_stay(
     assert outcomes(merge(there, here)) == {Outcome.COPIED: 1}
 
 
-def test_several_folders_of_a_run_there_are_told_and_left(roots: tuple[Path, Path]) -> None:
+def test_of_several_folders_of_a_run_there_one_is_copied(roots: tuple[Path, Path]) -> None:
     here, there = roots
     run = finish(there)
     shutil.copytree(run.path, run.path.with_name(f"renamed-{run.run_id}"))
-    assert outcomes(merge(there, here)) == {Outcome.LEFT: 2}
-    assert not here.exists()
+    assert outcomes(merge(there, here)) == {Outcome.COPIED: 1, Outcome.SAME: 1}
+    assert len(run_folders(here)[0]) == 1
 
 
 def test_what_failed_here_and_is_done_there_is_copied(roots: tuple[Path, Path]) -> None:

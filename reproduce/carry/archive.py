@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TypedDict
 
 from fun.errors import RunError
-from fun.results import Damaged, file_checksum
+from fun.results import file_checksum
 from fun.results.record import WEIGHTS
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
@@ -60,15 +60,12 @@ def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bo
 
 
 def _files(run: Done, weights: bool) -> Iterator[tuple[Path, str]]:
-    """A run's record and the files it lists, each with its checksum and as it was written."""
+    """A run's record and the files it lists, each with its checksum and as it was written. Raises Damaged."""
+    record = run.run.record(verify_files=True, without_weights=not weights)
     yield run.run.path / RECORD, file_checksum(run.run.path / RECORD)
-    for name, expected in run.record.files.items():
-        if name.endswith(WEIGHTS) and not weights:
-            continue
-        path = run.run.path / name
-        if not path.is_file() or file_checksum(path) != expected:
-            raise Damaged(f"{path} is not what the record of {run.run} lists. To run it anew: force=true")
-        yield path, expected
+    for name, digest in record.files.items():
+        if weights or not name.endswith(WEIGHTS):
+            yield run.run.path / name, digest
 
 
 def _rebuild(target: Target, name: str) -> list[str]:

@@ -5,7 +5,7 @@ configuration, validation, stages, evaluations and predictions are.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fun.errors import ConfigError
-from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, folders_of
-from fun.results.attempt import RECORD
+from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, run_folders
 
 
 class Outcome(StrEnum):
@@ -46,11 +45,14 @@ def merge(other: Path, root: Path) -> Iterator[Merged]:
         raise ConfigError(f"{other} has no runs/: expected another results folder")
     if other.resolve() == root.resolve():
         raise ConfigError(f"{other} is the results folder that it was to be merged into: type another one")
-    for path in sorted((other / "runs").glob("*/*/*-*")):
+    paths, closed = run_folders(other)
+    for reason in closed:
+        yield Merged("runs", Outcome.LEFT, str(reason))
+    for path in paths:
         theirs = RunFolder(path, path.name.rpartition("-")[2])
         with suppress(NotDone):
             ours = RunFolder(root / path.relative_to(other), theirs.run_id).present()
-            yield Merged(path.name, *_merge_run(theirs, folders_of(other, theirs.run_id), ours))
+            yield Merged(path.name, *_merge_run(theirs, ours))
 
 
 def _read(run: RunFolder) -> Record:
@@ -58,15 +60,12 @@ def _read(run: RunFolder) -> Record:
     return run.record(verify_files=True, without_weights=True)
 
 
-def _merge_run(theirs: RunFolder, folders: Sequence[Path], ours: RunFolder) -> tuple[Outcome, str]:
+def _merge_run(theirs: RunFolder, ours: RunFolder) -> tuple[Outcome, str]:
     """Raises NotDone where their run is not."""
     try:
         record = _read(theirs)
     except Damaged as damage:
         return Outcome.LEFT, f"damaged there: {damage}"
-    twins = [folder.name for folder in folders if (folder / RECORD).exists()]
-    if len(twins) > 1:
-        return Outcome.LEFT, f"there are several of this run: {', '.join(twins)}. Keep one"
     remedy = f"To take theirs: remove {ours.path}, and merge again"
     try:
         outcome, detail = _compared(record, _read(ours))
@@ -82,7 +81,7 @@ def _merge_run(theirs: RunFolder, folders: Sequence[Path], ours: RunFolder) -> t
                     attempt.publish(file, partial(shutil.copyfile, theirs.path / file))
             attempt.finish(record.body())
     except AlreadyDone:  # another process finished it between the look and the copy
-        return _merge_run(theirs, folders, ours)
+        return _merge_run(theirs, ours)
     except (Busy, Damaged) as reason:
         return Outcome.LEFT, str(reason)
     except OSError as error:  # a full disk: nothing that follows would fare better

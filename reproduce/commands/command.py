@@ -1,11 +1,15 @@
 """What a command of `python -m reproduce` is."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
 from reproduce.declare.papers import Target
+from reproduce.show.text import WIDTH
 
 Targets = Mapping[str, Target]
 """Every target of every paper, by name."""
@@ -57,3 +61,8 @@ def option(*names: str, **settings: Any) -> Option:
 def flag(name: str, help: str) -> Option:
     """An option without a value."""
     return option(name, action="store_true", help=help)
+
+
+def console(**settings: Any) -> Console:
+    """Standard output, as wide as the terminal; elsewhere as wide as a table needs."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, **settings)

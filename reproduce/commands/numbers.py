@@ -1,17 +1,13 @@
 """The command that shows where a number comes from: `explain`."""
 
 import argparse
-import sys
-
-from rich.console import Console
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, option
+from reproduce.commands.command import Targets, command, console, option
 from reproduce.declare.tables import Table
 from reproduce.numbers import cells
 from reproduce.runs.store import results_of
-from reproduce.show.text import WIDTH
 
 
 @command(
@@ -42,7 +38,7 @@ def explain(typed: argparse.Namespace, declared: Targets) -> int:
     grid = cells.fill(target, results)
     judged = verdicts(grid)
     # Lines to paste must not be wrapped.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, highlight=False)
+    terminal = console(soft_wrap=True, highlight=False)
     for place in explained:
-        console.print(to_text(grid, results, judged.get(place), place, options.root(typed)))
+        terminal.print(to_text(grid, results, judged.get(place), place, options.root(typed)))
     return 0

@@ -2,18 +2,16 @@
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from fun.results import Damaged, State
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command
+from reproduce.commands.command import Targets, command, console
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
 from reproduce.declare.parts import Needed
@@ -22,7 +20,6 @@ from reproduce.runs.plan import Entry, hours, results
 from reproduce.runs.plan import plan as make_plan
 from reproduce.runs.store import Results, Store
 from reproduce.show.sweep import sweep_table
-from reproduce.show.text import WIDTH
 from reproduce.show.view import view
 from reproduce.start.jobs import asking
 
@@ -59,7 +56,7 @@ def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
             table.add_row(Text(target), *_numbers(own))
     if len(targets) > 1:
         table.add_row("all, each once", *_numbers(entries))
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    console().print(table)
     for entry in entries:
         if entry.state in (State.FAILED, State.DAMAGED):
             print(f"{entry.state}: {entry.run.path.name}: {' '.join(entry.reason.split())}")
@@ -120,7 +117,7 @@ def collect(typed: argparse.Namespace, declared: Targets) -> int:
 
 def _show_sweep(needed: Sequence[Needed], held: Results) -> None:
     print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(sweep_table(needed, held))
+    console().print(sweep_table(needed, held))
     for note in notes_on(record_of(held, run) for run in held):
         print(f"note: {note}")
 

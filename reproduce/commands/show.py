@@ -1,15 +1,12 @@
 """Commands that show results: `table`, `tables`, `figure` and `report`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command
+from reproduce.commands.command import Targets, command, console
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
@@ -17,7 +14,7 @@ from reproduce.runs.store import Results, Store, missing, results_of, sweeps, wi
 from reproduce.show import latex
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
-from reproduce.show.text import WIDTH, to_text
+from reproduce.show.text import to_text
 from reproduce.show.view import View, view
 
 
@@ -29,7 +26,7 @@ def table(typed: argparse.Namespace, declared: Targets) -> int:
     store = options.store(typed)
     results = results_of(target.needed(), store)
     filled = view(target, results)
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(to_text(filled))
+    console().print(to_text(filled))
     if target.note:
         print(f"{target.note}\n")
     print_missing(target, results, store)

@@ -3,23 +3,21 @@
 import argparse
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable
 from functools import partial
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.text import Text
 
 from fun.errors import ConfigError, RunError
 from fun.results import JobKnown, RunFolder
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, flag, option
+from reproduce.commands.command import Targets, command, console, flag, option
 from reproduce.runs.plan import Entry, remarks, results
 from reproduce.runs.plan import plan as make_plan
 from reproduce.runs.store import Done, Store, missing
 from reproduce.runs.store import command as command_of
-from reproduce.show.text import WIDTH
 from reproduce.start import search
 from reproduce.start.here import run_missing
 from reproduce.start.jobs import Jobs, asking, submitted_job
@@ -114,12 +112,12 @@ command("submit", "submit what targets lack to SLURM, or to this machine", *SUBM
     flag("--watch", f"again every {WATCH_SECONDS:g} seconds, until Ctrl-C"),
 )
 def status(typed: argparse.Namespace, declared: Targets) -> int:
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True)
+    terminal = console(soft_wrap=True)
     while True:
         standing = asking(lambda jobs: _standing(typed, declared, jobs))
         if typed.watch:
-            console.clear()
-        console.print(standing)
+            terminal.clear()
+        terminal.print(standing)
         if not typed.watch:
             return 0
         time.sleep(WATCH_SECONDS)

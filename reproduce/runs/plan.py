@@ -14,17 +14,7 @@ from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
 from reproduce.declare.parts import Needed
 from reproduce.runs.hours import Hours
 from reproduce.runs.logs import idle_logs
-from reproduce.runs.store import (
-    Absent,
-    Done,
-    Result,
-    Results,
-    Store,
-    checked,
-    command,
-    configuration,
-    producers,
-)
+from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
 
 FAILURES = 3
 """After so many failures in a row because of the machine a run waits for `retry`."""

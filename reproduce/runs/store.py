@@ -10,13 +10,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from fun.config import RunConfig
-from fun.inputs import (
-    compose,
-    evaluation_keys,
-    evaluations,
-    inputs_of,
-    run_folder,
-)
+from fun.inputs import compose, evaluation_keys, evaluations, inputs_of, run_folder
 from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
 from reproduce.declare.parts import ANY, Needed, Run
 

@@ -1,6 +1,5 @@
 """What a submitted job does: its runs, one after the other, each in a process of its own."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -17,8 +16,6 @@ from fun.errors import RunError
 from fun.machine import signals as survival
 from fun.results import Phase, RunFolder, State
 from reproduce.runs.plan import FAILURES, Entry
-
-log = logging.getLogger("fun")
 
 POLL_SECONDS = 5.0
 PAUSE_SECONDS = 10.0
