@@ -35,7 +35,6 @@ from fun.results import (
     load_records,
     run_id_of,
 )
-from fun.results.claim import AttemptFiles, attempt_status
 from fun.results.errors import NotWritable
 from fun.results.files import create_exclusive
 from tests.conftest import queue
@@ -157,8 +156,7 @@ def wait_until_stale(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attempt_state(run: RunFolder) -> State:
-    files = AttemptFiles.latest(run.path / "attempts")
-    return attempt_status(files, time.time()).state
+    return run.latest.status(time.time()).state
 
 
 def wait_until_stopped(process: "subprocess.Popen[str]") -> None:

@@ -127,7 +127,7 @@ for _ in range(2):
     os.waitpid(child, 0)
 """
     subprocess.run([sys.executable, "-c", killed_twice], cwd=ROOT, check=True)
-    assert (run.attempts(), run.machine_failures()) == (2, 2)
+    assert (run.latest.number, run.machine_failures()) == (2, 2)
     with run.begin():
         assert run.machine_failures() == 2  # this one lives
     assert run.machine_failures() == 0  # and was not killed
@@ -143,16 +143,16 @@ def test_a_run_that_advances_and_one_that_a_person_interrupts_may_come_back(run:
 
 def test_heartbeats_tell_how_far_an_attempt_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUN_HEARTBEAT_SECONDS", "0.05")
-    assert run.pace() is None
+    assert run.latest.pace() is None
     with run.begin() as attempt:
         attempt.resume(3, updates=10, restarts=5)
-        pace = run.pace()
+        pace = run.latest.pace()
         assert pace is not None
         assert (pace.resumed, pace.update, pace.updates) == (3, 3, 10)
         log = attempt.metrics_log(keep=3)
         log.append({"update": 5})
         while pace is None or pace.update == 3:
-            pace = run.pace()
+            pace = run.latest.pace()
         assert (pace.resumed, pace.update, pace.updates) == (3, 5, 10)
         assert pace.seconds > 0
 

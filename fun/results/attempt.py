@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fun.errors import ConfigError, RunError
-from fun.results.claim import AttemptFiles, Claim, Failure, Pace, heartbeat_seconds, read_end
+from fun.results.claim import AttemptFiles, Claim, Failure, Pace, heartbeat_seconds
 from fun.results.errors import AlreadyDone, Damaged, InvalidRecord, NoProgress, NotDone, ResultsError, Superseded
 from fun.results.files import file_checksum, make_folder, pretty_json, replace, sync
 from fun.results.log import MetricsLog, read_log
@@ -191,7 +191,7 @@ class Attempt:
         count = 0
         for number in range(self.number - 1, 0, -1):
             files = self._files.other(number)
-            end, pace = read_end(files.end), Pace.read(files.heartbeat)
+            end, pace = files.ended(), files.pace()
             halted = not end or (end["outcome"] == "interrupted" and end["reason"] != KeyboardInterrupt.__name__)
             same = Claim.read(files.claim).mode == self._claim.mode and (pace is None or pace.resumed == update)
             if not (halted and same):

@@ -91,6 +91,57 @@ class AttemptFiles:
         """The attempt with the highest number; number 0, without files, where nobody has begun."""
         return cls(folder, latest_number(folder))
 
+    def status(self, now: float) -> Status:
+        """Where the attempt stands, were there no record: running, stale, failed, damaged, or never begun."""
+        if self.number == 0:
+            return NEVER_BEGUN
+        try:
+            claim, end = Claim.read(self.claim), self.ended()
+        except Damaged as damage:
+            return Status(State.DAMAGED, str(damage), self.number)
+        if end:
+            return _ended(self.number, end)
+        attempt = f"attempt {self.number} ({claim})"
+        silence = max(0.0, now - self.last_sign())  # the file server's clock may be ahead
+        if silence > stale_seconds():
+            return Status(State.STALE, f"{attempt} has been silent for {silence:.0f} s", self.number)
+        if claim.process_gone() or claim.restarted():
+            return Status(State.STALE, f"{attempt} was killed", self.number)
+        return Status(State.RUNNING, f"{attempt}, last heartbeat {silence:.0f} s ago", self.number)
+
+    def ended(self) -> dict[str, Any]:
+        """How the attempt marked its end; empty where it did not. Raises Damaged."""
+        try:
+            return read_object(self.end)
+        except FileNotFoundError:
+            return {}
+
+    def last_sign(self) -> float:
+        """When the attempt last showed that it lives, in seconds since the epoch; 0 where there is none.
+
+        Opens the files: NFS asks the server for a file's times when it is opened.
+        """
+        signs = []
+        for path in (self.claim, self.heartbeat):
+            try:
+                with path.open("rb") as handle:
+                    signs.append(os.fstat(handle.fileno()).st_mtime)
+            except FileNotFoundError:  # killed, or not yet there, between the claim and the first heartbeat
+                continue
+        return max(signs, default=0.0)
+
+    def pace(self) -> "Pace | None":
+        """How far it is; None where it has not said so yet, or is saying it at this moment."""
+        try:
+            return Pace(**json.loads(self.heartbeat.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def failed_by_machine(self) -> bool:
+        """Whether it ended because of its machine, or before it could say where it goes on from."""
+        end = self.ended()
+        return end.get("kind") == "machine" if end else self.pace() is None
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -167,35 +218,9 @@ class Pace:
 
     SIZE: ClassVar[int] = 128
 
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """None where an attempt has not said it yet, or is saying it at this moment."""
-        try:
-            return cls(**json.loads(path.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
-
     def to_bytes(self) -> bytes:
         """Always SIZE bytes, so that a full disk does not keep an attempt from saying that it lives."""
         return json.dumps(dataclasses.asdict(self)).encode().ljust(self.SIZE)
-
-
-def attempt_status(files: AttemptFiles, now: float) -> Status:
-    """Where an attempt stands, were there no record: running, stale, failed, or damaged."""
-    number = files.number
-    try:
-        claim = Claim.read(files.claim)
-        end = read_end(files.end)
-    except Damaged as damage:
-        return Status(State.DAMAGED, str(damage), number)
-    if end:
-        return _ended(number, end)
-    silence = max(0.0, now - last_sign(files))  # the file server's clock may be ahead
-    if silence > stale_seconds():
-        return Status(State.STALE, f"attempt {number} ({claim}) has been silent for {silence:.0f} s", number)
-    if claim.process_gone() or claim.restarted():
-        return Status(State.STALE, f"attempt {number} ({claim}) was killed", number)
-    return Status(State.RUNNING, f"attempt {number} ({claim}), last heartbeat {silence:.0f} s ago", number)
 
 
 def _ended(number: int, end: dict[str, Any]) -> Status:
@@ -207,28 +232,6 @@ def _ended(number: int, end: dict[str, Any]) -> Status:
         case {"outcome": "done"}:
             return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
     return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
-
-
-def read_end(path: Path) -> dict[str, Any]:
-    """How an attempt marked its end; empty where it did not. Raises Damaged."""
-    try:
-        return read_object(path)
-    except FileNotFoundError:
-        return {}
-
-
-def last_sign(files: AttemptFiles) -> float:
-    """When an attempt last showed that it lives, in seconds since the epoch.
-
-    Opens the files: NFS asks the server for a file's times when it is opened."""
-    signs = []
-    for path in (files.claim, files.heartbeat):
-        try:
-            with path.open("rb") as handle:
-                signs.append(os.fstat(handle.fileno()).st_mtime)
-        except FileNotFoundError:  # killed, or not yet there, between the claim and the first heartbeat
-            continue
-    return max(signs, default=0.0)
 
 
 def process_start(pid: int) -> int:

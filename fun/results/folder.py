@@ -13,13 +13,9 @@ from fun.results.claim import (
     NEVER_BEGUN,
     AttemptFiles,
     Claim,
-    Pace,
     State,
     Status,
-    attempt_status,
     heartbeat_seconds,
-    last_sign,
-    read_end,
     scheduler_job,
     stale_seconds,
 )
@@ -61,7 +57,7 @@ class RunFolder:
         """
         # The attempt before the record: one that finishes in between is then seen as done.
         try:
-            latest = self._latest_attempt(time.time() if now is None else now)
+            latest = self.latest.status(time.time() if now is None else now)
         except Unreadable as damage:
             return Status(State.DAMAGED, str(damage), 0)
         try:
@@ -166,22 +162,14 @@ class RunFolder:
                 jobs += [reservation.job] if reservation.job and reservation.phase is not Phase.STARTED else []
         return jobs
 
+    @property
+    def latest(self) -> AttemptFiles:
+        """The latest attempt, number 0 where there is none; its number says how many were begun. Raises Unreadable."""
+        return AttemptFiles.latest(self.path / ATTEMPTS)
+
     def claim(self) -> Claim | None:
         """Who made the latest attempt. Raises Damaged."""
-        files = AttemptFiles.latest(self.path / ATTEMPTS)
-        return Claim.read(files.claim) if files.number else None
-
-    def pace(self) -> Pace | None:
-        """How far the latest attempt is; None where it does not say."""
-        return Pace.read(AttemptFiles.latest(self.path / ATTEMPTS).heartbeat)
-
-    def attempts(self) -> int:
-        """How many attempts were begun."""
-        return AttemptFiles.latest(self.path / ATTEMPTS).number
-
-    def last_sign(self) -> float:
-        """When the latest attempt showed that it lives, in seconds since the epoch; 0 where there is none."""
-        return last_sign(AttemptFiles.latest(self.path / ATTEMPTS))
+        return Claim.read(self.latest.claim) if self.latest.number else None
 
     def machine_failures(self) -> int:
         """How many attempts in a row, up to the latest, failed because of their machine.
@@ -189,11 +177,11 @@ class RunFolder:
         So did those that were killed before they could say where they go on from: out of memory, say, while the
         model was loaded. Those that were killed later are bounded by `Attempt.resume`.
         """
-        latest = AttemptFiles.latest(self.path / ATTEMPTS)
+        latest = self.latest
         number, failures = latest.number, 0
-        if number and attempt_status(latest, time.time()).state is State.RUNNING:
+        if latest.status(time.time()).state is State.RUNNING:
             number -= 1
-        while number and _failed_by_machine(latest.other(number)):
+        while number and latest.other(number).failed_by_machine():
             number, failures = number - 1, failures + 1
         return failures
 
@@ -206,9 +194,9 @@ class RunFolder:
 
         Raises Busy, AlreadyDone, FailedBefore, Damaged, or NotDone (`extend` without a record).
         """
-        latest = self._latest_attempt(time.time())
+        latest = self.latest.status(time.time())
         if latest.state is State.STALE:  # by this machine's clock, which may be ahead
-            latest = self._latest_attempt(clock_of(self.path / ATTEMPTS))
+            latest = self.latest.status(clock_of(self.path / ATTEMPTS))
         self._refuse(latest, retry=retry, force=force, extend=extend)
         files = AttemptFiles(self.path / ATTEMPTS, latest.attempt + 1)
         claim = Claim.of_this_process("force" if force else "extend" if extend else "run")
@@ -245,12 +233,6 @@ class RunFolder:
         if latest.failure == "method" and not retry:
             raise FailedBefore(f"{self}: {latest.detail}. To try it all the same: retry=true")
 
-    def _latest_attempt(self, now: float) -> Status:
-        files = AttemptFiles.latest(self.path / ATTEMPTS)
-        if files.number == 0:
-            return NEVER_BEGUN
-        return attempt_status(files, now)
-
     def _waiting(self, latest: Status, job_known: JobKnown | None) -> Status:
         """The state of a run without a record: its latest attempt's, unless a job waits to begin the next."""
         if latest.state is State.RUNNING and job_known is not None:
@@ -285,7 +267,7 @@ class RunFolder:
     def _running(self, latest: Status, job_known: JobKnown) -> Status:
         """Stale where the scheduler has ended the job of a silent attempt, before its silence alone says so."""
         job = self._job_of(latest)
-        silence = time.time() - last_sign(AttemptFiles(self.path / ATTEMPTS, latest.attempt))
+        silence = time.time() - AttemptFiles(self.path / ATTEMPTS, latest.attempt).last_sign()
         if job is None or silence < 2 * heartbeat_seconds() or job_known(job):
             return latest
         return Status(State.STALE, f"{latest.detail}; the scheduler no longer knows job {job}", latest.attempt)
@@ -294,11 +276,6 @@ class RunFolder:
         if latest.attempt == 0:
             return None
         return Claim.read(AttemptFiles(self.path / ATTEMPTS, latest.attempt).claim).job
-
-
-def _failed_by_machine(files: AttemptFiles) -> bool:
-    end = read_end(files.end)
-    return end.get("kind") == "machine" if end else Pace.read(files.heartbeat) is None
 
 
 def _with_note(status: Status, note: str) -> Status:

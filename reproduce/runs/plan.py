@@ -99,7 +99,7 @@ class Entry:
     @property
     def asked_again(self) -> bool:
         """Whether it is still to be tried once more although it failed."""
-        return self.failed > 0 and self.run.attempts() == self.failed
+        return self.failed > 0 and self.run.latest.number == self.failed
 
     @property
     def typed(self) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ class _Planner:
                 f"the {each} that it reads cannot be made: {run} is held back" for each, run in stuck.items()
             )
         gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config)
-        failed = entry.run.attempts() if self.retry and entry.run.status().state is State.FAILED else 0
+        failed = entry.run.latest.number if self.retry and entry.run.status().state is State.FAILED else 0
         return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
 
     def _can_be_completed(self, entry: Entry, config: RunConfig) -> bool:

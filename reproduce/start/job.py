@@ -52,7 +52,7 @@ class Job:
         left = [entry for entry in runs if entry not in again]
         vain: Counter[RunFolder] = Counter()
         while again:
-            before = {entry.run: entry.run.attempts() for entry in again}
+            before = {entry.run: entry.run.latest.number for entry in again}
             failed = [entry for entry in again if not self._bring_to_done(entry)]
             again = [entry for entry in failed if self._may_try_again(entry.run, before[entry.run], vain)]
             for entry in failed:
@@ -94,7 +94,7 @@ class Job:
         `vain` counts how often it left no attempt, which so tells no other job about it: a full disk, or what time
         does not cure. SLURM is not asked to start the job again for that: it would without end.
         """
-        vain[run] = 0 if run.attempts() > attempts else vain[run] + 1
+        vain[run] = 0 if run.latest.number > attempts else vain[run] + 1
         status = run.status()
         halted = status.state in (State.MISSING, State.STALE) or status.failure == "machine"
         return halted and max(vain[run], run.machine_failures()) < FAILURES
@@ -102,6 +102,6 @@ class Job:
 
 def _wait_for_silent(run: RunFolder) -> None:
     """Wait while an attempt whose node was lost still looks alive; one that gives signs of life is left to it."""
-    sign = run.last_sign()
-    while run.status().state is State.RUNNING and run.last_sign() == sign:
+    sign = run.latest.last_sign()
+    while run.status().state is State.RUNNING and run.latest.last_sign() == sign:
         time.sleep(POLL_SECONDS)

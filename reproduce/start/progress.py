@@ -23,7 +23,7 @@ class Training:
     @classmethod
     def of(cls, run: RunFolder) -> "Training":
         """Raises Damaged."""
-        pace, log = run.pace(), run.attempt_log()
+        pace, log = run.latest.pace(), run.attempt_log()
         if pace is None:
             return cls(0, 0, 0.0, None, "")
         speed = (pace.update - pace.resumed) / pace.seconds if pace.seconds else 0.0
