@@ -34,8 +34,10 @@ from fun.randomness import derive, generator
 from fun.results import Attempt, Record, State, predictions_file
 from fun.results.record import Evaluations, metrics_of
 from fun.tasks.base import Feature, Row, Scored
+from fun.tasks.fisher import FisherTask
 from fun.training.batches import Batches, training_features
 from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.estimation import Estimation
 from fun.training.inference import outputs
 from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
 from fun.training.loop import Training
@@ -146,7 +148,7 @@ class Experiment:
         described = {"run_id": attempt.run.run_id, "label": config.label, "config": config.active()}
         described["inputs"] = self.inputs
         attempt.write_bytes("config.yaml", yaml.safe_dump(described, sort_keys=False).encode())
-        if config.adapter.pretrained:
+        if config.adapter.pretrained and config.task.trains:
             check_memory(config, self.model, self.device)
         batches, updates, validate = self._training_data()
         tests = self._tests(wanted)
@@ -156,13 +158,18 @@ class Experiment:
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
         with Journal(attempt, view, keep=progress.update) as journal:
-            training = Training(config, self.model, batches, updates, validate, journal, progress)
-            log.info("%s: %d updates in %s", config.label, updates, attempt.run.path)
+            work: Training | Estimation
+            if isinstance(self.task, FisherTask):
+                work = Estimation(config, self.task, self.model, batches, journal, progress)
+            else:
+                work = Training(config, self.model, batches, updates, validate, journal, progress)
+            unit = "updates" if self.task.trains else "batches"
+            log.info("%s: %d %s in %s", config.label, updates, unit, attempt.run.path)
             if checkpoint:
                 log.info("resuming after update %d of %d", progress.update, updates)
-                training.restore(checkpoint)
-            training.train()
-            attempt.publish(self.model.artifact, self.model.save)
+                work.restore(checkpoint)
+            work.run()
+            attempt.publish(work.artifact, work.save)
             body = self._record_body(progress, *self.evaluate(attempt, tests))
             if view:
                 view.summarise(metrics_of(body["evaluations"]))
@@ -187,21 +194,28 @@ class Experiment:
         """
         config = self.config
         dataset, language = self.source.training_set(config.task), config.training_language
-        training_rows, rows = (self.source.rows(dataset, language, split) for split in ("train", "validation"))
+        training_rows, *others = (self.source.rows(dataset, language, split) for split in self.task.splits)
         check_unchanged(training_inputs(config), self.inputs)
-        batches = Batches(
-            training_features(config, training_rows, self.model.tokenizer)[1],
-            batch_size=config.train.batch_size,
-            seed=config.seed,
-            slots=config.train.slots,
-            pad_id=self.model.pad_id,
-            device=self.device,
-            unit=self.model.head.unit,
-        )
+        if isinstance(task := self.task, FisherTask):
+            slots = task.batch_size * task.max_length  # a batch is one forward pass
+            return self._batches(training_rows, task.batch_size, slots), task.batches, dict
+        (rows,) = others
+        batches = self._batches(training_rows, config.train.batch_size, config.train.slots)
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
         check_updates(config, updates, batches.per_epoch)
         features = self.task.encode(rows, self.model.tokenizer)
         return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
+
+    def _batches(self, rows: Sequence[Row], size: int, slots: int) -> Batches:
+        return Batches(
+            training_features(self.config, rows, self.model.tokenizer)[1],
+            batch_size=size,
+            seed=self.config.seed,
+            slots=slots,
+            pad_id=self.model.pad_id,
+            device=self.device,
+            unit=self.model.head.unit,
+        )
 
     def _tests(self, wanted: Tests) -> list[TestSet]:
         """The test sets, their language adapters loaded: what is missing is told before training.
@@ -242,7 +256,7 @@ class Experiment:
         """The record as the results store wants it (design contract 4)."""
         config, seconds = self.config, progress.train_seconds
         return {
-            "kind": "training",
+            "kind": "training" if self.task.trains else "artifact",
             "semantics": SEMANTICS,
             "label": config.label,
             "identity": identity_of(config, self.inputs),
@@ -257,7 +271,7 @@ class Experiment:
                 "train_seconds": seconds,
                 "fisher_seconds": progress.fisher_seconds,
                 "evaluate_seconds": evaluate_seconds,
-                "examples_per_second": progress.examples / seconds if seconds else 0.0,
+                "examples_per_second": progress.examples / (seconds or progress.fisher_seconds or 1),
             },
             "peak_memory_bytes": peak_memory_bytes(self.device),
             "environment": {**self._environment(), "code": progress.code},

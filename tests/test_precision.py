@@ -82,7 +82,7 @@ def test_steps_that_overflow_are_skipped_and_lower_the_scale() -> None:
     states = [model.state()]
     loop.validate = lambda: states.append(model.state()) or {"accuracy": 1.0}  # type: ignore[func-returns-value]
     loop.config = loop.config.model_copy(update={"train": loop.config.train.model_copy(update={"eval_every": 1})})
-    loop.train()
+    loop.run()
     steps = [line for line in journal.lines if line["kind"] == "train"]
     assert [line["update"] for line in steps] == list(range(1, 9))  # a skipped update counts
     skipped = [line for line in steps if "skipped" in line]
@@ -98,11 +98,11 @@ def test_gradients_are_clipped_by_their_true_norm() -> None:
     norms = []
     for scale in (2.0, 2.0**12):
         loop, _, journal = fp16_training(1, scale)
-        loop.train()
+        loop.run()
         norms.append(next(line["norm"] for line in journal.lines if line["kind"] == "train"))
     assert norms[0] == pytest.approx(norms[1], rel=0.02)
     loop, _, journal = training(1)
-    loop.train()
+    loop.run()
     assert norms[0] == pytest.approx(journal.lines[1]["norm"], rel=0.02)
 
 
@@ -116,7 +116,7 @@ def test_fp16_resumes_exactly_with_its_scale() -> None:
         kept: list[Checkpoint] = []
         # As if written to disk: the loop goes on changing its progress.
         journal.save = lambda checkpoint: kept.append(copy.deepcopy(checkpoint))  # type: ignore[method-assign]
-        loop.train()
+        loop.run()
         return kept
 
     whole, model, journal = fp16_training(8, scale)
@@ -136,13 +136,13 @@ def test_a_scale_that_underflows_fails_the_run() -> None:
     with torch.no_grad():
         next(iter(model.unscheduled.values())).fill_(torch.nan)
     with pytest.raises(RunError, match="update 3: the loss is nan"):
-        loop.train()
+        loop.run()
     assert [line["update"] for line in journal.lines if "skipped" in line] == [1, 2]
 
 
 def test_a_checkpoint_without_a_scaler_is_read(tmp_path) -> None:  # type: ignore[no-untyped-def]
     loop, _, journal = training(1)
-    loop.train()
+    loop.run()
     content = dataclasses.asdict(journal.checkpoints[-1])
     del content["scaler"]
     torch.save(content, tmp_path / "last.pt")

@@ -115,7 +115,7 @@ def test_validation_once_an_epoch_is_every_so_many_updates() -> None:
     loop, _, journal = training(
         7, schedule="std", typed=["train.eval_every=epoch"]
     )  # 24 examples by 8: three updates in an epoch
-    loop.train()
+    loop.run()
     assert [line["update"] for line in journal.lines if line["kind"] == "validation"] == [3, 6, 7]
 
 
@@ -180,7 +180,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
     for slots in (60, 100_000):
         loop, model, journal = training(1, slots=slots, schedule="std")
         model.module.double()
-        loop.train()
+        loop.run()
         first_norms.append((journal.lines[1]["loss"], journal.lines[1]["norm"]))
     (loss, norm), (whole_loss, whole_norm) = first_norms
     assert loss == pytest.approx(whole_loss, rel=1e-12)
@@ -189,12 +189,12 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
 
 def test_dropout_of_an_update_depends_on_the_update_alone() -> None:
     loop, _, journal = training(4, dropout=0.2)
-    loop.train()
+    loop.run()
     again, _, repeated = training(4, dropout=0.2)
     torch.manual_seed(99)
-    again.train()
+    again.run()
     plain, _, without = training(4, dropout=0.0)
-    plain.train()
+    plain.run()
     assert repeated.lines == journal.lines != without.lines
 
 
@@ -248,7 +248,7 @@ def test_a_regularizer_adds_its_gradient_and_a_mask_multiplies_behind_it_before_
         return dict(zip(model.parameters(), found, strict=True))
 
     expected = by_autograd()
-    loop.train()
+    loop.run()
     norm = torch.cat([gradient.flatten() for gradient in expected.values()]).norm()
     (first, *_) = (line for line in journal.lines if line["kind"] == "train")
     assert first["norm"] == pytest.approx(norm.item(), rel=1e-9)  # of the gradient before the mask
@@ -277,7 +277,7 @@ def test_a_mask_hides_no_gradient_that_is_not_finite() -> None:
     with torch.no_grad():
         next(iter(model.blocks[0].values())).fill_(torch.nan)
     with pytest.raises(RunError, match="update 1: the loss is nan"):
-        loop.train()
+        loop.run()
 
 
 def test_no_regularizer_and_no_mask_by_default() -> None:

@@ -9,6 +9,7 @@ from fun.config.schema import RunConfig
 from fun.errors import ConfigError
 from fun.models.tuning import TUNINGS
 from fun.tasks import TASKS
+from fun.tasks.fisher import FisherTask
 from fun.unfreezing import SCHEDULES, Standard
 
 HUB_ID = r"hub:[\w.-]+/[\w.-]+"
@@ -22,7 +23,9 @@ def check_choices(values: Mapping[str, Any]) -> None:
     kind, tuning, scheduling = TASKS.get(values["task"]["kind"]), TUNINGS.get(adapter), SCHEDULES.get(schedule)
     if kind is None or tuning is None or scheduling is None:
         return  # told with the choices that there are
-    if kind.by_language and not tuning.by_language:
+    if not kind.trains and not tuning.pretrained:
+        raise ConfigError(f"task={task} is about the encoder's own weights, not adapter={adapter}: leave adapter out")
+    if kind.trains and kind.by_language and not tuning.by_language:
         raise ConfigError(f"task={task} trains a language adapter, not adapter={adapter}: leave adapter out")
     if tuning.by_language and not kind.by_language:
         raise ConfigError(f"adapter={adapter} is a language's own, and task={task} trains none: leave adapter out")
@@ -44,6 +47,8 @@ def check(config: RunConfig) -> None:
 
 def planned_updates(config: RunConfig) -> tuple[int, bool]:
     """The number of updates, and whether it is only a lower bound (QA windows, or data not counted yet)."""
+    if isinstance(config.task, FisherTask):
+        return config.task.batches, False
     if config.train.updates is not None:
         return config.train.updates, False
     assert config.train.epochs is not None
@@ -53,7 +58,7 @@ def planned_updates(config: RunConfig) -> tuple[int, bool]:
 
 def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
     """The number of updates in an epoch, and whether it is only a lower bound (see `planned_updates`)."""
-    examples = config.data_size.examples or training_examples(config)
+    examples = config.data_size.examples or training_examples(config) if config.task.trains else None
     if examples is None:
         return 1, True
     # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
@@ -81,19 +86,19 @@ def _of_lang(config: RunConfig) -> Iterator[str]:
     if not config.task.by_language:
         if config.lang is not None:
             yield (
-                f"lang={config.lang} names the language of a language adapter: type task=mlm, or "
+                f"lang={config.lang} names the language of a text: type task=mlm or task=fisher, or "
                 f"evaluate.languages=[{config.lang}] to test in it"
             )
         return
     if config.lang is None:
-        yield f"task={task} trains the adapter of one language: type lang=…, one of {codes}"
-    if config.lang not in config.language_adapters:
+        yield f"task={task} reads the text of one language: type lang=…, such as one of {codes}"
+    if config.task.trains and config.lang not in config.language_adapters:
         yield (
             f"lang is {config.lang!r}; model={config.model.name} has {codes}: type one of these, or "
             f"+language_adapters.{config.lang}=train as well"
         )
     if config.data_size.examples is not None:
-        yield f"task={task} takes what train.updates needs of the text: type data_size=full"
+        yield f"task={task} takes as much of the text as it needs: type data_size=full"
     if config.keep == "predictions":
         yield f"task={task} is there for its weights: type keep=weights"
     if config.track.fisher_every:
@@ -137,7 +142,7 @@ def _of_sizes(config: RunConfig) -> Iterator[str]:
     train, size = config.train, config.data_size
     if config.precision == "fp16" and config.device == "cpu":
         yield "precision=fp16 needs a GPU: type device=cuda, or precision=bf16"
-    if (train.epochs is None) == (train.updates is None):
+    if config.task.trains and (train.epochs is None) == (train.updates is None):
         given = "both" if train.epochs else "neither"
         yield f"{given} of train.epochs and train.updates given; expected one: type train.updates=…"
     if config.task.max_length > config.model.positions:

@@ -6,22 +6,34 @@ from fun import data as sources
 from fun import world
 from fun.config.schema import RunConfig
 from fun.data import corpora
+from fun.tasks.fisher import FisherTask
 from fun.tasks.mlm import MlmTask
 
 
 def source(config: RunConfig) -> sources.Source:
     """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub."""
+    match config.task:
+        case MlmTask(validation_examples=held_out):
+            return _text(config, corpora.Sample.of(held_out, config.train.updates, config.train.batch_size))
+        case FisherTask(corpus="wikipedia", blocks=blocks):
+            return _text(config, corpora.Sample.of(0, blocks, 1))
+        case FisherTask():
+            dataset = "micronli" if config.data.root is None and config.model.source == "world" else "xnli"
+            return corpora.TestText(_examples(config), dataset, corpora.Sample.of(0, None, 1))
+    return _examples(config)
+
+
+def _text(config: RunConfig, sample: corpora.Sample) -> sources.Source:
+    if config.data.root is not None:
+        return corpora.FolderText(Path(config.data.root), sample)
+    return corpora.WorldText(sample) if config.model.source == "world" else corpora.HubText(sample)
+
+
+def _examples(config: RunConfig) -> sources.Source:
     root, nonstandard = config.data.root, config.data.nonstandard
-    in_world = config.model.source == "world"
-    if isinstance(config.task, MlmTask):
-        train = config.train
-        sample = corpora.Sample.of(config.task.validation_examples, train.updates, train.batch_size)
-        if root is not None:
-            return corpora.FolderText(Path(root), sample)
-        return corpora.WorldText(sample) if in_world else corpora.HubText(sample)
     if root is not None:
         return sources.FolderSource(Path(root), nonstandard=nonstandard)
-    if not in_world:
+    if config.model.source != "world":
         return sources.HubSource(nonstandard=nonstandard)
     # Only a run that names an adapter for such a language is tested in it.
     return sources.WorldSource(tuple(code for code in world.UNSEEN if config.language_adapters.get(code) is not None))
@@ -33,6 +45,8 @@ def test_sets(config: RunConfig) -> dict[str, tuple[str, ...]]:
     A language adapter is tested on held-out text of its own language. With `data.nonstandard` the languages are
     those whose files are there.
     """
+    if not config.task.trains:
+        return {}
     available = source(config).test_sets(config.task)
     return dict.fromkeys(available, (config.training_language,)) if config.lang is not None else available
 

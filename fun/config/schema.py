@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
 from fun.config.choices import Chosen, active_fields
 from fun.errors import ConfigError
@@ -157,7 +157,7 @@ class RunConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"]
     """fp32, or autocast to bf16 or fp16; fp16 needs a GPU."""
     lang: str | None
-    """The language to train an adapter for; task=mlm only."""
+    """The language of the text to read; task=mlm and task=fisher only."""
     seed: int = Field(ge=0)
     """What all randomness is derived from."""
     paper: str
@@ -185,6 +185,13 @@ class RunConfig(Section):
 
     SOURCE_LANGUAGE: ClassVar[str] = "en"
 
+    @field_validator("train", mode="wrap")
+    @classmethod
+    def _train(cls, values: Any, typed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """A run that makes no update needs none of these values, and leaves them null."""
+        trains = "task" not in info.data or info.data["task"].trains
+        return typed(values) if trains else TrainConfig.model_construct(**values)
+
     @property
     def training_language(self) -> str:
         """The language of the training and validation data."""
@@ -197,8 +204,8 @@ class RunConfig(Section):
 
     @property
     def layers(self) -> int:
-        """The layers that the schedule opens and closes: the encoder's, or none where what is tuned has none."""
-        return self.model.layers if self.adapter.layered else 0
+        """The layers that the schedule opens and closes: the encoder's, or none where nothing trains by layer."""
+        return self.model.layers if self.adapter.layered and self.task.trains else 0
 
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
@@ -210,7 +217,7 @@ class RunConfig(Section):
             "model": model,
             "adapter": active_fields(self.adapter),
             "schedule": active_fields(self.schedule),
-            "train": self.train.model_dump(exclude_none=True),
+            **({"train": self.train.model_dump(exclude_none=True)} if self.task.trains else {}),
             "precision": self.precision,
             "seed": self.seed,
         }

@@ -8,13 +8,13 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from fun import world
 from fun.data.base import Source, shuffled
 from fun.data.facts import check_columns
 from fun.data.files import sha256_of, text_of
-from fun.data.hub import load
+from fun.data.hub import HubSource, load
 from fun.errors import ConfigError
 from fun.machine.hub import Hub, Repository
 
@@ -54,7 +54,7 @@ class Sample:
 class Corpus(Source):
     """A corpus as a `Source`: one data set, `name`, whose rows are documents."""
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, sample: Sample) -> None:
         super().__init__()
@@ -176,3 +176,26 @@ class FolderText(Corpus):
                 "document per line"
             )
         return files
+
+
+class TestText(Corpus):
+    """The text of a test set of sentence pairs in XNLI's columns: each premise and each hypothesis is a document."""
+
+    def __init__(self, data: Source, dataset: str, sample: Sample) -> None:
+        super().__init__(sample)
+        self.data = data
+        self.name = dataset
+
+    def documents(self, language: str) -> Sequence[str]:
+        rows = self.data.rows(self.name, language, "test")
+        self.commits = self.data.commits
+        return [row[column] for row in rows for column in ("premise", "hypothesis")]
+
+    def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+        """What there is of the test set, told without a download. Raises ConfigError and HubError."""
+        if isinstance(self.data, HubSource):
+            return self.data.check(hub, self.name, language, "test")
+        return f"{len(self.rows(dataset, language, split)):,} rows"
+
+    def content(self, language: str) -> str:
+        return self.data.key(self.name, language, "test")

@@ -27,10 +27,11 @@ def request(typed: Sequence[str]) -> Request:
     """What was typed, checked. Raises ConfigError with what was found, what was expected and what to type."""
     options = dict(argument.split("=", 1) for argument in typed if argument.partition("=")[0] in OPTIONS)
     overrides = [argument for argument in typed if argument.partition("=")[0] not in OPTIONS]
-    if "task=mlm" in overrides and "lang" in options:
-        overrides.append(f"lang={options['lang']}")  # the run's own field: what it trains an adapter for
+    if {"task=mlm", "task=fisher"} & set(overrides) and "lang" in options:
+        overrides.append(f"lang={options['lang']}")  # the run's own field: whose text it reads
     config = compose(overrides)
-    task, split = config.task, options.get("split", "test")
+    task = config.task
+    split = options.get("split", "test" if config.task.trains else "train")
     language, dataset = options.get("lang", config.training_language), options.get("dataset")
     if split not in SPLITS:
         raise ConfigError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")

@@ -80,8 +80,8 @@ class Anchoring(MethodChoice):
             raise ConfigError("regularizer.strength=0 adds nothing to the gradient: type regularizer=none")
         if not config.adapter.pretrained:
             raise ConfigError(
-                f"regularizer={self.name} holds weights near their pretrained values, and what adapter="
-                f"{config.adapter.name} trains has none: type adapter=full, or regularizer=none"
+                f"regularizer={self.name} holds the encoder near its pretrained weights, and adapter="
+                f"{config.adapter.name} does not fine-tune it: type adapter=full, or regularizer=none"
             )
         if config.train.weight_decay:
             raise ConfigError(

@@ -59,9 +59,8 @@ class Passage(Feature):
         return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
 
 
-@TASKS.register("mlm")
 @dataclass(frozen=True, kw_only=True)
-class MlmTask(Task[Passage]):
+class MaskedText(Task[Passage]):
     """Documents packed into passages of `max_length` tokens, some of which are to be named.
 
     Every passage has the same number of masked tokens, so that the mean over passages is the mean over masked tokens.
@@ -72,8 +71,6 @@ class MlmTask(Task[Passage]):
 
     masking: Annotated[float, Field(gt=0, lt=1)]
     """Share of a passage's tokens that are to be named (Devlin et al., 2019: 0.15)."""
-    validation_examples: Annotated[int, Field(ge=1)]
-    """Documents held out for selection, and as many for the test."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -173,3 +170,12 @@ class MlmTask(Task[Passage]):
             encoding = tokenizer(part, add_special_tokens=False, return_attention_mask=False, verbose=False)
             documents += (np.array([*ids, tokenizer.sep_token_id], np.int32) for ids in encoding["input_ids"])
         return documents
+
+
+@TASKS.register("mlm")
+@dataclass(frozen=True, kw_only=True)
+class MlmTask(MaskedText):
+    """Trains a language adapter on one language's text."""
+
+    validation_examples: Annotated[int, Field(ge=1)]
+    """Documents held out for selection, and as many for the test."""

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ log = logging.getLogger("fun")
 
 @dataclass(eq=False)
 class Training:
-    """One run's training: `train()` from the start, or from a checkpoint with bit-identical outcome.
+    """One run's training: `run()` from the start, or from a checkpoint with bit-identical outcome.
 
     `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back. `validate`
     measures English validation.
@@ -72,7 +73,16 @@ class Training:
         self.scaler.load_state_dict(checkpoint.scaler)
         self.unfreezer.restore(map(Stage.from_json, self.progress.stages))
 
-    def train(self) -> None:
+    @property
+    def artifact(self) -> str:
+        """The folder of a run that `save` fills."""
+        return self.model.artifact
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained."""
+        self.model.save(folder)
+
+    def run(self) -> None:
         """Make the remaining updates; the model ends with the weights of the selected update.
 
         Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped

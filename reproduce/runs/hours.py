@@ -28,14 +28,16 @@ class Hours:
         if folder not in self._records:
             self._records[folder] = _by_shape(folder)
         records = self._records[folder].get(_shape(config.active()), [])
-        tested = [record for record in records if _tests(record.evaluations)]
+        tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
         if not tested:
             return None
         training = statistics.fmean(
             (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
             for record in records
         )
-        testing = statistics.fmean(record.timing["evaluate_seconds"] / _tests(record.evaluations) for record in tested)
+        testing = statistics.fmean(
+            record.timing["evaluate_seconds"] / max(1, _tests(record.evaluations)) for record in tested
+        )
         return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
 
 
@@ -53,12 +55,13 @@ def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
 
 def _shape(config: Mapping[str, Any]) -> Shape:
     names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
-    return (*names, config.get("data_size", {}).get("examples"), "updates" in config["train"])
+    return (*names, config.get("data_size", {}).get("examples"), "updates" in config.get("train", {}))
 
 
 def _budget(config: Mapping[str, Any]) -> int:
-    """In updates, or in epochs."""
-    budget: int = config["train"].get("updates") or config["train"]["epochs"]
+    """In updates, or in epochs; of what makes none, in blocks."""
+    train = config.get("train", config["task"])
+    budget: int = next(train[unit] for unit in ("updates", "epochs", "blocks") if unit in train)
     return budget
 
 
