@@ -23,10 +23,9 @@ from reproduce.declare.figures import Figure as Declared
 from reproduce.declare.figures import Part
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.tables import Table
-from reproduce.numbers.curves import grouped, mean_order, moving_average
-from reproduce.runs.store import Absent, Results, missing
+from reproduce.numbers.curves import grouped, moving_average
+from reproduce.runs.store import Absent, Results, missing, results_of
 from reproduce.show.figures import drawing, style
-from reproduce.show.figures.rows import look_up
 from reproduce.show.figures.style import STYLES
 from tests import synthetic
 from tests.golden import make
@@ -132,7 +131,7 @@ def target(folder: Path, name: str) -> Declared:
 
 
 def results(folder: Path, name: str, *, allow_marked: bool = False) -> Results:
-    return look_up(target(folder, name).needed(), make.Records(folder, allow_marked))
+    return results_of(target(folder, name).needed(), make.Records(folder, allow_marked))
 
 
 def draw(folder: Path, name: str) -> Figure:
@@ -236,20 +235,20 @@ def test_a_new_kind_of_figure_is_a_class_that_declares_and_one_that_draws(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(papers, "KINDS", Registry("targets", by="kind"))
-    monkeypatch.setattr(drawing, "DRAWINGS", {})
+    monkeypatch.setattr(drawing, "DRAWINGS", Registry("figures", by="kind"))
 
     @papers.KINDS.register("matrix")
     class Matrix(Declared):
         """F1 by run and language."""
 
-    @drawing.draws(Matrix)
+    @drawing.DRAWINGS.register("matrix")
     class MatrixDrawing(drawing.Drawing[Matrix]):
         axis, reading = "run", "darker: higher"
 
         def draw_part(self, axes: Sequence[Axes], part: Part) -> None:
-            (row,) = self.rows(part).values()
-            axes[0].imshow([[m["f1"] for m in run.record.metrics["microqa"].values()] for run in row.done])
-            style.say_missing(axes[0], [row])
+            rows = self.rows(part)
+            axes[0].imshow([[m["f1"] for m in run.record.metrics["microqa"].values()] for run in rows["gu"].done])
+            drawing.say_missing(axes[0], rows)
 
     head = FIGURES.partition("\ntargets:")[0]
     (folder / "paper.yaml").write_text(f"{head}\ntargets:{MATRIX}")
@@ -395,12 +394,6 @@ def test_moving_average_stands_in_the_middle_of_its_window() -> None:
     assert moving_average(traces, 3, "here") == ([11, 21], [4.0, 6.0])
     with pytest.raises(FunError, match=r"^here: the runs share 4 measured updates; the moving average needs 5"):
         moving_average(traces, 5, "here")
-
-
-def test_mean_order_refuses_runs_of_different_length() -> None:
-    assert mean_order([[3, 1, 2, 0], [3, 2, 1, 0]]) == [3, 1.5, 1.5, 0]
-    with pytest.raises(ValueError, match="shorter"):
-        mean_order([[1, 0], [0]])
 
 
 # --- the declarations ---------------------------------------------------------------------------------------

@@ -109,13 +109,12 @@ def tables(typed: argparse.Namespace, declared: Targets) -> int:
 def figure(typed: argparse.Namespace, declared: Targets) -> int:
     # matplotlib takes a second to import; tables and --help do without
     from reproduce.show.figures import drawing
-    from reproduce.show.figures.rows import look_up
 
     target = options.target(typed, declared)
     if not isinstance(target, Figure):
         raise ConfigError(f"'{target.name}' is not a figure: type python -m reproduce table {target.name}.")
     store = options.store(typed)
-    results = look_up(target.needed(), store)
+    results = results_of(target.needed(), store)
     print_missing(target, results, store)
     folder = options.out(typed) / "figures" / target.paper.name
     for path in drawing.write(target, results, folder):

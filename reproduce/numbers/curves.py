@@ -55,8 +55,3 @@ def order(record: Record) -> list[int]:
     for stage in record.stages:
         opened += sorted(set(stage["open"]) - set(opened), reverse=True)
     return opened
-
-
-def mean_order(orders: Sequence[Sequence[int]]) -> list[float]:
-    """The mean layer of each opening over runs (FUN, Figure 5). All orders name the same number of layers."""
-    return [fmean(layers) for layers in zip(*orders, strict=True)]

@@ -11,7 +11,19 @@ from pathlib import Path
 
 from fun.config import RunConfig
 from fun.inputs import compose, evaluation_keys, evaluations, inputs_of, run_folder
-from fun.results import Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, in_order, run_folders
+from fun.results import (
+    Damaged,
+    NotDone,
+    Record,
+    RunFolder,
+    State,
+    Status,
+    Unreadable,
+    file_checksum,
+    in_order,
+    run_folders,
+)
+from fun.results.attempt import METRICS_LOG
 from reproduce.declare.parts import ANY, Needed, Run
 
 
@@ -164,7 +176,13 @@ def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | Non
     if record.marks and not allow_marked:
         reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
         return Absent(State.DONE, reason, startable=False, option="force=true")
-    return Done(record, run, _lacks(record, needed, keys))
+    lacks = _lacks(record, needed, keys)
+    if needed.fisher_every and not lacks:  # tracked tr(F) is read from the step log
+        log = run.path / METRICS_LOG
+        if not log.is_file() or file_checksum(log) != record.files.get(METRICS_LOG):
+            reason = f"{log} is not the step log that its record lists"
+            return Absent(State.DAMAGED, reason, startable=False, option="force=true")
+    return Done(record, run, lacks)
 
 
 def value(record: Record, dataset: str, language: str, metric: str) -> float | None:

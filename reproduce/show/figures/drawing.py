@@ -1,7 +1,8 @@
 """What every kind of figure shares: a part per model or task side by side, what is missing, the legend, the files."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,29 +12,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fun.errors import FunError
+from fun.registry import Registry
 from fun.results import Record
 from reproduce.declare.figures import Figure as Declared
 from reproduce.declare.figures import Part
 from reproduce.numbers.cells import notes_on
 from reproduce.runs.store import Done, Results
 from reproduce.show.figures import style
-from reproduce.show.figures.rows import Row, serving
 
 F = TypeVar("F", bound=Declared)
-D = TypeVar("D", bound="type[Drawing[Any]]")
 
-DRAWINGS: dict[type[Declared], "type[Drawing[Any]]"] = {}
-"""How each kind of declared figure is drawn."""
+DRAWINGS = Registry("figures", by="kind")
+"""How each kind of declared figure is drawn, by the kind's name."""
 
 
-def draws(kind: type[Declared]) -> Callable[[D], D]:
-    """Class decorator: draw figures of this kind so."""
+@dataclass(frozen=True)
+class Row:
+    """A way of training in one part: for each declared replicate its run, None where none serves the figure.
 
-    def add(drawing: D) -> D:
-        DRAWINGS[kind] = drawing
-        return drawing
+    A mean over a row is drawn only where `complete`; what is there of an incomplete one is drawn run by run.
+    """
 
-    return add
+    label: str
+    runs: tuple[Done | None, ...]
+
+    @property
+    def done(self) -> tuple[Done, ...]:
+        return tuple(run for run in self.runs if run is not None)
+
+    @property
+    def complete(self) -> bool:
+        return None not in self.runs
 
 
 class Drawing(ABC, Generic[F]):
@@ -51,7 +60,6 @@ class Drawing(ABC, Generic[F]):
     def __init__(self, figure: F, results: Results) -> None:
         self.figure, self.paper, self.results = figure, figure.paper, results
         self.looks = {row: style.look(number) for number, row in enumerate(self.figure.rows)}
-        self.estimators: set[str] = set()  # those of the tr(F) that was drawn
 
     @abstractmethod
     def draw_part(self, axes: Sequence[Axes], part: Part) -> None:
@@ -73,9 +81,9 @@ class Drawing(ABC, Generic[F]):
 
     def draw(self) -> Figure:
         """The figure; what it mixes, and marked records, are named in its title."""
-        labels = [part.label for part in self.figure.parts.values()]
-        sheet, axes = style.sheet(self.figure.title, labels, self.heights)
-        for levels, part in zip(axes, self.figure.parts.values(), strict=True):
+        parts = self.figure.parts.values()
+        sheet, axes = style.sheet(self.figure.title, [part.label for part in parts], self.heights)
+        for levels, part in zip(axes, parts, strict=True):
             self.draw_part(levels, part)
             for level in levels:
                 style.blank_if_empty(level)
@@ -93,16 +101,25 @@ class Drawing(ABC, Generic[F]):
 
     def rows(self, part: Part) -> dict[str, Row]:
         """The rows of a part whose runs are those of its first data set."""
-        dataset = self.paper.datasets[part.datasets[0]]
-        return {
-            name: Row(row.label, serving(self.figure.runs(part, name, dataset), self.results))
-            for name, row in self.figure.rows.items()
-        }
+        dataset, rows = self.paper.datasets[part.datasets[0]], {}
+        for name, row in self.figure.rows.items():
+            results = (self.results[run] for run in self.figure.runs(part, name, dataset))
+            serving = (result if isinstance(result, Done) and not result.lacks else None for result in results)
+            rows[name] = Row(row.label, tuple(serving))
+        return rows
+
+
+def say_missing(part: Axes, rows: Mapping[str, Row]) -> None:
+    """Name the rows that lack runs in a part; nothing where all are complete."""
+    lacking = [f"{row.label} {len(row.done)}/{len(row.runs)}" for row in rows.values() if not row.complete]
+    if lacking:
+        style.say(part, f"{', '.join(lacking)} runs: no mean")
 
 
 def drawing(target: Declared, results: Results) -> Drawing[Any]:
-    """How a figure is drawn; `results` are of `rows.look_up`."""
-    return DRAWINGS[type(target)](target, results)
+    """How a figure is drawn from what was found of its runs."""
+    drawn: Drawing[Any] = DRAWINGS[target.kind](target, results)
+    return drawn
 
 
 def write(target: Declared, results: Results, folder: Path) -> list[Path]:

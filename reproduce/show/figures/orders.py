@@ -1,6 +1,7 @@
 """Unfreezing orders (FUN, Figure 5)."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -9,12 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reproduce.declare.figures import Orders, Part
-from reproduce.numbers.curves import mean_order, order
+from reproduce.numbers.curves import order
 from reproduce.show.figures import style
-from reproduce.show.figures.drawing import Drawing, draws
+from reproduce.show.figures.drawing import DRAWINGS, Drawing, say_missing
 
 
-@draws(Orders)
+@DRAWINGS.register("orders")
 class OrdersDrawing(Drawing[Orders]):
     """A part per model and task: the layer of each opening, thin per run, and marked the mean of a complete row."""
 
@@ -28,13 +29,13 @@ class OrdersDrawing(Drawing[Orders]):
             for layers in orders:
                 level.plot(range(1, len(layers) + 1), layers, **self.looks[name].stroke, **style.SINGLE)
             if row.complete:
-                means = mean_order(orders)
+                means = [fmean(layers) for layers in zip(*orders, strict=True)]
                 level.plot(range(1, len(means) + 1), means, **self._line(name))
         level.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
         level.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
         level.grid(axis="y", linewidth=0.3)
         level.set_xlabel("opening")
-        style.say_missing(level, rows.values())
+        say_missing(level, rows)
 
     @property
     def reading(self) -> str:

@@ -15,7 +15,7 @@ from reproduce.numbers.cells import Statistic
 from reproduce.numbers.curves import transfer
 from reproduce.runs.store import Done, Result, Results
 from reproduce.show.figures import style
-from reproduce.show.figures.drawing import Drawing, draws
+from reproduce.show.figures.drawing import DRAWINGS, Drawing
 from reproduce.show.figures.style import Style
 
 BARS = 0.84
@@ -29,7 +29,7 @@ RUN: dict[str, Any] = {"marker": ".", "markersize": 6, "mfc": "black", "mec": "w
 PUBLISHED: dict[str, Any] = {"marker": "D", "markersize": 5, "mfc": "white", "mec": "black", "linestyle": ""}
 
 
-@draws(Relative)
+@DRAWINGS.register("relative")
 class RelativeDrawing(Drawing[Relative]):
     """A part per model, a group of bars per test set: a row's mean transfer minus the reference's, in points.
 

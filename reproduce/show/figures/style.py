@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
-from reproduce.show.figures.rows import Row
-
 WIDTHS = {1: 6.6, 2: 4.8, 3: 3.8}
 """Inches for a part, by how many stand side by side."""
 
@@ -108,13 +106,6 @@ def say(part: Axes, text: str) -> None:
     """A line of small print between a part and its title: what is missing from it."""
     part.text(0.5, 1.02, text, transform=part.transAxes, ha="center", va="bottom", fontsize=SMALL)
     part.set_title(part.get_title(), pad=2 * SMALL)
-
-
-def say_missing(part: Axes, rows: Iterable[Row]) -> None:
-    """Name the rows that lack runs in a part; nothing where all are complete."""
-    lacking = [f"{row.label} {row.count}" for row in rows if not row.complete]
-    if lacking:
-        say(part, f"{', '.join(lacking)} runs: no mean")
 
 
 def blank_if_empty(part: Axes) -> None:

@@ -13,7 +13,6 @@ from reproduce.declare.papers import Paper, Target
 from reproduce.numbers.claims import Checked, check
 from reproduce.runs.plan import Entry, plan
 from reproduce.runs.store import Done, Results, Store, results_of
-from reproduce.show.figures.rows import look_up
 from reproduce.show.page.sections import Section, section
 
 CLAIMED = "claims"
@@ -50,7 +49,7 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
     statements = claims.load(paper)
     targets = _targets(paper, model, statements)
     scopes = [scope for scope in statements.scopes.values() if (model in scope.main if model else scope.published)]
-    results = {target.name: look_up(target.needed(), store) for target in targets}
+    results = {target.name: results_of(target.needed(), store) for target in targets}
     groups = {target.name: target.needed() for target in targets}
     compared: Results = {}
     for scope in scopes:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import matplotlib
 
 from fun.errors import FunError
-from fun.results import State
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import Target
 from reproduce.declare.tables import Place, Table
@@ -20,7 +19,7 @@ from reproduce.numbers import cells
 from reproduce.numbers.cells import Grid
 from reproduce.numbers.explain import Behind, behind, below, languages_of
 from reproduce.numbers.verdicts import Conclusion, verdicts
-from reproduce.runs.store import Absent, Done, Results, command
+from reproduce.runs.store import Done, Results
 from reproduce.show.figures import drawing, style
 from reproduce.show.view import Item, View, language_names, of_results, view
 
@@ -52,8 +51,7 @@ class Runs:
 class Section:
     """A target on the page: a table (`view`) or a figure (`image`, an address that holds it, or a `reason` for none).
 
-    Of its `needed` runs so many are `done`, and so many of the others `startable` unasked. `damaged` are runs of a
-    figure, which also reads what no table does: why, and what to type.
+    Of its `needed` runs so many are `done`, and so many of the others `startable` unasked.
     """
 
     target: Target
@@ -66,7 +64,6 @@ class Section:
     width: int = 0
     description: str = ""
     reason: str = ""
-    damaged: tuple[tuple[str, str], ...] = ()
 
     @property
     def figure(self) -> bool:
@@ -95,7 +92,7 @@ def section(target: Target, results: Results, root: Path) -> Section:
     done = sum(isinstance(result, Done) and not result.lacks for result in results.values())
     startable = sum(result.startable for result in results.values())
     if isinstance(target, Figure):
-        shown = {**_image(target, results, root), "damaged": tuple(_damaged(target, results, root))}
+        shown = _image(target, results, root)
     elif isinstance(target, Table):
         grid = cells.fill(target, results)
         table = of_results(grid, verdicts(grid))
@@ -103,14 +100,6 @@ def section(target: Target, results: Results, root: Path) -> Section:
     else:
         shown = {"view": view(target, results)}
     return Section(target, len(results), done, startable, **shown)
-
-
-def _damaged(target: Target, results: Results, root: Path) -> Iterator[tuple[str, str]]:
-    for run in target.needed():
-        gap = results[run.overrides]
-        if isinstance(gap, Absent) and gap.state is State.DAMAGED:
-            to_type = command((*run.arguments, gap.option)) if gap.option else ""
-            yield below(root, " ".join(gap.reason.split())), to_type
 
 
 def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
