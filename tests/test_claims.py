@@ -14,7 +14,7 @@ from fun.errors import ConfigError
 from fun.inputs import run_id
 from fun.results import Record, RunFolder, State
 from reproduce.declare import papers
-from reproduce.declare.claims import AnyClaim, Compared, Scope, load
+from reproduce.declare.claims import AnyClaim, Compared, Scope, cases, load
 from reproduce.declare.parts import Needed
 from reproduce.declare.tables import Place
 from reproduce.numbers.claims import (
@@ -40,6 +40,12 @@ PAPER, MINIATURE = STATEMENTS.scopes["paper"], STATEMENTS.scopes["miniature"]
 
 def claim(name: str) -> AnyClaim:
     return next(claim for claim in STATEMENTS.claims if claim.id == name)
+
+
+def compared(name: str) -> Compared:
+    chosen = claim(name)
+    assert isinstance(chosen, Compared)
+    return chosen
 
 
 # --- the published numbers ----------------------------------------------------------------------------------
@@ -195,8 +201,7 @@ def test_a_gain_of_ours_must_come_within_the_margin(gain: float, result: Result)
 
 @pytest.mark.parametrize(("better", "result"), [(6, Result.holds), (5, Result.does_not_hold)])
 def test_a_share_of_cases(better: int, result: Result) -> None:
-    cases = STATEMENTS.cases(claim("fun-english-above-gu"), PAPER)
-    winning = {case.row[0] for case in cases[:better]}
+    winning = {case.places(case.row)[0] for case in cases(compared("fun-english-above-gu"), PAPER)[:better]}
 
     def look_up(place: Place) -> Value | Lacking:
         return Value(Summary(51.0 if place in winning else 50.0 - (place.row == "fun"), None, 4))
@@ -208,7 +213,7 @@ def test_a_share_of_cases(better: int, result: Result) -> None:
 def test_shares_count_the_cases_that_the_paper_has() -> None:
     for declared in STATEMENTS.claims:
         if least := getattr(declared, "least", None):
-            assert least.of == len(STATEMENTS.cases(declared, PAPER))
+            assert least.of == len(cases(compared(declared.id), PAPER))
 
 
 # --- our runs -----------------------------------------------------------------------------------------------
@@ -429,8 +434,8 @@ def test_a_wrong_claim_is_refused(tmp_path: Path, change: dict[str, Any], messag
 
 def test_every_claim_says_where_the_paper_makes_it() -> None:
     assert all(declared.text and declared.source for declared in STATEMENTS.claims)
-    compared = [declared for declared in STATEMENTS.claims if isinstance(declared, Compared)]
-    assert len(compared) == len(STATEMENTS.claims) - 4
+    comparing = [declared for declared in STATEMENTS.claims if isinstance(declared, Compared)]
+    assert len(comparing) == len(STATEMENTS.claims) - 4
 
 
 def test_statements_can_be_made_about_another_paper() -> None:

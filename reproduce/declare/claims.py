@@ -1,7 +1,8 @@
 """What a paper claims, as its claims.yaml declares it: comparisons of cells of tables, in a closed set of kinds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -124,17 +125,24 @@ class Scope(Table):
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: the average of `row` beside the average of `over` (and of `standard`, for a gap)."""
+    """One comparison: `row` beside `over` by the average of these `numbers`, (dataset, metric)."""
 
-    label: str
-    row: tuple[Place, ...]
-    over: tuple[Place, ...]
-    standard: tuple[Place, ...] = ()
+    panel: str
+    numbers: tuple[tuple[str, str], ...]
+    column: str
+    row: str
+    over: str
 
-    @property
-    def places(self) -> tuple[Place, ...]:
-        """All of its numbers."""
-        return (*self.row, *self.over, *self.standard)
+    def places(self, row: str) -> list[Place]:
+        """What a row is averaged over."""
+        return [Place(self.panel, row, dataset, self.column, metric) for dataset, metric in self.numbers]
+
+    def label(self, scope: Scope) -> str:
+        """Where it is, and the two rows: `mBERT, XNLI Accuracy: GU − standard`."""
+        datasets = scope.datasets
+        names = (f"{datasets[dataset].label} {datasets[dataset].metrics[metric]}" for dataset, metric in self.numbers)
+        where = filter(None, (scope.panels[self.panel].label, *names, scope.columns[self.column].label))
+        return f"{', '.join(where)}: {scope.rows[self.row].label} − {scope.rows[self.over].label}"
 
 
 @dataclass(frozen=True)
@@ -153,33 +161,37 @@ class Statements:
         labels = {name: panel.label for other in self.scopes.values() for name, panel in other.panels.items()}
         return f"it is about {', '.join(labels[name] for name in claim.panels)} alone" if claim.panels else ""
 
-    def cases(self, claim: Compared, scope: Scope) -> list[Case]:
-        """The comparisons that a claim makes in a scope."""
-        return [
-            Case(
-                label=_label(scope, panel, numbers, column, (row, over)),
-                row=_places(panel, row, numbers, column),
-                over=_places(panel, over, numbers, column),
-                standard=_places(panel, claim.standard, numbers, column) if isinstance(claim, GapClosed) else (),
-            )
-            for panel in claim.panels or scope.main
-            for numbers in _numbers(claim, scope)
-            for column in claim.columns
-            for row in claim.rows
-            for over in claim.over
-        ]
-
     def needed(self, scope: Scope) -> list[Needed]:
         """Every run that the claims with a meaning in a scope need, once, in their order."""
         places = [
             place
             for claim in self.claims
             if isinstance(claim, Compared) and not self.foreign(claim, scope)
-            for case in self.cases(claim, scope)
-            for place in case.places
+            for place in places_of(claim, scope)
         ]
         deciding = (scope.deciding(place) for place in places if scope.over(place.column) == LOWEST)
         return scope.needed_for((*places, *deciding))
+
+
+def cases(claim: Compared, scope: Scope) -> list[Case]:
+    """The comparisons that a claim makes in a scope."""
+    datasets = {name: scope.datasets[name] for name in map(scope.dataset, claim.datasets)}
+    each = [
+        (name, metric)
+        for name, dataset in datasets.items()
+        for metric in (dataset.metrics if claim.metrics == "all" else (dataset.main_metric,))
+    ]
+    averaged = [tuple(each)] if isinstance(claim, Gain) else [(number,) for number in each]
+    parts = (claim.panels or scope.main, averaged, claim.columns, claim.rows, claim.over)
+    return [Case(*chosen) for chosen in product(*parts)]
+
+
+def places_of(claim: Compared, scope: Scope) -> list[Place]:
+    """Every number that a claim is about."""
+    standard = (claim.standard,) if isinstance(claim, GapClosed) else ()
+    return [
+        place for case in cases(claim, scope) for row in (case.row, case.over, *standard) for place in case.places(row)
+    ]
 
 
 class _File(Declaration):
@@ -207,42 +219,18 @@ def _problems(statements: Statements) -> Iterator[str]:
     scopes = statements.scopes
     for name, scope in scopes.items():
         yield from (f"scopes.{name}.{problem}" for problem in scope.problems())
-        yield from (f"scopes.{name}.main: {line}" for line in undeclared(scope.main, scope.panels))
-        yield from (f"scopes.{name}.instead: {line}" for line in undeclared(scope.instead.values(), scope.datasets))
+        yield from undeclared(f"scopes.{name}.main", scope.main, scope.panels)
+        yield from undeclared(f"scopes.{name}.instead", scope.instead.values(), scope.datasets)
     ids = [claim.id for claim in statements.claims]
     yield from (f"two claims are called '{name}'; rename one" for name in ids if ids.count(name) > 1)
     panels = [name for scope in scopes.values() for name in scope.panels]
     for claim in statements.claims:
         if not isinstance(claim, Compared):
             continue
-        yield from (f"{claim.id}.panels: {line}" for line in undeclared(claim.panels, panels))
+        yield from undeclared(f"{claim.id}.panels", claim.panels, panels)
         for scope in (scope for scope in scopes.values() if not statements.foreign(claim, scope)):
-            yield from (f"{claim.id}: {line}" for line in undeclared(claim.named, scope.rows))
-            yield from (f"{claim.id}.columns: {line}" for line in undeclared(claim.columns, scope.columns))
-            valid = (*scope.instead, *scope.datasets)
-            yield from (f"{claim.id}.datasets: {line}" for line in undeclared(claim.datasets, valid))
+            yield from undeclared(claim.id, claim.named, scope.rows)
+            yield from undeclared(f"{claim.id}.columns", claim.columns, scope.columns)
+            yield from undeclared(f"{claim.id}.datasets", claim.datasets, (*scope.instead, *scope.datasets))
         if isinstance(claim, Gain) and (claim.equals is None) == (claim.at_least is None):
             yield f"{claim.id} needs one of equals and at_least"
-
-
-def _numbers(claim: Compared, scope: Scope) -> list[tuple[tuple[str, str], ...]]:
-    """The (dataset, metric) of each comparison; all in one for a gain, which averages over them."""
-    names = dict.fromkeys(map(scope.dataset, claim.datasets))
-    datasets = {name: scope.datasets[name] for name in names}
-    numbers = [
-        (name, metric)
-        for name, dataset in datasets.items()
-        for metric in (dataset.metrics if claim.metrics == "all" else (dataset.main_metric,))
-    ]
-    return [tuple(numbers)] if isinstance(claim, Gain) else [(number,) for number in numbers]
-
-
-def _places(panel: str, row: str, numbers: Sequence[tuple[str, str]], column: str) -> tuple[Place, ...]:
-    return tuple(Place(panel, row, dataset, column, metric) for dataset, metric in numbers)
-
-
-def _label(scope: Scope, panel: str, numbers: Sequence[tuple[str, str]], column: str, rows: tuple[str, str]) -> str:
-    datasets = scope.datasets
-    names = (f"{datasets[dataset].label} {datasets[dataset].metrics[metric]}" for dataset, metric in numbers)
-    where = filter(None, (scope.panels[panel].label, *names, scope.columns[column].label))
-    return f"{', '.join(where)}: {' − '.join(scope.rows[row].label for row in rows)}"

@@ -57,23 +57,24 @@ class Figure(Target):
         return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs"
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
-        for row in self.rows:
-            listed = self.replicates_of(row)
+        for listed in map(self.replicates_of, self.rows):
             if len(set(listed)) < len(listed):
                 yield f"replicates are {list(listed)}; expected none twice"
         for name, part in self.parts.items():
-            unknown = list(undeclared(part.datasets, self.paper.datasets))
-            yield from (f"parts.{name}.datasets: {line}" for line in unknown)
-            trained = {self.paper.datasets[dataset].overrides for dataset in part.datasets} if not unknown else ()
-            if self.one_run_per_part and len(trained) > 1:
+            yield from undeclared(f"parts.{name}.datasets", part.datasets, self.paper.datasets)
+            datasets = [self.paper.datasets[dataset] for dataset in part.datasets if dataset in self.paper.datasets]
+            if self.one_run_per_part and len({dataset.overrides for dataset in datasets}) > 1:
                 names = ", ".join(part.datasets)
                 yield f"parts.{name}.datasets: {names} are tested by different runs; give each its part"
 
     def needed(self) -> list[Needed]:
         """Every run of the figure once, with what is needed of it in each part."""
         return merged(
-            Needed(run, tuple(_targets(dataset)) if self.transfer else (), _fisher_every(part))
+            Needed(
+                run,
+                dataset.transfer if self.transfer else (),
+                part.fisher_every if isinstance(part, TrackedPart) else 0,
+            )
             for part in self.parts.values()
             for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows
@@ -94,9 +95,8 @@ class Relative(Figure):
     published: Mapping[str, str] = {}
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
         yield from super().problems()
-        yield from (f"reference: {line}" for line in undeclared([self.reference], self.rows))
+        yield from undeclared("reference", [self.reference], self.rows)
 
 
 @KINDS.register("traces")
@@ -127,12 +127,3 @@ class Orders(Figure):
     """The layer that opens at each opening (FUN, Figure 5)."""
 
     transfer = False
-
-
-def _targets(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
-    for language in dataset.targets:
-        yield dataset.reads, language, dataset.main_metric
-
-
-def _fisher_every(part: Part) -> int:
-    return part.fisher_every if isinstance(part, TrackedPart) else 0

@@ -1,17 +1,8 @@
 """What a number of a table is over: one language of a data set, or an average of several."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-
-class Tested(Protocol):
-    """What is known of a data set's languages: the one that is trained in, and those that it is transferred to."""
-
-    @property
-    def source(self) -> str: ...
-
-    @property
-    def targets(self) -> tuple[str, ...]: ...
+from reproduce.declare.parts import Dataset
 
 
 @dataclass(frozen=True)
@@ -20,28 +11,24 @@ class Over:
 
     of: str
 
-    def languages(self, dataset: Tested) -> tuple[str, ...]:
+    def languages(self, dataset: Dataset) -> tuple[str, ...]:
         """What a run must be evaluated in; of `lowest` every target language, as it turns out to be one of them."""
         if self == SOURCE:
             return (dataset.source,)
         if self == AVERAGE_WITH_SOURCE:
-            return (dataset.source, *dataset.targets)
+            return dataset.languages
         return dataset.targets if self in (LOWEST, AVERAGE) else (self.of,)
-
-    def possible(self, dataset: Tested) -> bool:
-        """Whether the data set has its languages."""
-        return {*self.languages(dataset)} <= {dataset.source, *dataset.targets}
 
     @property
     def average(self) -> bool:
         """Whether it is over several languages."""
         return self in (AVERAGE, AVERAGE_WITH_SOURCE)
 
-    def printed(self, dataset: Tested) -> str:
+    def printed(self, dataset: Dataset) -> str:
         """What numbers.csv calls it, without the language that `lowest:` goes on with."""
         return "avg" if self.average else "lowest" if self == LOWEST else self.languages(dataset)[0]
 
-    def label(self, dataset: Tested) -> str:
+    def label(self, dataset: Dataset) -> str:
         """The heading of its column: `En`, `Lowest`, `Average`, `Average with En`."""
         if self == AVERAGE_WITH_SOURCE:
             return f"Average with {dataset.source.title()}"

@@ -49,15 +49,11 @@ class Paper(Declaration):
     datasets: dict[str, Dataset]
     declared: Mapping[str, dict[str, Any]] = Field(default={}, alias="targets")
 
-    @field_validator("datasets", mode="before")
+    @field_validator("datasets")
     @classmethod
-    def _name_records(cls, datasets: Any) -> Any:
+    def _name_records(cls, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
         """A data set is read under its own name, unless it says another."""
-        if not isinstance(datasets, dict):
-            return datasets
-        return {
-            name: {"reads": name, **fields} if isinstance(fields, dict) else fields for name, fields in datasets.items()
-        }
+        return {name: each.model_copy(update={"reads": each.reads or name}) for name, each in datasets.items()}
 
     @property
     def name(self) -> str:
@@ -121,10 +117,7 @@ class Target(Declaration):
 def load(folder: Path) -> Paper:
     """Read and check a paper's folder. Raises ConfigError that names the paper and the key."""
     where = f"{folder.name}/paper.yaml"
-    fields = read(folder / "paper.yaml", where)
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{where}: found {fields!r}, expected a mapping of title, datasets and targets.")
-    paper = checked({**fields, "folder": folder}, Paper, where)
+    paper = checked({**(read(folder / "paper.yaml", where) or {}), "folder": folder}, Paper, where)
     paper.targets  # noqa: B018 -- a wrong target is told when its paper is read
     return paper
 
@@ -137,9 +130,9 @@ def targets(folder: Path = PAPERS) -> dict[str, Target]:
     return {target.name: target for path in papers for target in load(path).targets.values()}
 
 
-def find(name: str, model: str | None, known: Mapping[str, Target]) -> Target:
-    """The target `name`, or its variant for `model`, which is declared as `name-model`."""
+def find(name: str, model: str | None, declared: Mapping[str, Target]) -> Target:
+    """The target `name`, or its variant for `model`, which is declared as `name-model`. Raises ConfigError."""
     wanted = (name if model is None else f"{name}-{model}").removeprefix(f"{ANCHOR}/")
-    if wanted not in known:
-        raise ConfigError(f"unknown target '{wanted}'; valid targets: {', '.join(sorted(known))}.")
-    return known[wanted]
+    if wanted not in declared:
+        raise ConfigError(f"unknown target '{wanted}'; valid targets: {', '.join(sorted(declared))}.")
+    return declared[wanted]

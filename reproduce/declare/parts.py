@@ -1,7 +1,8 @@
 """The parts that declarations are made of, and what a target needs: runs."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,7 @@ class Dataset(Declaration):
     targets: tuple[str, ...]
     metrics: dict[str, str]
     source: str = "en"
-    reads: str
+    reads: str = ""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -48,6 +49,11 @@ class Dataset(Declaration):
     @property
     def main_metric(self) -> str:
         return next(iter(self.metrics))
+
+    @property
+    def transfer(self) -> tuple[tuple[str, str, str], ...]:
+        """Its targets by its main metric, as `Needed.values`."""
+        return tuple((self.reads, language, self.main_metric) for language in self.targets)
 
 
 class Replicated(Declaration):
@@ -105,12 +111,12 @@ class Needed:
 
 def merged(needed: Iterable[Needed]) -> list[Needed]:
     """Every run once, in the order of its first mention, with all that is needed of it."""
-    runs: dict[Run, tuple[dict[tuple[str, str, str], None], int]] = {}
+    values: dict[Run, dict[tuple[str, str, str], None]] = defaultdict(dict)
+    fisher_every: dict[Run, int] = {}
     for run in needed:
-        values, fisher_every = runs.setdefault(run.overrides, ({}, 0))
-        values.update(dict.fromkeys(run.values))
-        runs[run.overrides] = (values, fisher_every or run.fisher_every)
-    return [Needed(run, tuple(values), fisher_every) for run, (values, fisher_every) in runs.items()]
+        values[run.overrides].update(dict.fromkeys(run.values))
+        fisher_every[run.overrides] = fisher_every.get(run.overrides) or run.fisher_every
+    return [Needed(run, tuple(own), fisher_every[run]) for run, own in values.items()]
 
 
 @cache
@@ -136,7 +142,9 @@ def checked(fields: Any, expected: type[Declared], where: str) -> Declared:
         raise ConfigError(f"{where}: {'; '.join(problems)}") from None
 
 
-def undeclared(names: Iterable[str], valid: Iterable[str]) -> Iterable[str]:
-    """A line for each name that is not declared."""
+def undeclared(where: str, names: Iterable[str], valid: Iterable[str]) -> Iterator[str]:
+    """A line for each name that is not declared, which says where it stands."""
     allowed = list(valid)
-    return (f"'{name}' is not declared; valid: {', '.join(allowed)}" for name in names if name not in allowed)
+    for name in names:
+        if name not in allowed:
+            yield f"{where}: '{name}' is not declared; valid: {', '.join(allowed)}"

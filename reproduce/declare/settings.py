@@ -43,9 +43,8 @@ class Hyperparameters(Settings):
     columns: dict[str, Setting]
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
         for name, column in self.columns.items():
-            yield from (f"columns.{name}.runs: {line}" for line in undeclared(column.runs, self.runs))
+            yield from undeclared(f"columns.{name}.runs", column.runs, self.runs)
 
 
 @KINDS.register("statistics")
@@ -55,8 +54,7 @@ class Statistics(Settings):
     rows: tuple[str, ...]
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
-        yield from (f"rows: {line}" for line in undeclared(self.rows, self.paper.datasets))
+        yield from undeclared("rows", self.rows, self.paper.datasets)
 
 
 @KINDS.register("languages")
@@ -66,7 +64,6 @@ class Languages(Settings):
     names: dict[str, str]
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
         targets = {language for dataset in self.paper.datasets.values() for language in dataset.targets}
         yield from (
             f"names: '{code}' is the target language of no dataset" for code in self.names if code not in targets

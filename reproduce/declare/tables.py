@@ -119,7 +119,7 @@ class Table(Replicated, Target):
 
     def metrics(self, column: str, dataset: Dataset) -> tuple[str, ...]:
         """The metrics that a column shows for a dataset; none for a language that the dataset does not have."""
-        if not self.over(column).possible(dataset):
+        if not {*self.over(column).languages(dataset)} <= {*dataset.languages}:
             return ()
         return tuple(dataset.metrics) if self.columns[column].metrics == "all" else (dataset.main_metric,)
 
@@ -169,23 +169,23 @@ class Table(Replicated, Target):
         """Known errors of everything that it prints for a dataset."""
         if not self.published:
             return ()
-        return self.paper.published.dataset_errata({**self.published, "dataset": self.datasets[dataset].reads})
+        where = {**self.published, "dataset": self.datasets[dataset].reads}
+        return self.paper.published.errata(where, whole_dataset=True)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with its declaration beyond its types, one line each."""
         names = [name for block in self.blocks for name in block]
-        if unknown := list(undeclared(names, self.paper.datasets)):
-            yield f"blocks: {unknown[0]}"
+        if unknown := list(undeclared("blocks", names, self.paper.datasets)):
+            yield unknown[0]
             return
-        yield from (f"own_lowest: {line}" for line in undeclared(self.own_lowest, names))
-        yield from (f"ranked: {line}" for line in undeclared(self.ranked, self.columns))
         columns = [self.over(column) for column in self.columns]
         languages = dict.fromkeys(name for dataset in self.datasets.values() for name in dataset.languages)
         valid = [*(kind.of for kind in over.KINDS), *languages]
-        yield from (f"columns: {line}" for line in undeclared((column.of for column in columns), valid))
+        yield from undeclared("own_lowest", self.own_lowest, names)
+        yield from undeclared("ranked", self.ranked, self.columns)
+        yield from undeclared("columns", (column.of for column in columns), valid)
+        yield from undeclared("lowest", filter(None, [self.lowest]), self.rows)
         if (LOWEST in columns) != (self.lowest is not None):
             yield "lowest: a column over the lowest language and `lowest: <row>` go together"
-        yield from (f"lowest: {line}" for line in undeclared(filter(None, [self.lowest]), self.rows))
         yield from self._wrong_lists(names)
         yield from self._wrong_rows(columns)
 

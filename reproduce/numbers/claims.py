@@ -19,6 +19,8 @@ from reproduce.declare.claims import (
     Pictured,
     Scope,
     Statements,
+    cases,
+    places_of,
 )
 from reproduce.declare.parts import Run
 from reproduce.declare.tables import Place
@@ -197,22 +199,22 @@ def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callabl
     assert isinstance(claim, Compared)
     if reason := statements.foreign(claim, scope):
         return Outcome(Result.unjudged, reason=reason)
-    cases = statements.cases(claim, scope)
-    numbers = {place: number(place) for case in cases for place in case.places}
+    numbers = {place: number(place) for place in places_of(claim, scope)}
     values = {place: value for place, value in numbers.items() if isinstance(value, Value)}
     gaps = [gap for gap in numbers.values() if isinstance(gap, Lacking)]
     if reasons := [gap.reason for gap in gaps if gap.reason]:
         return Outcome(Result.unjudged, reason=reasons[0])
     if gaps:
         return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.runs)))
-    with_gap = [case for case in cases if _has_gap(case, values)]
+    every = cases(claim, scope)
+    with_gap = [case for case in every if _has_gap(claim, case, values)]
     findings = tuple(_findings(claim, scope, with_gap, values))
     if not findings:
         return Outcome(Result.unjudged, reason="there is no gap to close")
     if isinstance(claim, Above) and claim.significant and not all(map(_testable, findings)):
         return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
-    without = len(cases) - len(with_gap)
-    reasons = [f"no gap to begin with in {without} of {len(cases)} cases"] if without else []
+    without = len(every) - len(with_gap)
+    reasons = [f"no gap to begin with in {without} of {len(every)} cases"] if without else []
     reasons += cells.notes_on(record for value in values.values() for record in value.records)
     return Outcome(_result(claim, findings), findings, reason="; ".join(reasons))
 
@@ -240,22 +242,25 @@ def average(numbers: Sequence[Value]) -> Value:
     return Value(Summary.of(means), means, tuple(zip(*(n.settings for n in numbers), strict=True)))
 
 
-def _average(places: Sequence[Place], numbers: Mapping[Place, Value]) -> Value:
-    return average([numbers[place] for place in places])
+def _average(case: Case, row: str, numbers: Mapping[Place, Value]) -> Value:
+    return average([numbers[place] for place in case.places(row)])
 
 
-def _has_gap(case: Case, numbers: Mapping[Place, Value]) -> bool:
-    means = [_average(places, numbers).summary.mean for places in (case.standard, case.over) if places]
-    return len(means) == 1 or means[0] < means[1]
+def _has_gap(claim: Compared, case: Case, numbers: Mapping[Place, Value]) -> bool:
+    if not isinstance(claim, GapClosed):
+        return True
+    standard, over = (_average(case, row, numbers).summary.mean for row in (claim.standard, case.over))
+    return standard < over
 
 
 def _findings(
-    claim: Compared, scope: Scope, cases: Sequence[Case], numbers: Mapping[Place, Value]
+    claim: Compared, scope: Scope, compared: Sequence[Case], numbers: Mapping[Place, Value]
 ) -> Iterator[Finding]:
     findings = []
-    for case in cases:
-        margin = statistics.fmean(scope.paper.margin(place.metric) for place in case.row)
-        findings.append(compare(case.label, _average(case.row, numbers), _average(case.over, numbers), margin))
+    for case in compared:
+        margin = statistics.fmean(scope.paper.margin(metric) for _, metric in case.numbers)
+        row, over = (_average(case, row, numbers) for row in (case.row, case.over))
+        findings.append(compare(case.label(scope), row, over, margin))
     tested = [finding.estimate.p for finding in findings if finding.estimate]
     adjusted = holm(tested) if len(tested) == len(findings) else [None] * len(findings)
     on_paper = not all(number.values for number in numbers.values())

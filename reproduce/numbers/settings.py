@@ -86,7 +86,7 @@ def _(target: Languages) -> list[Value]:
         printed = target.paper.published.setting({**target.published, "key": f"language_code:{name}"})
         tests = [dataset.label for dataset in target.paper.datasets.values() if code in dataset.targets]
         values += [
-            Value("", name, "Code", code, printed or ""),
+            Value("", name, "Code", code, printed),
             Value("", name, "Target language of", ", ".join(tests), ""),
         ]
     return values
