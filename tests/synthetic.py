@@ -217,11 +217,11 @@ def _configurations(tables: Sequence[Table]) -> dict[tuple[Overrides, ...], dict
     values = {run.overrides: run.values for run in merged(run for table in tables for run in table.needed())}
     found: dict[tuple[Overrides, ...], dict[tuple[str, str], list[str]]] = {}
     for target, place in _places(tables):
-        runs = _runs(target, place)
+        behind = runs(target, place)
         wanted: dict[tuple[str, str], list[str]] = {}
-        for dataset, _, metric in values[runs[0]]:
+        for dataset, _, metric in values[behind[0]]:
             wanted.setdefault((dataset, metric), list(target.paper.datasets[dataset].languages))
-        found[runs] = wanted
+        found[behind] = wanted
     return found
 
 
@@ -231,8 +231,9 @@ def _places(tables: Sequence[Table]) -> Iterator[tuple[Table, Place]]:
             yield target, place
 
 
-def _runs(target: Table, place: Place) -> tuple[Overrides, ...]:
-    return tuple(target.runs(place))
+def runs(target: Table, place: Place) -> tuple[Overrides, ...]:
+    """The runs behind a number, each once: replicate by replicate."""
+    return tuple(dict.fromkeys(run for replicate in target.sources(place) for run in replicate.values()))
 
 
 def _printed(tables: Sequence[Table]) -> dict[tuple[tuple[Overrides, ...], str, str], Printed]:
@@ -241,7 +242,7 @@ def _printed(tables: Sequence[Table]) -> dict[tuple[tuple[Overrides, ...], str, 
     for target, place in _places(tables):
         number = target.number(place)
         if number is not None:
-            _note(found[_runs(target, place), place.dataset, place.metric], target, place, number)
+            _note(found[runs(target, place), place.dataset, place.metric], target, place, number)
     return found
 
 

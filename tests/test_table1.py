@@ -94,7 +94,7 @@ def test_deleted_records_leave_gaps(records: Path) -> None:
     assert [counts(grid, "rand", column) for column in (SOURCE, LOWEST, AVERAGE)] == [(1, 2), (1, 2), (0, 2)]
     assert cell(grid, "fun", AVERAGE).rank is Rank.best
     assert cell(grid, "std", AVERAGE).rank is Rank.second
-    assert "1/2" in text.plain(of_results(grid))
+    assert "1/2" in make.plain(of_results(grid))
     assert absent == [
         f"{COMMAND} schedule=rand seed=0",
         f"{COMMAND} schedule=gu seed=1",
@@ -107,7 +107,7 @@ def test_no_lowest_language_while_the_standard_row_is_incomplete(records: Path) 
     shutil.rmtree(folder(records, "std", 0))
     grid, _ = filled(records)
     assert all(cell(grid, row, LOWEST).statistic is None for row in make.TARGET.rows)
-    assert "Lowest (published: L2)" in text.plain(of_results(grid))
+    assert "Lowest (published: L2)" in make.plain(of_results(grid))
 
 
 def test_a_damaged_record_is_listed_and_not_counted(records: Path) -> None:
@@ -221,7 +221,7 @@ def test_golden_fits_and_compiles() -> None:
 
 
 def _check_rendering(grid: cells.Grid) -> None:
-    assert max(map(len, text.plain(of_results(grid)).splitlines())) <= text.WIDTH
+    assert max(map(len, make.plain(of_results(grid)).splitlines())) <= text.WIDTH
     check_latex(to_latex(of_results(grid)))
 
 

@@ -28,9 +28,9 @@ from reproduce.numbers import settings as filling
 from reproduce.runs.store import Done, Results, Store, configuration, missing, results_of
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
-from reproduce.show.text import plain
 from reproduce.show.view import of_results, printed, view
 from tests import synthetic
+from tests.golden.make import plain
 from tests.latex import check_latex
 
 KNOWN = papers.targets()
@@ -374,7 +374,7 @@ def _affected(
     dataset = target.datasets[place.dataset]
 
     def gone(row: str, languages: tuple[str, ...]) -> int:
-        lost = [spoilt[run] for run in target.runs(replace(place, row=row)) if run in spoilt]
+        lost = [spoilt[run] for run in synthetic.runs(target, replace(place, row=row)) if run in spoilt]
         return sum(what is None or (what[0] == place.dataset and what[1] in languages) for what in lost)
 
     over = target.over(place.column)

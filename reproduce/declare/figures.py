@@ -14,16 +14,20 @@ from reproduce.declare.parts import Dataset, Declaration, Group, Needed, Run, me
 
 
 class Part(Declaration):
-    """One part of a figure: what it adds to its runs' overrides, and the test sets that it shows."""
+    """One part of a figure: what it adds to its runs' overrides, and the test sets that it shows.
+
+    tr(F) is tracked every `fisher_every` updates, 0 for not at all.
+    """
 
     label: str
     overrides: str
     datasets: tuple[str, ...] = Field(min_length=1)
     published: Mapping[str, str] = {}
+    fisher_every: int = Field(default=0, ge=0)
 
 
 class TrackedPart(Part):
-    """A part for which tr(F) is tracked every `fisher_every` updates."""
+    """A part that shows tr(F)."""
 
     fisher_every: int = Field(ge=1)
 
@@ -70,11 +74,7 @@ class Figure(Target):
     def needed(self) -> list[Needed]:
         """Every run of the figure once, with what is needed of it in each part."""
         return merged(
-            Needed(
-                run,
-                dataset.transfer if self.transfer else (),
-                part.fisher_every if isinstance(part, TrackedPart) else 0,
-            )
+            Needed(run, dataset.transfer if self.transfer else (), part.fisher_every)
             for part in self.parts.values()
             for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows

@@ -16,6 +16,9 @@ SELECTED = (TABLE, "model", "adapter", "method", "data_size")
 MEASURED = ("model", "adapter", "method", "data_size", "dataset", "metric", "language")
 """The columns that say what a number is of, wherever it is printed."""
 
+NOWHERE = "not printed"
+"""Stands for a column of which a table that prints nothing selects none."""
+
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -48,7 +51,7 @@ class Published:
 
         Raises ConfigError where a table prints two, or another table another mean.
         """
-        rows = self._numbers.get(tuple(selected[column] for column in MEASURED), [])
+        rows = self._numbers.get(tuple(selected.get(column, NOWHERE) for column in MEASURED), [])
         others = {column: value for column, value in selected.items() if column not in MEASURED}
         rows = [row for row in rows if others.items() <= row.items()]
         once = len({row[TABLE] for row in rows}) == len(rows)

@@ -113,10 +113,6 @@ class Table(Replicated, Target):
             for replicate in self.replicates_of(place.row, place.dataset)
         ]
 
-    def runs(self, place: Place) -> list[Run]:
-        """The runs behind a number, each once: replicate by replicate."""
-        return list(dict.fromkeys(run for replicate in self.sources(place) for run in replicate.values()))
-
     def metrics(self, column: str, dataset: Dataset) -> tuple[str, ...]:
         """The metrics that a column shows for a dataset; none for a language that the dataset does not have."""
         if not {*self.over(column).languages(dataset)} <= {*dataset.languages}:
@@ -150,25 +146,18 @@ class Table(Replicated, Target):
 
     def number(self, place: Place) -> Number | None:
         """The number printed at a place, None where the paper prints none."""
-        if not self.published:
-            return None
         dataset = self.datasets[place.dataset]
         measured = {"dataset": dataset.reads, "metric": place.metric}
-        return self.paper.published.number(
-            {**self._selected(place), **measured, "language": self.over(place.column).printed(dataset)}
-        )
+        language = self.over(place.column).printed(dataset)
+        return self.paper.published.number({**self._selected(place), **measured, "language": language})
 
     def errata(self, place: Place) -> tuple[str, ...]:
         """Known errors that touch the number printed at a place, without those of its whole dataset."""
-        if not self.published:
-            return ()
         where = {"dataset": self.datasets[place.dataset].reads, "column": place.column, "metric": place.metric}
         return self.paper.published.errata(self._selected(place) | where)
 
     def dataset_errata(self, dataset: str) -> tuple[str, ...]:
         """Known errors of everything that it prints for a dataset."""
-        if not self.published:
-            return ()
         where = {**self.published, "dataset": self.datasets[dataset].reads}
         return self.paper.published.errata(where, whole_dataset=True)
 

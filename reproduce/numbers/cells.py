@@ -103,9 +103,7 @@ def fill(table: Table, results: Results) -> Grid:
     sources = {place: read(table, results, place) for place in table.places()}
     languages = {place: languages_at(table, results, place) for place in sources}
     measured = {
-        place: statistic(sources[place], place.metric, over, table.datasets[place.dataset].reads)
-        for place, over in languages.items()
-        if over and sources[place]
+        place: statistic(table, results, place, over) for place, over in languages.items() if over and sources[place]
     }
     ranks = _ranks(table, measured)
     cells = {
@@ -130,12 +128,10 @@ def read(table: Table, results: Results, place: Place) -> list[Sources]:
     ]
 
 
-def statistic(sources: Sequence[Sources], metric: str, languages: Sequence[str], dataset: str) -> Statistic:
-    """The average over languages within each replicate; a replicate with a language absent has no value.
-
-    `dataset` is the data set's name in records.
-    """
-    return Statistic(tuple(average(replicate, dataset, languages, metric) for replicate in sources))
+def statistic(table: Table, results: Results, place: Place, languages: Sequence[str]) -> Statistic:
+    """The average over languages within each replicate; a replicate with a language absent has no value."""
+    dataset, sources = table.datasets[place.dataset].reads, read(table, results, place)
+    return Statistic(tuple(average(source, dataset, languages, place.metric) for source in sources))
 
 
 def average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
@@ -169,8 +165,7 @@ def languages_at(table: Table, results: Results, place: Place) -> tuple[str, ...
     if table.over(place.column) != LOWEST:
         return table.over(place.column).languages(dataset)
     deciding = table.deciding(place)
-    sources = read(table, results, deciding)
-    means = {name: statistic(sources, deciding.metric, [name], dataset.reads).mean for name in dataset.targets}
+    means = {name: statistic(table, results, deciding, [name]).mean for name in dataset.targets}
     complete = {language: mean for language, mean in means.items() if mean is not None}
     return (min(complete, key=complete.__getitem__),) if len(complete) == len(means) else ()
 

@@ -184,8 +184,7 @@ def measured(scope: Scope, results: Results, place: Place) -> Value | Lacking:
         return Lacking((*deciding, *cells.lacking(scope, results, place, dataset.targets)))
     if runs := cells.lacking(scope, results, place, languages):
         return Lacking(tuple(runs))
-    sources = cells.read(scope, results, place)
-    number = cells.statistic(sources, place.metric, languages, dataset.reads)
+    number, sources = cells.statistic(scope, results, place, languages), cells.read(scope, results, place)
     assert number.summary is not None  # nothing is lacking
     records = [[record for language in languages if (record := source[language])] for source in sources]
     settings = tuple([_settings(record) for record in replicate] for replicate in records)

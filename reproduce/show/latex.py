@@ -43,7 +43,7 @@ def to_latex(view: View) -> str:
         rf"\caption{{{escape(caption)}}}",
         rf"\label{{tab:{view.name}}}",
         r"\raggedright\footnotesize",
-        *(rf"\par\textsuperscript{{{number}}}\,{escape(text)}." for number, text in view.footnotes),
+        *(rf"\par\textsuperscript{{{number}}}\,{escape(text)}." for number, text in enumerate(view.notes, 1)),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -107,10 +107,10 @@ def _datasets(parts: Sequence[Part]) -> list[str]:
 def _rows(panel: Sequence[Part]) -> list[str]:
     """The lines of parts side by side, each with the published one below it."""
     lines: list[str] = []
+    printed = any(slot.published for part in panel for line in part.lines for slot in line.slots)
     for beside in zip(*(part.lines for part in panel), strict=True):
         slots = [slot for line in beside for slot in line.slots]
-        between = lines and any(line.published for part in panel for line in part.lines)
-        lines += [BETWEEN_ROWS] if between else []
+        lines += [BETWEEN_ROWS] if lines and printed else []
         label = escape(beside[0].label)
         if beside[0].quoted:
             lines.append(_row([rf"\published{{{label} (quoted)}}", *map(_published, slots)]))
@@ -127,12 +127,12 @@ def _row(cells: Iterable[str]) -> str:
 
 def _ours(slot: Slot) -> str:
     texts = " / ".join(STYLES[rank] % escape(text) for text, rank in slot.texts)
-    return texts + escape(" ≠" if slot.differs else "") + _superscript(slot.notes)
+    return texts + escape(" ≠" if slot.differs else "") + _superscript(slot.footnotes[0])
 
 
 def _published(slot: Slot) -> str:
     text = rf"\published{{{escape(slot.published)}}}" if slot.published else ""
-    return text + _superscript(slot.errata)
+    return text + _superscript(slot.footnotes[1])
 
 
 def _superscript(footnotes: Sequence[int]) -> str:

@@ -1,10 +1,9 @@
 """A view as text for a terminal."""
 
-import io
 from collections.abc import Iterator, Sequence
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -32,15 +31,8 @@ def to_text(view: View) -> Group:
             panel = part.panel
             pieces.append(Text(panel, style="bold reverse"))
         pieces += [_table(part, columns, widths) for columns in _fitting(part, widths)]
-    pieces += [Text(f"[{number}] {text}") for number, text in view.footnotes]
+    pieces += [Text(f"[{number}] {text}") for number, text in enumerate(view.notes, 1)]
     return Group(*pieces)
-
-
-def plain(view: View) -> str:
-    """The text without colours and styles."""
-    file = io.StringIO()
-    Console(file=file, width=WIDTH, color_system=None, force_terminal=False).print(to_text(view))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def _widths(view: View) -> dict[str, int]:
@@ -102,11 +94,11 @@ def _corner(part: Part) -> str:
 
 def _ours(slot: Slot) -> Text:
     texts = Text(" / ").join(Text(text, style=STYLES[rank]) for text, rank in slot.texts)
-    return texts + Text((" ≠" if slot.differs else "") + _numbers(slot.notes))
+    return texts + Text((" ≠" if slot.differs else "") + _numbers(slot.footnotes[0]))
 
 
 def _published(slot: Slot) -> str:
-    return slot.published + _numbers(slot.errata)
+    return slot.published + _numbers(slot.footnotes[1])
 
 
 def _numbers(footnotes: Sequence[int]) -> str:

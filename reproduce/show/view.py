@@ -64,16 +64,14 @@ class Slot:
         return " / ".join(item.published for item in self.items if item.published)
 
     @property
+    def footnotes(self) -> tuple[list[int], list[int]]:
+        """The numbers of those on ours, and of those on the published."""
+        ours = {number for item in self.items for number in item.notes}
+        return sorted(ours), sorted({number for item in self.items for number in item.errata})
+
+    @property
     def differs(self) -> bool:
         return any(item.differs for item in self.items)
-
-    @property
-    def notes(self) -> tuple[int, ...]:
-        return tuple(sorted({number for item in self.items for number in item.notes}))
-
-    @property
-    def errata(self) -> tuple[int, ...]:
-        return tuple(sorted({number for item in self.items for number in item.errata}))
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,6 @@ class Line:
     label: str
     slots: tuple[Slot, ...]
     quoted: bool = False
-
-    @property
-    def published(self) -> bool:
-        """Whether anything is printed for it."""
-        return any(slot.published for slot in self.slots)
 
 
 @dataclass(frozen=True)
@@ -142,24 +135,13 @@ class View:
         """Every number, line by line."""
         return (i for part in self.parts for line in part.lines for slot in line.slots for i in slot.items)
 
-    @property
-    def footnotes(self) -> Iterator[tuple[int, str]]:
-        return enumerate(self.notes, 1)
 
-
-class Footnotes:
-    """Numbers texts from 1 in the order of their first use."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+class Footnotes(dict[str, int]):
+    """Texts with their numbers, from 1 in the order of their first use."""
 
     def number(self, texts: Iterable[str]) -> tuple[int, ...]:
         """The numbers of `texts`, ascending."""
-        return tuple(sorted({self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts}))
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(self._numbers)
+        return tuple(sorted({self.setdefault(text, len(self) + 1) for text in texts}))
 
 
 def printed(statistic: Statistic | None, spread: bool = True) -> str:
@@ -195,7 +177,7 @@ def of_results(grid: Grid, verdicts: Mapping[Place, Verdict] | None = None) -> V
     ]
     summary = f"{grid.complete} of {grid.numbers} numbers complete"
     caption = tuple(_caption(grid))
-    return View(table.stem, table.title, caption, tuple(parts), notes.texts, grid.complete, grid.numbers, summary)
+    return View(table.stem, table.title, caption, tuple(parts), tuple(notes), grid.complete, grid.numbers, summary)
 
 
 @dataclass(frozen=True)
@@ -292,12 +274,12 @@ def _exact(target: Target, place: Place, cell: Cell) -> dict[str, object]:
         "metric": place.metric,
         "mean": _decimals(statistic.mean if statistic else None),
         "std": _decimals(statistic.std if statistic else None),
-        "n": statistic.n if statistic else None,
-        "declared": statistic.declared if statistic else None,
-        "rank": cell.rank.value if cell.rank else None,
-        "published_mean": number.mean if number else None,
-        "published_std": number.std if number else None,
-        "published_language": number.language if number else None,
+        "n": statistic and statistic.n,
+        "declared": statistic and statistic.declared,
+        "rank": cell.rank and cell.rank.value,
+        "published_mean": number and number.mean,
+        "published_std": number and number.std,
+        "published_language": number and number.language,
         "note": "; ".join((*cell.notes, *cell.errata)),
     }
 
@@ -354,7 +336,7 @@ def of_settings(target: Settings, results: Results) -> View:
     same = sum(not value.differs for value in compared)
     caption = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
     summary = f"{same} of {len(compared)} values as printed"
-    return View(target.stem, target.title, (caption,), tuple(parts), notes.texts, same, len(compared), summary)
+    return View(target.stem, target.title, (caption,), tuple(parts), tuple(notes), same, len(compared), summary)
 
 
 def _setting(target: Target, value: settings.Value, notes: Footnotes) -> Slot:

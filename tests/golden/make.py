@@ -4,12 +4,15 @@ The records are made up and small enough to check by hand. They are looked up by
 real runs' ids, so that the golden table does not change with the miniature world's weights.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from fun.results import SCHEMA, Record, RunFolder, run_id_of
 from reproduce.declare import papers
@@ -18,8 +21,8 @@ from reproduce.declare.tables import Table
 from reproduce.runs.store import Absent, Done, examine, missing, results_of
 from reproduce.show.latex import to_latex
 from reproduce.show.spreadsheet import to_csv
-from reproduce.show.text import plain
-from reproduce.show.view import view
+from reproduce.show.text import WIDTH, to_text
+from reproduce.show.view import View, view
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
@@ -128,6 +131,13 @@ def write_records(root: Path) -> None:
         version = {"git_sha": "0123456789abcdef", "git_dirty": (schedule, seed) == ("fun", 1)}
         fields = content(identity(run), metrics(values), environment=version)
         write_record(root / folder_name(run), fields)
+
+
+def plain(table: View) -> str:
+    """A table's text for a terminal, without colours and styles."""
+    file = io.StringIO()
+    Console(file=file, width=WIDTH, color_system=None, force_terminal=False).print(to_text(table))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def render(root: Path) -> dict[str, str]:

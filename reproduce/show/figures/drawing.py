@@ -86,8 +86,12 @@ class Drawing(ABC, Generic[F]):
         for levels, part in zip(axes, parts, strict=True):
             self.draw_part(levels, part)
             for level in levels:
-                style.blank_if_empty(level)
-        style.label_left((levels[0] for levels in axes), self.axis)
+                if not level.has_data():  # ticks would be made up
+                    level.set(yscale="linear", xticks=[], yticks=[])
+        for top, *_ in axes:
+            place = top.get_subplotspec()
+            if place is not None and place.is_first_col():  # said once for each line of parts
+                top.set_ylabel(self.axis)
         style.legend(sheet, self.handles(), self.reading)
         if notes := notes_on(self.served):
             sheet.suptitle(f"{self.figure.title}\n({'; '.join(notes)})", fontsize=style.TITLE)

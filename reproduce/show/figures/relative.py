@@ -1,6 +1,6 @@
 """Transfer relative to full fine-tuning (FUN, Figure 2)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from reproduce.declare.figures import Part, Relative
 from reproduce.declare.over import AVERAGE
 from reproduce.declare.parts import Dataset
-from reproduce.numbers.cells import Statistic
+from reproduce.numbers.cells import Statistic, record_of
 from reproduce.numbers.curves import transfer
-from reproduce.runs.store import Done, Result, Results
+from reproduce.runs.store import Results
 from reproduce.show.figures import style
 from reproduce.show.figures.drawing import DRAWINGS, Drawing
 from reproduce.show.figures.style import Style
@@ -51,10 +51,7 @@ class RelativeDrawing(Drawing[Relative]):
         (level,) = axes
         for place, name in enumerate(part.datasets):
             dataset = self.paper.datasets[name]
-            values = {
-                row: _transfers((self.results[run] for run in self.figure.runs(part, row, dataset)), dataset)
-                for row in self.figure.rows
-            }
+            values = {row: self._transfers(part, row, dataset) for row in self.figure.rows}
             self._draw_dataset(level, place, values, self._printed(part, dataset))
         if not level.has_data():
             level.set(ylim=(-1, 1), yticks=[])  # zero in the middle
@@ -79,16 +76,17 @@ class RelativeDrawing(Drawing[Relative]):
         published = [Line2D([], [], **PUBLISHED, label="published")] if self.figure.published else []
         return [*bars, run, spread, *published]
 
+    def _transfers(self, part: Part, row: str, dataset: Dataset) -> Statistic:
+        """One value per run; a run without a language of this test set has none here, whatever it has of others."""
+        records = (record_of(self.results, run) for run in self.figure.runs(part, row, dataset))
+        return Statistic(tuple(None if record is None else transfer(record, dataset) for record in records))
+
     def _printed(self, part: Part, dataset: Dataset) -> dict[str, float]:
         """The published averages of a test set by row, as far as they are printed."""
-        figure = self.figure
-        if not figure.published:
-            return {}
         measured = {"dataset": dataset.reads, "metric": dataset.main_metric, "language": AVERAGE.printed(dataset)}
         numbers = {
-            name: self.paper.published.number({**figure.published, **part.published, **row.published, **measured})
-            for name, row in figure.rows.items()
-            if row.published
+            name: self.paper.published.number({**self.figure.published, **part.published, **row.published, **measured})
+            for name, row in self.figure.rows.items()
         }
         return {name: float(number.mean) for name, number in numbers.items() if number is not None}
 
@@ -109,11 +107,6 @@ class RelativeDrawing(Drawing[Relative]):
             _draw_row(level, middle, width, values[row], zero.mean, look)
             if row in printed and reference in printed:
                 level.plot(middle + ASIDE * width, printed[row] - printed[reference], **PUBLISHED, zorder=4)
-
-
-def _transfers(runs: Iterable[Result], dataset: Dataset) -> Statistic:
-    """One value per run; a run without a language of this test set has none here, whatever it has of others."""
-    return Statistic(tuple(transfer(run.record, dataset) if isinstance(run, Done) else None for run in runs))
 
 
 def _draw_row(level: Axes, middle: float, width: float, values: Statistic, zero: float | None, look: Style) -> None:

@@ -1,6 +1,6 @@
 """How every figure looks: colours with line styles, markers and hatches; the sheet; what is missing; the files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,14 +87,6 @@ def sheet(title: str, labels: Sequence[str], heights: Sequence[float]) -> tuple[
     return figure, axes
 
 
-def label_left(axes: Iterable[Axes], text: str) -> None:
-    """What the vertical axis shows, said once for each line of parts."""
-    for part in axes:
-        place = part.get_subplotspec()
-        if place is not None and place.is_first_col():
-            part.set_ylabel(text)
-
-
 def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
     """One legend for all parts, below them, in one line or two; `title` says how to read them."""
     columns = len(handles) if len(handles) <= 4 else ceil(len(handles) / 2)
@@ -106,13 +98,6 @@ def say(part: Axes, text: str) -> None:
     """A line of small print between a part and its title: what is missing from it."""
     part.text(0.5, 1.02, text, transform=part.transAxes, ha="center", va="bottom", fontsize=SMALL)
     part.set_title(part.get_title(), pad=2 * SMALL)
-
-
-def blank_if_empty(part: Axes) -> None:
-    """No ticks on a part without data, where they would be made up."""
-    if not part.has_data():
-        part.set_yscale("linear")
-        part.set(xticks=[], yticks=[])
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

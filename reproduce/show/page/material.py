@@ -55,6 +55,7 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
     for scope in scopes:
         groups[CLAIMED] = statements.needed(scope)
         compared = results_of(groups[CLAIMED], store)
+    done = [result for part in (*results.values(), compared) for result in part.values() if isinstance(result, Done)]
     return Material(
         root=store.root,
         paper=paper,
@@ -62,7 +63,7 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
         sections=tuple(section(target, results[target.name], store.root) for target in targets),
         checked=tuple(claim for scope in scopes for claim in check(statements, scope, compared)),
         entries=tuple(plan(groups, store)),
-        records=_records([*results.values(), compared]),
+        records=tuple({run.record.run_id: run.record for run in done}.values()),
     )
 
 
@@ -81,19 +82,11 @@ def _targets(paper: Paper, model: str | None, statements: Statements) -> tuple[T
         valid = ", ".join((*models, "none for the paper's"))
         raise ConfigError(f"{paper.name} has no page for model '{model}'; valid: {valid}.")
     owned = [target for target in paper.targets.values() if _owner(target, models) == model]
-    return tuple(sorted(owned, key=_order))
+    number = {target.stem: int("".join(filter(str.isdigit, target.stem)) or 0) for target in owned}
+    return tuple(sorted(owned, key=lambda target: (isinstance(target, Figure), number[target.stem])))
 
 
 def _owner(target: Target, models: Iterable[str]) -> str | None:
     """The miniature that all of a target's runs are on."""
     owners = {next((m for m in models if f"model={m}" in run.overrides), None) for run in target.needed()}
     return owners.pop() if len(owners) == 1 else None
-
-
-def _order(target: Target) -> tuple[bool, int]:
-    return isinstance(target, Figure), int("".join(filter(str.isdigit, target.stem)) or 0)
-
-
-def _records(results: Iterable[Results]) -> tuple[Record, ...]:
-    done = (result for part in results for result in part.values() if isinstance(result, Done))
-    return tuple({run.record.run_id: run.record for run in done}.values())

@@ -62,7 +62,6 @@ class Section:
     runs: tuple[Runs, ...] = ()
     image: str = ""
     width: int = 0
-    description: str = ""
     reason: str = ""
 
     @property
@@ -74,11 +73,6 @@ class Section:
         """What it is called in a list: `Table 1` where it has a number."""
         numbered = re.match(r"\w+ \d+", self.target.title)
         return numbered[0] if numbered else self.target.title
-
-    @property
-    def share(self) -> float:
-        """Of its runs, in percent."""
-        return 100 * self.done / self.needed if self.needed else 100.0
 
     @property
     def conclusions(self) -> Counter[Conclusion]:
@@ -103,10 +97,7 @@ def section(target: Target, results: Results, root: Path) -> Section:
 
 
 def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
-    """A figure drawn as SVG inside the page; in words, for those who do not see it, what is drawn."""
-    parts = "; ".join(part.label for part in figure.parts.values())
-    rows = ", ".join(row.label for row in figure.rows.values())
-    description = f"{figure.title}. Parts: {parts}. Lines or bars: {rows}."
+    """A figure drawn as SVG inside the page."""
     drawn = drawing.drawing(figure, results)
     if not drawn.served:
         return {"reason": f"Nothing to draw yet: none of its {len(results)} runs has what it shows."}
@@ -117,7 +108,7 @@ def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
     except FunError as error:  # tr(F) of estimators that do not compare, or at updates that differ
         return {"reason": below(root, str(error))}
     image = f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-    return {"image": image, "width": round(sheet.get_figwidth() * POINTS), "description": description}
+    return {"image": image, "width": round(sheet.get_figwidth() * POINTS)}
 
 
 def _behind(grid: Grid, results: Results, shown: View, root: Path) -> Iterator[Runs]:
