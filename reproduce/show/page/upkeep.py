@@ -7,7 +7,7 @@ from pathlib import Path
 from fun.results import Record, RunFolder, State
 from reproduce.numbers.explain import below
 from reproduce.runs.plan import Entry
-from reproduce.runs.store import sweeps
+from reproduce.runs.store import Absent, sweeps
 
 PROCESSORS = ("x86_64", "amd64", "aarch64", "arm64")
 """What a machine without a GPU calls itself; any other device of a record is the name of a GPU."""
@@ -55,7 +55,9 @@ def states(entries: Iterable[Entry]) -> Counter[str]:
 def _state(entry: Entry) -> str:
     if entry.state is not State.DONE:
         return entry.state.value
-    return ("done but marked" if entry.option else "done but without all that is needed") if entry.reason else ""
+    if isinstance(entry.result, Absent):
+        return "done but marked" if entry.result.state is State.DONE else entry.result.state.value
+    return "done but without all that is needed" if entry.reason else ""
 
 
 def by_device(records: Iterable[Record]) -> list[tuple[str, str, list[Record]]]:
