@@ -299,7 +299,7 @@ def test_producers_run_before_those_that_read_them(cluster: Cluster, there: Clus
     assert maker["identity"]["task"] == "mlm"
     assert reader["evaluations"]["microcopa"]["l1"]["keys"]["language_adapter"] == f"run:{maker['run_id']}"
     assert set(metrics_of(reader)["microcopa"]) == {"en", "l1"}
-    assert "submitted 0 runs, under way 0, done 1" in there.submit("trained")
+    assert "submitted 0 runs, under way 0, done 2" in there.submit("trained")
 
 
 @pytest.mark.long
