@@ -50,6 +50,10 @@ class Source(ABC):
         """Where the rows lie, for people."""
         return self.key(dataset, language, split)
 
+    def gap(self, dataset: str, language: str, split: str) -> str | None:
+        """How to come by the rows, where this source has no way to them; None where it has."""
+        return None
+
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
         """The number of rows that the facts about the data set state; None where they state none."""
         declared, theirs = facts.located(dataset, language, split)

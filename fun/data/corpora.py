@@ -3,7 +3,6 @@
 Imports neither torch nor transformers.
 """
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fun import world
 from fun.data.base import Source, shuffled
 from fun.data.facts import check_columns
-from fun.data.files import sha256_of, text_of
+from fun.data.files import content_key, text_of
 from fun.data.hub import HubSource, load
 from fun.errors import ConfigError
 from fun.machine.hub import Hub, Repository
@@ -160,9 +159,7 @@ class FolderText(Corpus):
         return documents
 
     def content(self, language: str) -> str:
-        contents = [sha256_of(path) for path in self._files(language)]
-        content = contents[0] if len(contents) == 1 else hashlib.sha256(" ".join(contents).encode()).hexdigest()
-        return f"sha256:{content}"
+        return content_key(self._files(language))
 
     def place(self, dataset: str, language: str, split: str) -> str:
         return ", ".join(map(str, self._files(language)))

@@ -29,7 +29,7 @@ class Hub(Facts):
 
 
 class File(Facts):
-    """A publisher's file below data.root, its path with {language}, and how to read it.
+    """A publisher's file below data.root, its path with {language}, and how to read it; several, where it is a pattern.
 
     `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
     """
@@ -38,6 +38,10 @@ class File(Facts):
     format: str
     part: tuple[int, int] | None = None
     languages: tuple[str, ...] | None = None
+
+    def of(self, language: str) -> str:
+        """The path of a language's."""
+        return self.path.format(language=language)
 
 
 class Split(Facts):
@@ -50,10 +54,10 @@ class Split(Facts):
 class Dataset(Facts):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
-    `labels` name the numbers 0, 1, … of column `label`. `rows` are numbers of rows by split, where they differ by
+    `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
     split and language. `english` is the split that stands for its missing English test set. `substitutes` are files
     that are read only with data.nonstandard=true, where the split's own file is absent. `errata` say where the paper
-    errs about it.
+    errs about it. What has no `hub` is not there as the paper has it, and is got `by_hand`.
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records.
@@ -64,7 +68,8 @@ class Dataset(Facts):
     languages: tuple[str, ...]
     labels: tuple[str, ...] = ()
     rows: Mapping[str, int | Mapping[str, int]]
-    hub: Hub
+    hub: Hub | None = None
+    by_hand: str = "put the publisher's file there"
     files: Mapping[str, File]
     substitutes: Mapping[str, File] = {}
     english: Split | None = None

@@ -1,6 +1,7 @@
 """Files of text on disk: their content, and the hash that names it."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,13 @@ def text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line} is no UTF-8: {error.reason}") from error
+
+
+def content_key(paths: Sequence[Path]) -> str:
+    """What names the content of some files in their order, whatever they are called."""
+    contents = [sha256_of(path) for path in paths]
+    content = contents[0] if len(contents) == 1 else hashlib.sha256(" ".join(contents).encode()).hexdigest()
+    return f"sha256:{content}"
 
 
 def sha256_of(path: Path) -> str:

@@ -1,13 +1,14 @@
 """The publishers' own files below one folder, `data.root`."""
 
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fun.data import facts, formats
 from fun.data.base import Source
 from fun.data.facts import File
-from fun.data.files import sha256_of
+from fun.data.files import content_key
 from fun.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,43 +47,41 @@ class FolderSource(Source):
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         source, theirs = facts.located(dataset, language, split)
-        path, file = self._file(dataset, language, split)
-        rows = formats.read(path, file.format, language, source.columns, source.labels)[slice(*(file.part or (None,)))]
+        paths, file = self._files(dataset, language, split)
+        contents = (formats.read(path, file.format, language, source.columns, source.labels) for path in paths)
+        rows = list(chain.from_iterable(contents))[slice(*(file.part or (None,)))]
         if not self._nonstandard:
             facts.check_count(f"{dataset} ({language}, {split})", len(rows), source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
         # Never its path.
-        path, file = self._file(dataset, language, split)
+        paths, file = self._files(dataset, language, split)
         part = "[{}:{}]".format(*file.part) if file.part else ""
-        return f"sha256:{sha256_of(path)}{part}"
+        return f"{content_key(paths)}{part}"
 
     def place(self, dataset: str, language: str, split: str) -> str:
-        return str(self._file(dataset, language, split)[0])
+        return ", ".join(map(str, self._files(dataset, language, split)[0]))
 
-    def _file(self, dataset: str, language: str, split: str) -> tuple[Path, File]:
-        """The file that holds a split; raises ConfigError where there is none."""
+    def _files(self, dataset: str, language: str, split: str) -> tuple[list[Path], File]:
+        """The files that hold a split, in the order of their names; raises ConfigError where there is none."""
         if present := self._find(dataset, language, split):
             return present
         source, theirs = facts.located(dataset, language, split)
         raise ConfigError(
-            f"{dataset} ({language}, {split}): found no file {self._path(source.files[theirs], language)}; put the "
-            "publisher's file there, or type data.nonstandard=true to run on what is there, marked and in no paper "
-            "table"
+            f"{dataset} ({language}, {split}): found no file {self._root / source.files[theirs].of(language)}; "
+            f"{source.by_hand}, or type data.nonstandard=true to run on what is there, marked and in no paper table"
         )
 
-    def _find(self, dataset: str, language: str, split: str) -> tuple[Path, File] | None:
+    def _find(self, dataset: str, language: str, split: str) -> tuple[list[Path], File] | None:
         """The split's own file or, with `nonstandard`, its substitute; None where neither is there."""
         source, theirs = facts.located(dataset, language, split)
         candidates = [source.files[theirs]]
         if self._nonstandard and theirs in source.substitutes:
             candidates.append(source.substitutes[theirs])
         for file in candidates:
-            path = self._path(file, language)
-            if path.is_file() and (file.languages is None or language in file.languages):
-                return path, file
+            if file.languages is None or language in file.languages:
+                paths = [path for path in self._root.glob(file.of(language)) if path.is_file()]
+                if paths:
+                    return sorted(paths, key=lambda path: path.name), file
         return None
-
-    def _path(self, file: File, language: str) -> Path:
-        return self._root / file.path.format(language=language)

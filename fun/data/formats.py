@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from fun.data import treebanks
 from fun.data.files import text_of
 from fun.errors import ConfigError
 
@@ -13,7 +15,7 @@ Row = dict[str, Any]
 
 
 def read(path: Path, format: str, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
-    """The rows of a file with these columns; column `label` holds numbers, whose names are `labels`.
+    """The rows of a file with these columns; the last column holds numbers, whose names are `labels`.
 
     Raises ConfigError for whatever is not as the format says, with the file and the line, question or item.
     """
@@ -21,7 +23,8 @@ def read(path: Path, format: str, language: str, columns: Sequence[str], labels:
     place, rows = "", []
     try:
         for place, item in items(path):  # noqa: B007
-            row = row_of(item, language, labels)
+            if (row := row_of(item, language, labels)) is None:
+                continue
             if missing := [column for column in columns if column not in row]:
                 raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(columns)}; no {missing[0]}")
             json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no character: no tokenizer takes it
@@ -64,7 +67,15 @@ def _fields(path: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
     return ((place, (names, values)) for place, values in lines)
 
 
-# What becomes of it.
+def _sentences(path: Path) -> Iterator[tuple[str, list[treebanks.Line]]]:
+    """Lines between blank ones."""
+    for blank, lines in groupby(_lines(path), key=lambda line: not line[1].strip()):
+        if not blank:
+            sentence = list(lines)
+            yield f"sentence at {sentence[0][0]}", sentence
+
+
+# What becomes of it; nothing, where it is left out.
 
 
 def _squad(item: tuple[Row, Row], language: str, labels: Sequence[str]) -> Row:
@@ -102,23 +113,59 @@ def _mnli(line: str, language: str, labels: Sequence[str]) -> Row:
 
 
 def _xnli(item: tuple[list[str], list[str]], language: str, labels: Sequence[str]) -> Row:
+    return _inference(_named(item), f"sentence1_{language}", f"sentence2_{language}", "label", labels)
+
+
+def _pawsx(item: tuple[list[str], list[str]], language: str, labels: Sequence[str]) -> Row:
+    row = _named(item)
+    return row | {"label": _number(row["label"], labels)}
+
+
+def _named(item: tuple[list[str], list[str]]) -> Row:
     names, values = item
     if len(values) != len(names):
         raise ValueError(f"found {len(values)} fields; expected {len(names)}")
-    row = dict(zip(names, values, strict=True))
-    return _inference(row, f"sentence1_{language}", f"sentence2_{language}", "label", labels)
+    return dict(zip(names, values, strict=True))
+
+
+def _panx(sentence: list[treebanks.Line], language: str, labels: Sequence[str]) -> Row:
+    tokens, numbers = [], []
+    for place, line in sentence:
+        token, _, tag = line.rpartition("\t")
+        _, colon, token = token.partition(":")
+        if not colon:
+            raise ValueError(f"{place}: found {line!r}, expected language:token, tab, tag")
+        tokens.append(token.strip())
+        numbers.append(_number(tag.strip(), labels, place))
+    return {"tokens": tokens, "ner_tags": numbers}
+
+
+def _conllu(sentence: list[treebanks.Line], language: str, labels: Sequence[str]) -> Row | None:
+    words = treebanks.words(sentence, language)
+    numbers = [_number(tag, labels, place) for place, _, tag in words]
+    return {"tokens": [word for _, word, _ in words], "pos_tags": numbers} if words else None
 
 
 def _inference(row: Row, premise: str, hypothesis: str, label: str, labels: Sequence[str]) -> Row:
-    if row[label] not in labels:
-        raise ValueError(f"found the label {row[label]!r}, expected one of {', '.join(labels)}")
-    return {"premise": row[premise], "hypothesis": row[hypothesis], "label": labels.index(row[label])}
+    return {"premise": row[premise], "hypothesis": row[hypothesis], "label": _number(row[label], labels)}
 
 
-FORMATS: dict[str, tuple[Callable[[Path], Iterator[tuple[str, Any]]], Callable[[Any, str, Sequence[str]], Row]]] = {
+def _number(label: str, labels: Sequence[str], place: str = "") -> int:
+    if label not in labels:
+        raise ValueError(f"{place}{': ' * bool(place)}found the label {label!r}, expected one of {', '.join(labels)}")
+    return labels.index(label)
+
+
+Items = Callable[[Path], Iterator[tuple[str, Any]]]
+RowOf = Callable[[Any, str, Sequence[str]], Row | None]
+
+FORMATS: dict[str, tuple[Items, RowOf]] = {
     "squad_json": (_questions, _squad),  # SQuAD 1.1, XQuAD, MLQA
     "copa_xml": (_items, _copa),
     "xcopa_jsonl": (_lines, _object),  # has the columns already
     "mnli_jsonl": (_lines, _mnli),  # MultiNLI 1.0
     "xnli_tsv": (_fields, _xnli),
+    "pawsx_tsv": (_fields, _pawsx),
+    "panx": (_sentences, _panx),
+    "conllu": (_sentences, _conllu),
 }

@@ -22,25 +22,27 @@ class HubSource(Source):
         """Downloads what the cache lacks; without a network the cache alone answers."""
         where = f"{dataset} ({language}, {split})"
         source, theirs = facts.located(dataset, language, split)
-        repository = Repository(source.hub.id, source.hub.revision, kind="dataset")
-        table, read = load(where, repository, source.hub.files[theirs].format(language=language))
+        table, read = load(where, *self._files(dataset, language, split))
         self.commits |= read
         facts.check_columns(where, table.columns, source.columns)
         rows = table.rows(source.columns)
-        _number_labels(where, rows, table.names("label"), source.labels)
+        if source.labels:
+            _number_labels(where, rows, source.columns[-1], table.names(source.columns[-1]), source.labels)
         if not self._nonstandard:
             facts.check_count(where, len(rows), source.expected_rows(language, theirs))
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
         source, theirs = facts.located(dataset, language, split)
+        if source.hub is None:
+            return f"by hand:{dataset}/{language}/{theirs}"  # of a run that is planned, and told its gap
         return f"hub:{source.hub.id}@{source.hub.revision}/{source.hub.files[theirs].format(language=language)}"
 
     def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """What its files say of `rows`, without a download. Raises ConfigError and HubError as `rows` does."""
         source, theirs = facts.located(dataset, language, split)
-        repository = Repository(source.hub.id, source.hub.revision, kind="dataset")
-        names = hub.matching(repository, source.hub.files[theirs].format(language=language))
+        repository, pattern = self._files(dataset, language, split)
+        names = hub.matching(repository, pattern)
         where, count = f"{dataset} ({language}, {split})", 0
         for columns, rows in (hub.table(repository, name) for name in names):
             facts.check_columns(where, columns, source.columns)
@@ -48,6 +50,20 @@ class HubSource(Source):
         if not self._nonstandard:
             facts.check_count(where, count, source.expected_rows(language, theirs))
         return f"{', '.join(source.columns)}: {count:,} rows"
+
+    def gap(self, dataset: str, language: str, split: str) -> str | None:
+        source, _ = facts.located(dataset, language, split)
+        if source.hub is not None:
+            return None
+        return f"{dataset} ({language}, {split}) is not on the hub: {source.by_hand}, and type data.root=DIR"
+
+    def _files(self, dataset: str, language: str, split: str) -> tuple[Repository, str]:
+        """Where the parquet files of a split lie."""
+        source, theirs = facts.located(dataset, language, split)
+        if source.hub is None:
+            raise ConfigError(self.gap(dataset, language, split))
+        repository = Repository(source.hub.id, source.hub.revision, kind="dataset")
+        return repository, source.hub.files[theirs].format(language=language)
 
 
 def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, dict[str, str]]":
@@ -70,17 +86,21 @@ def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, di
     return table, {f"datasets/{repository.name}": copy.commit}
 
 
-def _number_labels(where: str, rows: list[dict[str, Any]], names: list[str] | None, labels: tuple[str, ...]) -> None:
-    """Give column `label` the numbers of `labels`, where the file names its own; -1 stays (no label).
+def _number_labels(
+    where: str, rows: list[dict[str, Any]], column: str, names: list[str] | None, labels: tuple[str, ...]
+) -> None:
+    """Give a column the numbers of `labels`, where the file names its own; -1 stays (no label).
 
     Raises ConfigError for names that are not these.
     """
-    if not labels or names is None or tuple(names) == labels:
+    if names is None or tuple(names) == labels:
         return
     if set(names) != set(labels):
         raise ConfigError(
             f"{where}: found the labels {', '.join(names)}, expected {', '.join(labels)}: name an older revision in "
             "conf/datasets"
         )
+    ours = {number: labels.index(name) for number, name in enumerate(names)} | {-1: -1}
     for row in rows:
-        row["label"] = labels.index(names[row["label"]]) if row["label"] >= 0 else row["label"]
+        numbers = row[column]
+        row[column] = [ours[number] for number in numbers] if isinstance(numbers, list) else ours[numbers]

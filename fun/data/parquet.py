@@ -40,7 +40,8 @@ class Parquet:
         """The names of a column's numbers 0, 1, …, as `datasets` writes them beside it; None where it has none."""
         described = (self.files[0].schema_arrow.metadata or {}).get(b"huggingface")
         features = json.loads(described)["info"]["features"] if described else {}
-        names: list[str] | None = features.get(column, {}).get("names")
+        feature = features.get(column, {})
+        names: list[str] | None = feature.get("feature", feature).get("names")  # of a list's elements
         return names
 
     def rows(self, columns: Sequence[str]) -> list[dict[str, Any]]:

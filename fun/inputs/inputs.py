@@ -137,6 +137,9 @@ class Rows(Input):
             return self.data.check(hub, self.dataset, self.language, self.split)
         return f"{len(self.data.rows(self.dataset, self.language, self.split)):,} rows"
 
+    def gap(self, root: Path) -> str | None:
+        return self.data.gap(self.dataset, self.language, self.split)
+
 
 @dataclass(frozen=True)
 class Artifact(Input):

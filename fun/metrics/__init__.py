@@ -27,7 +27,7 @@ def load(name: str, configuration: str | None = None) -> "evaluate.Metric":
     """
     module = import_module(f"fun.metrics.{name}.{name}")
     with TemporaryDirectory() as folder:  # the constructor makes folders there, which nothing in memory uses
-        metric: evaluate.Metric = getattr(module, name.capitalize())(
+        metric: evaluate.Metric = getattr(module, name.title().replace("_", ""))(
             config_name=configuration, keep_in_memory=True, experiment_id=uuid.uuid4().hex, cache_dir=folder
         )
     return metric

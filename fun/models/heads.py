@@ -215,6 +215,28 @@ class MultipleChoiceHead(ClassesHead):
         model.add_multiple_choice_head(name, num_choices=2, **self.shape)
 
 
+@dataclass(frozen=True)
+class TaggingHead(Head):
+    """A tag for each word: one linear layer over the token that `words` [B, T] marks, its first piece."""
+
+    over: ClassVar[Axis] = "labels"
+    unit: ClassVar[Unit] = "labels"
+
+    num_labels: int
+
+    def add_to(self, model: Any, name: str) -> None:
+        model.add_tagging_head(name, num_labels=self.num_labels)
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """[B, W, C]."""
+        return (labelled(outputs.logits, batch["words"])[0],)
+
+    def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
+        """One softmax over the tags per word."""
+        logits, present = labelled(outputs.logits, batch["words"])
+        return Predictive(_log_softmax(logits), present)
+
+
 class _MaskedLMHead(BertStyleMaskedLMHead):
     """The library's head, read at the masked tokens alone: at all of them it would cost more than the encoder."""
 

@@ -1,5 +1,6 @@
 """Classification of a text, or of a pair of texts: natural language inference is one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,12 +36,7 @@ class ClassificationTask(ClassesTask):
 
     def check(self, config: "RunConfig") -> None:
         """The numbers of the labels are those of its data sets."""
-        for dataset in map(facts, (self.training_set, *self.test_sets)):
-            if dataset.labels != self.labels:
-                raise ConfigError(
-                    f"task.labels is {', '.join(self.labels)}, and the data set {dataset.name} numbers its labels "
-                    f"{', '.join(dataset.labels) or 'without names'}: type task.labels=[{','.join(dataset.labels)}]"
-                )
+        check_numbers(self.labels, (self.training_set, *self.test_sets))
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
         """One softmax over the labels."""
@@ -50,3 +46,13 @@ class ClassificationTask(ClassesTask):
 
     def sequences(self, row: Row) -> list[tuple[str, ...]]:
         return [tuple(row[column] for column in self.columns)]
+
+
+def check_numbers(labels: tuple[str, ...], datasets: Iterable[str]) -> None:
+    """Raise ConfigError unless these data sets number their labels so."""
+    for dataset in map(facts, datasets):
+        if dataset.labels != labels:
+            raise ConfigError(
+                f"task.labels is {', '.join(labels)}, and the data set {dataset.name} numbers its labels "
+                f"{', '.join(dataset.labels) or 'without names'}: type task.labels=[{','.join(dataset.labels)}]"
+            )

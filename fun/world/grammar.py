@@ -31,7 +31,7 @@ class Clause(NamedTuple):
 Word = tuple[int, int]  # concept, role
 
 
-def _object(clause: Clause, code: str) -> list[Word]:
+def object_phrase(clause: Clause, code: str) -> list[Word]:
     """The object as a noun phrase with article, modifiers, adposition and case as the language has them."""
     language = LANGUAGES_BY_CODE[code]
     relation = clause.relation
@@ -57,7 +57,7 @@ def _object(clause: Clause, code: str) -> list[Word]:
     return phrase
 
 
-def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]) -> list[Word]:
+def ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]) -> list[Word]:
     """Subject, verb (with its negation) and object in the language's order."""
     language = LANGUAGES_BY_CODE[code]
     verb: list[Word] = [(NEVER, OTHER)] if clause.negated else []
@@ -77,7 +77,7 @@ def _ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]
 def statement(clause: Clause, code: str) -> list[Word]:
     """The clause as a sentence that ends with a full stop."""
     subject = [(NAME + clause.person, SUBJECT)]
-    return [*_ordered(clause, code, subject, _object(clause, code)), (STOP, OTHER)]
+    return [*ordered(clause, code, subject, object_phrase(clause, code)), (STOP, OTHER)]
 
 
 def claim(clause: Clause, code: str) -> list[Word]:
@@ -89,8 +89,8 @@ def question(clause: Clause, code: str, who: bool) -> list[Word]:
     """The question that the clause answers: who (its person), or what or where (its object)."""
     if who:
         bare = clause._replace(colour=-1, number=-1)
-        words = _ordered(clause, code, [(WHO, OTHER)], _object(bare, code))
+        words = ordered(clause, code, [(WHO, OTHER)], object_phrase(bare, code))
     else:
         asked = WHERE if clause.relation.object == "place" else WHAT
-        words = _ordered(clause, code, [(NAME + clause.person, SUBJECT)], [(asked, OTHER)])
+        words = ordered(clause, code, [(NAME + clause.person, SUBJECT)], [(asked, OTHER)])
     return [*words, (ASK, OTHER)]

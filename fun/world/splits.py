@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from fun.world import facts
+from fun.world import facts, tagged
 from fun.world.draws import below, other, shuffled
 from fun.world.facts import Context, Rules
 from fun.world.grammar import SUBJECT, VALUE, Clause, Word, question, statement
@@ -19,9 +19,19 @@ SIZES = {
     "squad": {"test": 300, "validation": 300, "train": 12000},
     "mnli": {"test": 400, "validation": 400, "train": 12000},
     "copa": {"test": 300, "validation": 100, "train": 400},
+    "udpos": {"test": 300, "validation": 300, "train": 4000},
+    "wikiann": {"test": 300, "validation": 300, "train": 4000},
+    "paws": {"test": 400, "validation": 400, "train": 12000},
 }
 TASKS = tuple(SIZES)
-DATASETS = {"microqa": "squad", "micronli": "mnli", "microcopa": "copa"}  # what a run calls them
+DATASETS = {  # what a run calls them
+    "microqa": "squad",
+    "micronli": "mnli",
+    "microcopa": "copa",
+    "micropos": "udpos",
+    "microner": "wikiann",
+    "micropaws": "paws",
+}
 SPLITS = ("test", "validation", "train")  # in the order they are drawn
 SOURCE = "en"  # the only language with training and validation data
 
@@ -156,13 +166,17 @@ def _copa_row(speaker: Speaker, item: Choice) -> Row:
     }
 
 
-def content(item: Context | Inference | Choice) -> Hashable:
+def content(item: Any) -> Hashable:
     """What makes an item the same item: all that is said but its label and the order of its choices."""
     if isinstance(item, Context):
         return tuple(map(_said, item.clauses)), _said(item.asked), item.who
     if isinstance(item, Inference):
         return tuple(map(_said, item.facts)), _said(item.claim)
-    return tuple(map(_said, item.given)), frozenset(map(_said, item.choices)), item.question
+    if isinstance(item, Choice):
+        return tuple(map(_said, item.given)), frozenset(map(_said, item.choices)), item.question
+    if isinstance(item, tagged.Paraphrase):
+        return tuple(map(_said, item.first)), tuple(map(_said, item.second))
+    return (_said(item.clause), *item[1:])
 
 
 def _said(clause: Clause) -> Clause:
@@ -179,11 +193,13 @@ def items(task: str, split: str, seed: int) -> list[Any]:
         drawn: list[Any] = []
         while len(drawn) < SIZES[task][name]:
             if task == "squad":
-                item: Context | Inference | Choice = _squad_item(rng)
+                item: Any = _squad_item(rng)
             elif task == "mnli":
                 item = _mnli_item(rng, len(drawn))
-            else:
+            elif task == "copa":
                 item = _copa_item(rng, len(drawn), name, world)
+            else:
+                item = tagged.DRAWN[task](rng, len(drawn))
             if content(item) not in seen:
                 seen.add(content(item))
                 drawn.append(item)
@@ -193,7 +209,14 @@ def items(task: str, split: str, seed: int) -> list[Any]:
 speaker = cache(Speaker)
 """The speaker of a language."""
 
-_ROWS: dict[str, Callable[[Speaker, Any], Row]] = {"squad": squad_row, "mnli": _mnli_row, "copa": _copa_row}
+_ROWS: dict[str, Callable[[Speaker, Any], Row]] = {
+    "squad": squad_row,
+    "mnli": _mnli_row,
+    "copa": _copa_row,
+    "udpos": tagged.udpos_row,
+    "wikiann": tagged.wikiann_row,
+    "paws": tagged.paws_row,
+}
 
 
 def generate(task: str, language: str, split: str, seed: int) -> list[Row]:
