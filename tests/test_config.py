@@ -350,10 +350,10 @@ def test_choices_put_together_are_what_hydra_composes() -> None:
 
 
 def test_jobs_of_a_sweep_are_what_their_overrides_compose(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    typed = ("task=copa,squad", "schedule=std,glob(fixed[12])", "data_size=1k", "train.lr=choice(1e-3,5e-4)")
+    typed = ("task=mnli,squad", "schedule=glob(r*)", "data_size=1k", "train.lr=choice(1e-3,5e-4)")
     typed += ("evaluate.languages=[en,l1]", "dry_run=true")
     jobs = expand(typed)
-    assert len(jobs) == 12
+    assert len(jobs) == 8
     monkeypatch.setenv("FUN_RESULTS", str(cli.results))
     swept, decoder = cli("-m", *typed).stdout.strip(), json.JSONDecoder()
     for job in jobs:
