@@ -23,7 +23,7 @@ import pytest
 from fun.config import RunConfig
 from fun.config.choices import active_fields
 from fun.inputs import SEMANTICS, evaluation_keys, identity, run_folder
-from fun.results import Record, RunFolder, checksum
+from fun.results import SCHEMA, Record, RunFolder, checksum
 from reproduce.declare.over import LOWEST
 from reproduce.declare.papers import Paper
 from reproduce.declare.parts import Needed, merged
@@ -78,6 +78,16 @@ def write(root: Path, metrics: Mapping[Overrides, Metrics], marks: Sequence[str]
         return list(
             writers.map(lambda config, found: write_run(root, config, found, marks), configurations, metrics.values())
         )
+
+
+def write_records(root: Path, metrics: Mapping[Overrides, Metrics], marks: Sequence[str] = ("synthetic",)) -> None:
+    """A record for each, without the store's care for power cuts, which takes ten times as long."""
+    for overrides, values in metrics.items():
+        config = configuration(overrides)
+        run = run_folder(config, root)
+        own = {"schema": SCHEMA, "run_id": run.run_id, "attempt": 1, "files": {}}
+        run.path.mkdir(parents=True)
+        _overwrite(run.path, Record.sealed({**body(config, values, marks), **own}).to_json())
 
 
 def write_run(root: Path, config: RunConfig, metrics: Metrics, marks: Sequence[str] = ("synthetic",)) -> RunFolder:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fun.errors import ConfigError, RunError
-from fun.inputs import compose, run_folder, run_id
-from fun.results import SCHEMA, Record, RunFolder
+from fun.inputs import compose, run_folder
+from fun.results import RunFolder
 from reproduce.__main__ import main
 from reproduce.commands import COMMANDS, options
 from reproduce.commands.options import Parser
@@ -50,19 +50,6 @@ class Page:
     material: Material
     text: str
     file: Path
-
-
-def write(
-    root: Path, metrics: dict[tuple[str, ...], synthetic.Metrics], marks: tuple[str, ...] = ("synthetic",)
-) -> None:
-    """A record for each, without the store's care for power cuts, which takes ten times as long."""
-    for overrides, found in metrics.items():
-        config = configuration(overrides)
-        own = {"schema": SCHEMA, "run_id": run_id(config), "attempt": 1, "files": {}}
-        record = Record.sealed({**synthetic.body(config, found, marks), **own})
-        folder = run_folder(config, root).path
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps(record.to_json()))
 
 
 def squad_run(root: Path, schedule: str, seed: int, model: str = "mbert") -> RunFolder:
@@ -107,13 +94,13 @@ def track(run: RunFolder) -> None:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     """The pages of all states."""
     roots = {state: tmp_path_factory.mktemp(state) / "results" for state in STATES}
-    write(roots["complete"], synthetic.measured(PAPER))
+    synthetic.write_records(roots["complete"], synthetic.measured(PAPER))
     shutil.copytree(roots["complete"], roots["half"])
     spoil(roots["half"])
     demo = KNOWN["demo"]
     languages = demo.paper.datasets["micronli"].languages
     values = {language: {"accuracy": 50.0 + place} for place, language in enumerate(languages)}
-    write(roots["miniature"], {run.overrides: {"micronli": values} for run in demo.needed()}, ())
+    synthetic.write_records(roots["miniature"], {run.overrides: {"micronli": values} for run in demo.needed()}, ())
     track(
         RunFolder(*next((folder, folder.name[-16:]) for folder in roots["miniature"].glob("runs/*/*/madx-gu-*-s0-*")))
     )

@@ -264,8 +264,8 @@ def _findings(
     adjusted = holm(tested) if len(tested) == len(findings) else [None] * len(findings)
     on_paper = not all(number.values for number in numbers.values())
     for finding, adjusted_p in zip(findings, adjusted, strict=True):
-        tested_finding = replace(finding, adjusted_p=adjusted_p)
-        yield replace(tested_finding, holds=_holds(claim, tested_finding, on_paper))
+        judged = replace(finding, adjusted_p=adjusted_p)
+        yield replace(judged, holds=_holds(claim, judged, on_paper))
 
 
 def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:

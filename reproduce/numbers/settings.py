@@ -16,7 +16,7 @@ from reproduce.runs.store import configuration
 
 
 @dataclass(frozen=True)
-class Value:
+class Comparison:
     """What stands at the labels of a panel, a row and a column, beside the printed one, both as texts.
 
     `printed` is empty where the paper prints none. `errata` are known errors of what is printed.
@@ -35,13 +35,13 @@ class Value:
 
 
 @singledispatch
-def fill(target: Target) -> list[Value]:
+def fill(target: Target) -> list[Comparison]:
     """Every value of a table of settings, row by row; for each kind of table a function of its own."""
     raise TypeError(f"{target.name} is no table of settings")
 
 
 @fill.register
-def _(target: Hyperparameters) -> list[Value]:
+def _(target: Hyperparameters) -> list[Comparison]:
     published, values = target.paper.published, []
     for (panel, in_panel), (row, in_row), (column, of) in product(
         target.panels.items(), target.rows.items(), target.columns.items()
@@ -53,12 +53,12 @@ def _(target: Hyperparameters) -> list[Value]:
         printed = [published.setting({**selected, **run.published}) for run in runs]
         errata = published.errata({**target.published, "dataset": panel, "model": row, "column": column})
         texts = _joined(map(_text, ours)), _joined(map(_text, printed))
-        values.append(Value(in_panel.label, in_row.label, of.label, *texts, errata))
+        values.append(Comparison(in_panel.label, in_row.label, of.label, *texts, errata))
     return values
 
 
 @fill.register
-def _(target: Statistics) -> list[Value]:
+def _(target: Statistics) -> list[Comparison]:
     published, values = target.paper.published, []
     for name in target.rows:
         dataset = target.paper.datasets[name]
@@ -75,19 +75,19 @@ def _(target: Statistics) -> list[Value]:
             ends = [published.setting({**selected, "key": f"{key}{end}"}) for end in ("", "_min", "_max")]
             printed = _range([int(end) for end in ends if end])
             errata = published.errata({**selected, "column": key})
-            values.append(Value("", f"{trained.name} / {name}", column, value, printed, errata))
+            values.append(Comparison("", f"{trained.name} / {name}", column, value, printed, errata))
     return values
 
 
 @fill.register
-def _(target: Languages) -> list[Value]:
+def _(target: Languages) -> list[Comparison]:
     values = []
     for code, name in target.names.items():
         printed = target.paper.published.setting({**target.published, "key": f"language_code:{name}"})
         tests = [dataset.label for dataset in target.paper.datasets.values() if code in dataset.targets]
         values += [
-            Value("", name, "Code", code, printed),
-            Value("", name, "Target language of", ", ".join(tests), ""),
+            Comparison("", name, "Code", code, printed),
+            Comparison("", name, "Target language of", ", ".join(tests), ""),
         ]
     return values
 

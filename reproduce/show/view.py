@@ -205,10 +205,16 @@ class _Layout:
             )
             for row_name, row in table.rows.items()
         ]
-        headings = tuple(self._heading(panel, name, column, len(common)) for column in columns)
-        label = f"{dataset.label} ({' / '.join(common)})"
-        panel_label = table.panels[panel].label
-        return Part(panel_label, headings, tuple(lines), block, dataset.label, label, metrics, errata)
+        return Part(
+            panel=table.panels[panel].label,
+            headings=tuple(self._heading(panel, name, column, len(common)) for column in columns),
+            lines=tuple(lines),
+            block=block,
+            dataset=dataset.label,
+            label=f"{dataset.label} ({' / '.join(common)})",
+            metrics=metrics,
+            errata=errata,
+        )
 
     def _item(self, place: Place) -> Item:
         cell, table = self.grid.cells[place], self.grid.target
@@ -248,9 +254,9 @@ class _Layout:
         if table.lowest is None or name in table.own_lowest:
             return ""
         metrics = table.metrics(column, self.grid.target.datasets[name])
-        shown = [self.grid.cells[Place(panel, table.lowest, name, column, metric)] for metric in metrics]
-        ours = {cell.language for cell in shown if cell.language}
-        theirs = {cell.published.language for cell in shown if cell.published} - ours
+        lowest = [self.grid.cells[Place(panel, table.lowest, name, column, metric)] for metric in metrics]
+        ours = {cell.language for cell in lowest if cell.language}
+        theirs = {cell.published.language for cell in lowest if cell.published} - ours
         names = [*map(str.title, ours), *(f"published: {language.title()}" for language in sorted(theirs))]
         return f" ({', '.join(names)})" if names else ""
 
@@ -339,7 +345,7 @@ def of_settings(target: Settings, results: Results) -> View:
     return View(target.stem, target.title, (caption,), tuple(parts), tuple(notes), same, len(compared), summary)
 
 
-def _setting(target: Target, value: settings.Value, notes: Footnotes) -> Slot:
+def _setting(target: Target, value: settings.Comparison, notes: Footnotes) -> Slot:
     exact = {
         "table": target.stem,
         "panel": value.panel,

@@ -86,14 +86,14 @@ def section(target: Target, results: Results, root: Path) -> Section:
     done = sum(isinstance(result, Done) and not result.lacks for result in results.values())
     startable = sum(result.startable for result in results.values())
     if isinstance(target, Figure):
-        shown = _image(target, results, root)
+        content = _image(target, results, root)
     elif isinstance(target, Table):
         grid = cells.fill(target, results)
         table = of_results(grid, verdicts(grid))
-        shown = {"view": table, "runs": tuple(_behind(grid, results, table, root))}
+        content = {"view": table, "runs": tuple(_behind(grid, results, table, root))}
     else:
-        shown = {"view": view(target, results)}
-    return Section(target, len(results), done, startable, **shown)
+        content = {"view": view(target, results)}
+    return Section(target, len(results), done, startable, **content)
 
 
 def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def _image(figure: Figure, results: Results, root: Path) -> dict[str, Any]:
     return {"image": image, "width": round(sheet.get_figwidth() * POINTS)}
 
 
-def _behind(grid: Grid, results: Results, shown: View, root: Path) -> Iterator[Runs]:
+def _behind(grid: Grid, results: Results, laid_out: View, root: Path) -> Iterator[Runs]:
     """Numbers that come from the same runs of a row and data set stand together."""
-    table, items, names = grid.target, {item.place: item for item in shown.items}, language_names(grid.target)
+    table, items, names = grid.target, {item.place: item for item in laid_out.items}, language_names(grid.target)
     groups: dict[tuple[object, ...], list[tuple[Place, list[Behind]]]] = {}
     for place in grid.cells:
         runs = list(behind(grid, results, place, root))
