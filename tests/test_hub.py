@@ -26,6 +26,8 @@ LANGUAGES = ("en", "vi", "tr")
 TASKS = {"squad": {"xquad": ["en", "vi"], "mlqa": ["en", "vi"]}, "mnli": {"xnli": ["en", "vi", "tr"]}}
 TASKS["copa"] = {"xcopa": ["en", "tr", "vi"]}
 
+TASKS_SORTED = {task: {dataset: sorted(names) for dataset, names in tests.items()} for task, tests in TASKS.items()}
+
 DATASETS = {
     "squad": {"rajpurkar/squad": "main", "google/xquad": "main", "google/xtreme": "main"},
     "mnli": {"facebook/xnli": "main"},
@@ -176,9 +178,7 @@ def runs_online(hub: HubStandin, folder: Path, pairs: tuple[tuple[str, str], ...
 
 def check_record(hub: HubStandin, record: dict[str, Any], model: str, task: str) -> None:
     """All data sets and languages were evaluated, and the record says what was read."""
-    assert {dataset: sorted(found) for dataset, found in metrics_of(record).items()} == {
-        dataset: sorted(names) for dataset, names in TASKS[task].items()
-    }
+    assert {dataset: sorted(found) for dataset, found in metrics_of(record).items()} == TASKS_SORTED[task]
     repos = {tiny_models.MODELS[model][0]}
     repos |= {ADAPTERS[model][language] for names in TASKS[task].values() for language in names}
     commits = {repo: hub.commit("models", repo) for repo in repos}
@@ -202,6 +202,31 @@ def test_every_model_does_every_task_by_id(hub: HubStandin, tmp_path: Path) -> N
         found = runs_online(hub, tmp_path / model, pairs)
         for task in TASKS:
             check_record(hub, found.records[model, task], model, task)
+
+
+TUNED = {
+    ("mbert", "squad"): ["adapter=bitfit"],
+    ("xlmr", "squad"): ["adapter=prompts"],
+    ("mbert", "copa"): ["adapter=houlsby", "adapter.size=4"],
+    # XLM-R Large in everything but its size
+    ("xlmr_large", "mnli"): ["adapter=full", "model.source=hub:FacebookAI/xlm-roberta-base", "model.layers=12",
+                             "task.max_length=64", "train.slots=999", "train.eval_slots=4096", "keep=predictions"],
+}  # fmt: skip
+
+
+@pytest.mark.long
+def test_what_needs_no_language_adapter_by_id(hub: HubStandin, tmp_path: Path) -> None:
+    user = User(hub.url, tmp_path / "home", tmp_path / "results")
+    values = ("train.lr=1e-3", "train.lr_schedule=linear")
+    running = [user.run(*pair, *choices, *values) for pair, choices in TUNED.items()]
+    for process in running:
+        finished(process)
+    for model, task in TUNED:
+        record = user.record(model, task)
+        assert {dataset: sorted(found) for dataset, found in metrics_of(record).items()} == TASKS_SORTED[task]
+        weights = {Path(name).suffix for name in record["files"]} & {".safetensors"}
+        assert bool(weights) == (model != "xlmr_large")
+        assert not [repo for repo in record["environment"]["hub"] if repo.startswith("AdapterHub")]
 
 
 def test_only_what_is_read_is_downloaded(online: Online) -> None:

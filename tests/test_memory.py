@@ -1,6 +1,7 @@
 """What full fine-tuning holds in memory, and what a done run keeps on disk."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ from adapters import AutoAdapterModel
 from torch import Tensor
 from transformers import BertConfig, XLMRobertaConfig
 
-from fun.errors import ConfigError
+from fun.errors import ConfigError, DeviceTooSmall
+from fun.experiment import build_model
 from fun.inputs import compose
 from fun.methods.ewc import Ewc
-from fun.training.memory import memory
+from fun.training.memory import check_memory, memory
 from tests.conftest import Cli, metrics_of
 from tests.test_run import only
 
@@ -61,6 +63,22 @@ def test_activations_are_those_that_autograd_saves() -> None:
     shape = BertConfig(hidden_size=64, intermediate_size=256, num_hidden_layers=1)
     told = memory(compose([*FULL, f"train.slots={4 * 32}"]), shape, weights=0, trained=0)["activations"]
     assert told <= measured < 1.01 * told  # statistics of layer norms and softmax
+
+
+def test_a_gpu_that_is_too_small_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose([*FULL, "train.slots=1000"])
+    model = build_model(config)
+    numbers = sum(parameter.numel() for parameter in model.module.parameters())
+    needed = 16 * numbers + 12 * (9 * 64 + 2 * 128) * 4 * 1000
+    gpu = SimpleNamespace(total_memory=needed)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T0")
+    check_memory(config, model, torch.device("cuda"))
+    gpu.total_memory -= 1
+    with pytest.raises(
+        DeviceTooSmall, match=r"Tesla T0 has 0\.0 GB: type a smaller train\.slots, or take a larger GPU"
+    ):
+        check_memory(config, model, torch.device("cuda"))
 
 
 def test_a_done_run_keeps_its_predictions_alone(cli: Cli) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from fun.errors import ConfigError
 from fun.fisher.totals import Batch, Blocks
+from fun.models.tuning.base import AdapterTuning
 from fun.registry import Choice, Registry
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ class Exact(Estimator):
             raise ConfigError(
                 "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
             )
-        if config.adapter.name == "full":
+        if not isinstance(config.adapter, AdapterTuning):
             raise ConfigError(
-                "fisher=exact reads the projections of adapters, and adapter=full trains every parameter: type "
-                "fisher=algorithm2"
+                f"fisher=exact reads the projections of adapters, and adapter={config.adapter.name} trains the "
+                "encoder itself: type fisher=algorithm2"
             )
         if config.adapter.name == "lora" and config.model.name == "mdeberta":
             raise ConfigError(

@@ -29,7 +29,7 @@ class Tuning(Choice, ABC):
     artifact: ClassVar[str] = "adapter"
     """The folder of a run that `save` fills."""
     pretrained: ClassVar[bool] = False
-    """Whether it trains the encoder's own weights, which a regularizer can hold near their pretrained values."""
+    """Whether it trains all of the encoder's own weights, which a regularizer can hold near their pretrained values."""
     layered: ClassVar[bool] = True
     """Whether its parameters belong to layers, so that a schedule has something to open."""
     by_language: ClassVar[bool] = False
