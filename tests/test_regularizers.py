@@ -14,6 +14,8 @@ from fun.inputs import compose
 from fun.methods.anchor import Anchored
 from fun.methods.ewc import Ewc
 from fun.models.task_model import TaskModel
+from fun.training.checkpoint import Checkpoint
+from tests.test_training import training
 
 FULL = ("task=mnli", "adapter=full", "schedule=std")
 
@@ -159,6 +161,29 @@ def test_held_is_what_trains_and_was_pretrained() -> None:
     method = config.regularizer.build(model, 0, {})
     assert method is not None
     assert method.logged() == {"distance": 0.0, "penalty": 0.0}
+
+
+def test_a_run_that_goes_on_is_held_by_the_pretrained_weights(tmp_path: Path) -> None:
+    typed = ["adapter=full", "regularizer=l2", "regularizer.strength=0.5", "train.eval_every=2", "checkpoint.every=4"]
+    whole, model, journal = training(6, schedule="std", typed=typed)
+    journal.save = lambda checkpoint: checkpoint.write(tmp_path / str(checkpoint.progress.update))  # type: ignore[method-assign]
+    whole.run()
+    rest, other, resumed = training(6, schedule="std", typed=typed)
+    checkpoint = Checkpoint.read(tmp_path / "4")
+    rest.progress = checkpoint.progress
+    rest.restore(checkpoint)
+    rest.run()
+    assert all(torch.equal(tensor, other.state()[name]) for name, tensor in model.state().items())
+    ends = [[line for line in log.lines if line["kind"] == "validation"][-1] for log in (journal, resumed)]
+    assert ends[0] == ends[1]
+    assert {"distance", "penalty"} <= ends[0].keys()
+
+
+@pytest.mark.parametrize("origins", [{"fr": "run:0123"}, {"de": "train"}])
+def test_an_origin_is_a_run_for_one_of_the_languages(origins: dict[str, str]) -> None:
+    ewc = Ewc(strength=1.0, combine="sum", normalise="mean", languages=("fr",), origins=origins)
+    with pytest.raises(ConfigError, match=r"expected train or run:<16 hexadecimal digits> for one of fr"):
+        ewc.check(compose(FULL))
 
 
 @pytest.mark.parametrize(

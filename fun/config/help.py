@@ -23,6 +23,7 @@ One run:            python -m fun.run task=mnli schedule=gu seed=0
 A sweep:            python -m fun.run -m schedule=gu,fun seed=0,1,2,3
 Look first:         python -m fun.run schedule=fun dry_run=true
 A language adapter: python -m fun.run task=mlm lang=th model=mbert
+A Fisher:           python -m fun.run task=fisher lang=fr model=mbert
 Fields of a choice: python -m fun.run --help schedule=fun adapter=lora"""
 
 FIELDS = "Fields of what is chosen, typed as field=value; null where neither you nor the paper gives a value:"

@@ -1,5 +1,6 @@
 """Elastic weight consolidation (Eq. 2): weights are held by what the pretrained encoder knows of other languages."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from fun.methods.anchor import Anchored, Anchoring
 from fun.methods.base import REGULARIZERS
 
 if TYPE_CHECKING:
+    from fun.config import RunConfig
     from fun.models.task_model import TaskModel
 
 
@@ -40,6 +42,16 @@ class Ewc(Anchoring):
     def fishers(self) -> Mapping[str, str]:
         """See MethodChoice."""
         return {language: self.origins.get(language, "train") for language in self.languages}
+
+    def check(self, config: "RunConfig") -> None:
+        """See Choice."""
+        super().check(config)
+        for language, origin in self.origins.items():
+            if language not in self.languages or not re.fullmatch(r"train|run:[0-9a-f]{16}", origin):
+                raise ConfigError(
+                    f"regularizer.origins.{language} is {origin!r}; expected train or run:<16 hexadecimal digits> for "
+                    f"one of {', '.join(self.languages)}: type +regularizer.origins.{self.languages[0]}=run:…"
+                )
 
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Anchored:
         """See MethodChoice. Raises ConfigError for the Fisher of another encoder."""
