@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -114,6 +116,6 @@ def browser(profile: Path) -> Iterator[Browser]:
         yield Browser(commands, answers)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        until(lambda: process.poll() is not None, "the browser has ended")
         os.close(commands)
         os.close(answers)

@@ -39,10 +39,12 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(local: dict[str, Any]) -> dict[str, Any]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The outcome of the run of target `one`, without SLURM."""
-    found: dict[str, Any] = local["madx-fun-k2-full-s0"]
-    return found
+    cli = Cli(tmp_path_factory.mktemp("undisturbed") / "results")
+    cli(*RUN)
+    (record,) = cli.records().values()
+    return outcome(record)
 
 
 @pytest.fixture
@@ -75,6 +77,69 @@ def test_two_planners_submit_each_run_once(cluster: Cluster, there: ClusterCli) 
         cluster("scontrol", "update", "partition=a100", "state=up")
 
 
+def test_a_requeued_run_goes_on_from_its_last_update(
+    cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]
+) -> None:
+    there.submit("one")
+    pid, update = there.frozen_at(7), there.update()
+    cluster("scontrol", "requeue", *cluster.jobs())
+    asked_to_end(pid, signal.SIGTERM)
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.ends() == ["asked to end by SIGTERM", "done"]
+    assert there.resumed()[1] in (update, update + 1)  # it was saved when it was asked to end
+
+
+def test_a_plain_batch_script_survives(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    script = ROOT / "slurm" / "run.sbatch"
+    typed = [
+        "--cpus-per-task=1",
+        "--mem=1G",
+        "--output=/dev/null",
+        f"--export=ALL,PATH={Path(sys.executable).parent}:{os.environ['PATH']}",
+    ]
+    subprocess.run(["sbatch", *typed, script, *RUN], env=there.environment(), cwd=ROOT, check=True, capture_output=True)
+    pid, update = there.frozen_at(7), there.update()
+    cluster("scancel", "--signal=USR2", *cluster.jobs())  # as the approaching time limit does
+    asked_to_end(pid, signal.SIGUSR2)
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.resumed()[1] in (update, update + 1)
+
+
+def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    typed = [f"hydra.launcher.{setting}" for setting in SETTINGS]
+    sweep = there.start("-m", "hydra/launcher=slurm_a100", *typed, *RUN)
+    until(lambda: list(there.results.glob("runs/*/*/*/metrics.jsonl")), lambda: f"the job began; {cluster.log()}")
+    cluster("scancel", "--signal=USR2", *cluster.jobs())
+    _, error = ended(sweep)
+    assert sweep.returncode == 0, error
+    assert [outcome(record) for record in there.records().values()] == [undisturbed]
+
+
+def preempt(cluster: Cluster, node: str) -> None:
+    """A job that takes the whole node from all others, and ends."""
+    cluster("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=true")
+
+
+def limit(cluster: Cluster, pid: int, job: str) -> None:
+    """A run that is stopped gets a time limit of a minute; it is told before its end, and its job gets time again."""
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=1")
+    asked_to_end(pid, signal.SIGUSR2)
+    until(lambda: gone(pid), "the run has ended")
+    cluster("scontrol", "update", f"jobid={job}", "timelimit=30", check=False)  # unless it is done already
+
+
+def lose(cluster: Cluster, node: str) -> None:
+    """SLURM gives a node up, and gets it back once nothing runs there any more."""
+    cluster("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    # Else it starts a job again beside its own remains, which drains the node and holds the job.
+    until(lambda: not cluster.steps(node), f"the steps on {node} have ended")
+    cluster("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+# --- what takes longer: each fault, all of them, counts, chaos ---
+
+
+@pytest.mark.long
 def test_every_fault_at_once(cluster: Cluster, there: ClusterCli, local: dict[str, Any]) -> None:
     """Four runs on two nodes, stopped so that what is done to them meets them in training."""
     with small_disk(there.results):
@@ -126,48 +191,11 @@ def on_node(cluster: Cluster, there: ClusterCli, node: str) -> list[str]:
     return [label for label in sorted(folder.name.rpartition("-")[0] for folder in folders) if there.job(label) in jobs]
 
 
-def preempt(cluster: Cluster, node: str) -> None:
-    """A job that takes the whole node from all others, and ends."""
-    cluster("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=true")
-
-
-def limit(cluster: Cluster, pid: int, job: str) -> None:
-    """A run that is stopped gets a time limit of a minute; it is told before its end, and its job gets time again."""
-    cluster("scontrol", "update", f"jobid={job}", "timelimit=1")
-    asked_to_end(pid, signal.SIGUSR2)
-    until(lambda: gone(pid), "the run has ended")
-    cluster("scontrol", "update", f"jobid={job}", "timelimit=30")
-
-
-def lose(cluster: Cluster, node: str) -> None:
-    """SLURM gives a node up, and gets it back once nothing runs there any more."""
-    cluster("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    # Else it starts a job again beside its own remains, which drains the node and holds the job.
-    until(lambda: not cluster.steps(node), f"the steps on {node} have ended")
-    cluster("scontrol", "update", f"nodename={node}", "state=resume")
-
-
-# --- what takes longer: each fault alone, counts, chaos ---
-
-
 @pytest.mark.long
 def test_a_killed_run_comes_back(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
     there.submit("one")
     os.kill(there.frozen_at(7), signal.SIGKILL)
     assert_done(there, cluster, undisturbed, attempts=2)
-
-
-@pytest.mark.long
-def test_a_requeued_run_goes_on_from_its_last_update(
-    cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]
-) -> None:
-    there.submit("one")
-    pid, update = there.frozen_at(7), there.update()
-    cluster("scontrol", "requeue", *cluster.jobs())
-    asked_to_end(pid, signal.SIGTERM)
-    assert_done(there, cluster, undisturbed, attempts=2)
-    assert there.ends() == ["asked to end by SIGTERM", "done"]
-    assert there.resumed()[1] in (update, update + 1)  # it was saved when it was asked to end
 
 
 @pytest.mark.long
@@ -214,23 +242,6 @@ def test_a_full_disk(cluster: Cluster, there: ClusterCli, undisturbed: dict[str,
         until(lambda: gone(pid), "the run failed on the full disk")
         filler.unlink()
         assert_done(there, cluster, undisturbed, attempts=2)
-
-
-@pytest.mark.long
-def test_a_plain_batch_script_survives(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
-    script = ROOT / "slurm" / "run.sbatch"
-    typed = [
-        "--cpus-per-task=1",
-        "--mem=1G",
-        "--output=/dev/null",
-        f"--export=ALL,PATH={Path(sys.executable).parent}:{os.environ['PATH']}",
-    ]
-    subprocess.run(["sbatch", *typed, script, *RUN], env=there.environment(), cwd=ROOT, check=True, capture_output=True)
-    pid, update = there.frozen_at(7), there.update()
-    cluster("scancel", "--signal=USR2", *cluster.jobs())  # as the approaching time limit does
-    asked_to_end(pid, signal.SIGUSR2)
-    assert_done(there, cluster, undisturbed, attempts=2)
-    assert there.resumed()[1] in (update, update + 1)
 
 
 @pytest.mark.long
@@ -300,19 +311,6 @@ def test_producers_run_before_those_that_read_them(cluster: Cluster, there: Clus
     assert reader["evaluations"]["microcopa"]["l1"]["keys"]["language_adapter"] == f"run:{maker['run_id']}"
     assert set(metrics_of(reader)["microcopa"]) == {"en", "l1"}
     assert "submitted 0 runs, under way 0, done 2" in there.submit("trained")
-
-
-@pytest.mark.long
-def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
-    typed = [f"hydra.launcher.{setting}" for setting in SETTINGS]
-    swept = ["schedule=gu,fun" if item.startswith("schedule=") else item for item in RUN]
-    sweep = there.start("-m", "hydra/launcher=slurm_a100", *typed, *swept)
-    until(lambda: list(there.results.glob("runs/*/*/*-fun-*/metrics.jsonl")), lambda: f"the job began; {cluster.log()}")
-    cluster("scancel", "--signal=USR2", *cluster.jobs())
-    _, error = ended(sweep)
-    assert sweep.returncode == 0, error
-    assert undisturbed in [outcome(record) for record in there.records().values()]
-    assert len(there.records()) == 2
 
 
 FAULTS = (

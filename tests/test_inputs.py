@@ -41,6 +41,10 @@ print(json.dumps(told))
 """
 
 
+Told = list[tuple[str, dict[str, dict[str, str]]]]
+"""The run_id and the keys of every evaluation of some configurations."""
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
@@ -49,11 +53,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tell(checkout: Path) -> list[tuple[str, dict[str, dict[str, str]]]]:
-    """The run_id, and the keys of every evaluation, of `COPA` and `MNLI` as a checkout has them."""
+def tell(checkout: Path) -> Told:
+    """What `COPA` and `MNLI` are in a checkout."""
     command = [sys.executable, "-c", TELL, json.dumps([COPA, MNLI])]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     return json.loads(subprocess.run(command, env=environment, cwd=checkout, check=True, capture_output=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def before(checkout: Path) -> Told:
+    return tell(checkout)
 
 
 CHANGES: dict[str, tuple[str, Callable[[str], str], set[str]]] = {
@@ -76,11 +85,10 @@ CHANGES: dict[str, tuple[str, Callable[[str], str], set[str]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_run_is_tested_on_renames_nothing_and_is_lacking(checkout: Path, change: str) -> None:
+def test_what_a_run_is_tested_on_renames_nothing_and_is_lacking(checkout: Path, before: Told, change: str) -> None:
     name, edit, affected = CHANGES[change]
     file = checkout / "conf" / name
     original = file.read_text(encoding="utf-8")
-    before = tell(checkout)
     file.write_text(edit(original), encoding="utf-8")
     assert file.read_text(encoding="utf-8") != original
     try:
