@@ -13,7 +13,7 @@ from transformers import AutoModel, BertConfig
 from fun.errors import ConfigError
 from fun.inputs import compose
 from fun.models.encoders import load_encoder
-from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
+from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, TaggingHead, predict
 from fun.models.task_model import TaskModel
 from fun.models.tuning import Tuning
 from fun.models.tuning.bitfit import BitFit
@@ -34,6 +34,7 @@ HEADS: Mapping[str, Head] = {
     "squad": QAHead(mask_padding=True),
     "mnli": ClassificationHead(num_labels=3, layers=1, use_pooler=True),
     "copa": MultipleChoiceHead(layers=2, use_pooler=False),
+    "udpos": TaggingHead(num_labels=5),
 }
 PAIRS = [("mbert", "mnli"), ("mbert", "squad"), ("xlmr", "copa"), ("xlmr", "squad")]
 
@@ -108,7 +109,7 @@ def test_parameters_at_the_size_of_mbert(tuning: Tuning, parameters: int) -> Non
 def test_the_pooler_is_tuned_where_it_is_read_alone(tiny: Path) -> None:
     poolers = {task: "bert.pooler.dense.bias" in task_model(tiny, "mbert", task, "bitfit").parameters()
                for task in HEADS}  # fmt: skip
-    assert poolers == {"squad": False, "mnli": True, "copa": False}
+    assert poolers == {"squad": False, "mnli": True, "copa": False, "udpos": False}
 
 
 def by_hand(tiny: Path, tuned: TaskModel, inputs: Mapping[str, Tensor], *, prompted: bool = True) -> Tensor:
@@ -136,6 +137,16 @@ def test_heads_read_cls_and_the_words_around_the_prompts(tiny: Path, model: str)
         starts = spans.module.heads["squad"][-1](words)[..., 0]
         torch.testing.assert_close(spans.module.eval()(**inputs).start_logits, starts)
 
+        inputs["words"] = inputs["attention_mask"].clone()
+        inputs["words"][:, ::2] = 0
+        tags = task_model(tiny, model, "udpos", "prompts")
+        tagged = predict(tags.module.eval(), tags.head, inputs)
+        states = by_hand(tiny, tags, inputs)
+        scores = tags.module.heads["udpos"][-1](torch.cat((states[:, :1], states[:, 6:]), dim=1))
+        assert tagged.present is not None
+        torch.testing.assert_close(tagged.log_p[tagged.present], scores[inputs["words"].bool()].log_softmax(dim=1))
+
+        del inputs["words"]
         pooled = pairs.module.base_model.pooler(by_hand(tiny, pairs, inputs))
         torch.testing.assert_close(pairs.module.eval()(**inputs).logits, pairs.module.heads["mnli"][-1](pooled))
 
@@ -172,7 +183,8 @@ def test_what_does_not_fit_is_told_in_a_line(tiny: Path) -> None:
         task_model(tiny, "mdeberta", "squad", "prompts")
 
 
-STEPS = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "checkpoint.every=5", "device=cpu")
+STEPS = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "checkpoint.every=5", "device=cpu",
+         "train.lr=1e-3")  # fmt: skip
 
 
 def evaluated_further(cli: Cli, *run: str) -> None:
@@ -204,6 +216,7 @@ def test_a_killed_run_of_biases_resumes_exactly(tmp_path: Path) -> None:
     ("adapter", "task", "trainable"),
     [
         ("prompts", "squad", 20 * 64 + 64 * 2 + 2),
+        ("prompts", "udpos", 20 * 64 + 64 * 17 + 17),
         ("houlsby", "copa", 12 * 2 * (2 * 64 * 64 + 2 * 64) + 64 * 64 + 64 + 64 + 1),
     ],
 )
