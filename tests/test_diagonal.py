@@ -18,7 +18,7 @@ from fun import world
 from fun.errors import ConfigError
 from fun.fisher.diagonal import add_squares, read, write
 from fun.fisher.frechet import distances, squared_distance
-from fun.inputs import compose
+from fun.inputs import Rows, compose, run_id, source, training_inputs
 from fun.models.files import FISHER
 from fun.models.heads import MaskedLMHead, predict
 from fun.models.task_model import TaskModel
@@ -161,6 +161,16 @@ def test_observed_labels_are_another_quantity_and_batches_of_them_are_refused() 
 def test_what_no_fisher_run_could_do_is_refused(typed: tuple[str, ...], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         compose(typed)
+
+
+def test_the_text_of_a_test_set_is_its_premises_and_hypotheses() -> None:
+    config = compose(["task=fisher", "lang=l3", "task.corpus=xnli"])
+    (rows,) = [each for each in training_inputs(config) if isinstance(each, Rows)]
+    pairs = world.load_split("mnli", "l3", "test")
+    read_rows = source(config).rows(rows.dataset, "l3", "train")
+    assert [row["text"] for row in read_rows] == [row[side] for row in pairs for side in ("premise", "hypothesis")]
+    assert rows.name == "micronli.l3.train"
+    assert run_id(config) != run_id(compose(["task=fisher", "lang=l3"]))
 
 
 # --- the distance ---
