@@ -28,6 +28,13 @@ INFERENCE = {
 }
 CHOICE = {"premise": TEXT, "choice1": TEXT, "choice2": TEXT, "question": TEXT}
 
+ENTITIES = {
+    "tokens": Sequence(TEXT),
+    "ner_tags": Sequence(ClassLabel(names=["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"])),
+    "langs": Sequence(TEXT),
+}
+PARAPHRASE = {"id": NUMBER, "sentence1": TEXT, "sentence2": TEXT, "label": ClassLabel(names=["0", "1"])}
+
 
 class Layout(NamedTuple):
     """Where a data set's splits lie in its repository, and the columns of its parquet files."""
@@ -60,6 +67,8 @@ LAYOUTS = {
         f"{{language}}/{FILE}",
         CHOICE | {"label": NUMBER, "idx": NUMBER, "changed": Value("bool")},
     ),
+    "wikiann": Layout("wikiann", "google/xtreme", f"PAN-X.{{language}}/{FILE}", ENTITIES),
+    "pawsx": Layout("paws", "google-research-datasets/paws-x", f"{{language}}/{FILE}", PARAPHRASE),
 }
 
 

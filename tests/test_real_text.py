@@ -125,6 +125,8 @@ def test_files_and_hub_hold_the_same_rows(tmp_path: Path) -> None:
         *(("xcopa", language, "test") for language in ("en", "et", "id", "it", "sw", "th", "tr", "vi", "zh")),
         ("copa", "en", "train"),
         ("mnli", "en", "validation"),
+        ("wikiann", "af", "test"),
+        ("pawsx", "zh", "test"),
     ]
     on_disk = [folder.rows(*split) for split in wanted]
     for (dataset, language, split), rows in zip(wanted, on_disk, strict=True):
@@ -138,7 +140,7 @@ def test_files_and_hub_hold_the_same_rows(tmp_path: Path) -> None:
             command, input=json.dumps(wanted), capture_output=True, text=True, env=environment, cwd=ROOT
         )
     assert found.returncode == 0, found.stderr
-    # HubSource counts the rows as well: 1,190, 5,010, 500, 100 and 400 were right.
+    # HubSource counts the rows as well: 1,190, 5,010, 500, 100, 400, 1,000 and 2,000 were right.
     assert [rows for rows, _ in json.loads(found.stdout)] == on_disk
     keys = [key for _, key in json.loads(found.stdout)]
     assert len(set(keys)) == len(keys)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -16,11 +17,15 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from fun import metrics
 from fun.data import FolderSource, HubSource
 from fun.errors import ConfigError, RunError
+from fun.inspect.report import report
+from fun.inspect.request import request
 from fun.models.heads import TaggingHead
 from fun.tasks.base import Feature, collate
-from tests import declared, tiny_models, tiny_tokenizers
-from tests.conftest import Cli, real_data
+from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
+from tests.conftest import SHORT, Cli, real_data
+from tests.hub_standin import HubStandin
 from tests.test_real_text import KINDS
+from tests.test_sources import read
 
 UDPOS, WIKIANN = declared.task("udpos"), declared.task("wikiann")
 
@@ -244,6 +249,18 @@ def test_entities_that_are_not_as_their_publisher_has_them(tmp_path: Path, line:
         panx(tmp_path, f"af:a\tO\n{line}\n").rows("wikiann", "af", "test")
 
 
+def test_tags_have_the_numbers_of_the_task_whatever_their_order_on_the_hub(tmp_path: Path) -> None:
+    rows = FolderSource(real_data()).rows("wikiann", "af", "test")
+    names = [*reversed(WIKIANN.labels)]
+    columns = hub_datasets.ENTITIES | {"ner_tags": datasets.Sequence(datasets.ClassLabel(names=names))}
+    layout = hub_datasets.LAYOUTS["wikiann"]._replace(columns=columns)
+    numbered = [row | {"ner_tags": [6 - tag for tag in row["ner_tags"]]} for row in rows]
+    hub_datasets.publish(tmp_path / "hub", "wikiann", "af", "test", numbered, layout)
+    with HubStandin(tmp_path / "hub") as hub:
+        (read_rows,) = read(hub.url, tmp_path / "home", ("wikiann", "af", "test"), nonstandard=False)
+    assert read_rows == rows
+
+
 def test_paraphrases_of_their_publisher() -> None:
     source = FolderSource(real_data())
     for split, paraphrases in (("validation", 853), ("test", 894)):
@@ -453,3 +470,38 @@ def test_without_treebanks_a_run_says_where_to_get_them(tmp_path: Path) -> None:
     failed = Cli(tmp_path / "results")("task=udpos", "model=mbert", *typed, status=2)
     (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
     assert "udpos (en, train) is not on the hub: get Universal Dependencies 2.5" in line
+
+
+# In miniature
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "task=udpos adapter=full schedule=std",
+        "task=udpos adapter=prompts schedule=std",  # no tag moves to a prompt
+        "task=wikiann adapter=madx schedule=fun fisher=exact",  # each example has as many factors as words
+        "task=paws adapter=full schedule=std",
+    ],
+)
+def test_a_run_in_miniature(typed: str, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    short = [value for value in SHORT if "fun" in typed or not value.startswith(("fisher", "schedule"))]
+    cli(*typed.split(), *short, "data_size=1k", "data_size.examples=64", "train.lr=0.003", "evaluate.languages=[en,l2]")
+    (record,) = cli.records().values()
+    (scores,) = record["evaluations"].values()
+    assert scores.keys() == {"en", "l2"}
+    if "fun" in typed:
+        assert all(value > 0 for stage in record["stages"][1:] for value in stage["scores"].values())
+
+
+def test_what_is_said_of_an_example() -> None:
+    typed = ["task.max_length=8", "train.lr=1", "train.updates=1", "n=1", "lang=l3"]
+    seen = report(request(["task=wikiann", *typed]))
+    facts, (example,) = dict(seen.facts), seen.examples
+    assert facts["cut"].endswith("sentences go on in a further example; no word is lost")
+    assert not facts["cut"].startswith("0 ")
+    words, cut = dict(example.facts)["words"].split(), dict(example.facts)["cut"]
+    assert sum(map(int, cut.removeprefix("into parts of ").removesuffix(" words").split(", "))) == len(words)
+    assert sum(token.asked for _, tokens in example.sequences for token in tokens) == len(words)
+    assert any(word.endswith("/B-PER") or word.endswith("/B-ORG") for word in words)
