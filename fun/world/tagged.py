@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fun.world.draws import below, pick, shuffled
-from fun.world.facts import anything, fact, people
+from fun.world.facts import ASKABLE, anything, fact, people
 from fun.world.grammar import STOP, SUBJECT, Clause, Word, claim, object_phrase, ordered, question, statement
 from fun.world.lexicon import CLASSES, CONCEPT, CONCEPTS, LANGUAGES_BY_CODE, NAME, NAMES, RELATION, RELATIONS, TOPICS
 
@@ -48,8 +48,10 @@ class Utterance(NamedTuple):
 
 def utterance(rng: random.Random, number: int) -> Utterance:
     """Statements and yes-no questions in turn, some in the negative, and now and then a question."""
-    clause = anything(rng, below(rng, len(NAMES)))._replace(negated=rng.random() < 0.2)
-    match number % 20:
+    turn = number % 20
+    relations = ASKABLE if turn == 0 else RELATIONS
+    clause = anything(rng, below(rng, len(NAMES)), (), relations)._replace(negated=rng.random() < 0.2)
+    match turn:
         case 0:
             return Utterance(clause._replace(value=0, colour=-1, number=-1), 2)
         case 1:
