@@ -61,7 +61,7 @@ def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
         if entry.state in (State.FAILED, State.DAMAGED):
             print(f"{entry.state}: {entry.run.path.name}: {' '.join(entry.reason.split())}")
     if waiting := sum(entry.missing and bool(entry.producers) for entry in entries):
-        print(f"{waiting} of the missing runs read language adapters of runs that come before them")
+        print(f"{waiting} of the missing runs read what runs make that come before them")
     print("GPU-hours: of finished runs with the same task, model, adapter and data size, on whatever device these had")
 
 

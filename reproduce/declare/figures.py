@@ -127,3 +127,30 @@ class Orders(Figure):
     """The layer that opens at each opening (FUN, Figure 5)."""
 
     transfer = False
+
+
+@KINDS.register("curve")
+class Curve(Figure):
+    """Transfer and the source language's score over a field of the configuration (L2 paper, Figure 1).
+
+    `at` says where on the axis of `field` a row's runs lie; `reference` is the row that transfer is relative to, run by
+    run of the same replicate.
+    """
+
+    field: str
+    reference: str
+    at: Mapping[str, float] = Field(min_length=2)
+
+    def needed(self) -> list[Needed]:
+        return merged(
+            Needed(run, (*dataset.transfer, (dataset.reads, dataset.source, dataset.main_metric)))
+            for part in self.parts.values()
+            for dataset in (self.paper.datasets[name] for name in part.datasets)
+            for row in self.rows
+            for run in self.runs(part, row, dataset)
+        )
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        yield from undeclared("reference", [self.reference], self.rows)
+        yield from undeclared("at", self.at, [row for row in self.rows if row != self.reference])

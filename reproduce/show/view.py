@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import singledispatch
 from itertools import groupby
 
+from reproduce.declare.correlation import Correlation
 from reproduce.declare.over import LOWEST
 from reproduce.declare.papers import Target
 from reproduce.declare.settings import Languages, Settings
 from reproduce.declare.tables import Place, Rank, Table
-from reproduce.numbers import cells, settings
+from reproduce.numbers import cells, correlation, settings
 from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Results
@@ -359,3 +360,43 @@ def _setting(target: Target, value: settings.Comparison, notes: Footnotes) -> Sl
     return Slot(
         (Item(value.text, value.printed, differs=value.differs, errata=notes.number(value.errata), exact=exact),)
     )
+
+
+@view.register
+def of_correlation(target: Correlation, results: Results) -> View:
+    """A table of correlations: one part, Pearson's r with its n and p beside Spearman's ρ."""
+    datasets = [target.paper.datasets[name] for name in target.datasets]
+    lines = [
+        Line(row.label, tuple(_correlated(target, results, name, dataset) for dataset in target.datasets))
+        for name, row in target.rows.items()
+    ]
+    headings = tuple(Heading(dataset.label, dataset.label, dataset.label) for dataset in datasets)
+    caption = (
+        f"Correlation over target languages of d² between the Fishers of {datasets[0].source} and the language with "
+        f"transfer, the mean over {_runs(target.replicates)}: Pearson's r (n, two-sided p) / Spearman's ρ. Below each "
+        "the published coefficient. n/N: only n of N languages have both. Over the layers alone: in the CSV file."
+    )
+    complete = sum(slot.items[0].complete for line in lines for slot in line.slots)
+    count = len(lines) * len(datasets)
+    summary = f"{complete} of {count} correlations complete"
+    return View(
+        target.stem, target.title, (caption,), (Part("", headings, tuple(lines)),), (), complete, count, summary
+    )
+
+
+def _correlated(target: Correlation, results: Results, row: str, name: str) -> Slot:
+    pairs = correlation.pairs(target, results, row, name)
+    dataset = target.paper.datasets[name]
+    selected = {**target.published, **target.rows[row].published, "dataset": dataset.reads}
+    number = target.paper.published.number(selected) if target.published else None
+    exact: dict[str, object] = {"table": target.stem, "row": row, "dataset": name, "n": len(pairs.transfers)}
+    exact |= {"declared": pairs.declared, "published": number and number.mean}
+    measures = ("r", "p", "rho", "p_rho", "r_layers", "rho_layers")
+    if not pairs.complete:
+        text = f"{len(pairs.transfers)}/{pairs.declared}"
+        return Slot((Item(text, number.mean if number else "", complete=False, exact=exact | dict.fromkeys(measures)),))
+    (r, p), (rho, p_rho) = pairs.pearson(pairs.squared), pairs.spearman(pairs.squared)
+    layers = pairs.pearson(pairs.squared_in_layers)[0], pairs.spearman(pairs.squared_in_layers)[0]
+    exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, *layers)), strict=True))
+    text = f"{r:.3f} (n={pairs.declared}, p={p:.3f}) / {rho:.3f}"
+    return Slot((Item(text, number.mean if number else "", exact=exact),))
