@@ -169,7 +169,8 @@ class Experiment:
                 log.info("resuming after update %d of %d", progress.update, updates)
                 work.restore(checkpoint)
             work.run()
-            attempt.publish(work.artifact, work.save)
+            made = work if isinstance(work, Estimation) else self.model
+            attempt.publish(made.artifact, made.save)
             body = self._record_body(progress, *self.evaluate(attempt, tests))
             if view:
                 view.summarise(metrics_of(body["evaluations"]))

@@ -7,7 +7,6 @@ are equal, 1 where they have no parameter in common, whatever their scales.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +15,7 @@ from fun.fisher.diagonal import Diagonal, read
 from fun.fisher.totals import pieces
 from fun.models.blocks import layer_of
 
-PER_LANGUAGE = ("language", "run_id", "text")
+PER_LANGUAGE = ("language", "text")
 """What the metadata of comparable Fishers may have different."""
 
 
@@ -58,12 +57,8 @@ def distances(first: Path, second: Path) -> Distances:
     (one, about), (other, of_other) = read(first), read(second)
     differing = sorted(key for key in about.keys() | of_other.keys() if about.get(key) != of_other.get(key))
     if wrong := [key for key in differing if key not in PER_LANGUAGE]:
-        told = "; ".join(f"{key} is {_shown(about, key)} and {_shown(of_other, key)}" for key in wrong)
+        told = "; ".join(f"{key} is {about.get(key)} and {of_other.get(key)}" for key in wrong)
         raise ConfigError(
             f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"
         )
     return Distances(squared_distance(one, other), squared_distance(in_layers(one), in_layers(other)))
-
-
-def _shown(about: dict[str, Any], key: str) -> str:
-    return str(about.get(key, "nothing"))

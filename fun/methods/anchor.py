@@ -72,7 +72,7 @@ class Anchoring(MethodChoice):
     @property
     def label(self) -> str:
         """See MethodChoice."""
-        return f"{self.name}-lambda{self.strength:g}"
+        return "-".join([self.name, *self.fishers, f"lambda{self.strength:g}"])
 
     def check(self, config: "RunConfig") -> None:
         """See Choice."""

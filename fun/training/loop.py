@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,15 +71,6 @@ class Training:
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scaler.load_state_dict(checkpoint.scaler)
         self.unfreezer.restore(map(Stage.from_json, self.progress.stages))
-
-    @property
-    def artifact(self) -> str:
-        """The folder of a run that `save` fills."""
-        return self.model.artifact
-
-    def save(self, folder: Path) -> None:
-        """Write what was trained."""
-        self.model.save(folder)
 
     def run(self) -> None:
         """Make the remaining updates; the model ends with the weights of the selected update.
