@@ -1,6 +1,7 @@
 """The second paper: its runs as declared, its settings as printed, its tables from synthetic records."""
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import sqrt
@@ -8,8 +9,12 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+import torch
 
+from fun.fisher import diagonal
 from fun.inputs import run_id
+from fun.models.files import FISHER
+from fun.results import Record, RunFolder, State
 from reproduce.__main__ import main
 from reproduce.declare.correlation import Correlation
 from reproduce.declare.figures import Curve
@@ -17,9 +22,12 @@ from reproduce.declare.papers import PAPERS, load
 from reproduce.declare.parts import Needed, Run, merged
 from reproduce.declare.settings import Settings
 from reproduce.declare.tables import Place, Table
-from reproduce.numbers import settings
-from reproduce.runs.store import configuration, producers
+from reproduce.numbers import correlation, settings
+from reproduce.runs.store import Absent, Done, Results, configuration, producers
+from reproduce.show.figures.drawing import drawing
+from reproduce.show.view import view
 from tests import synthetic
+from tests.golden import make
 
 L2 = load(PAPERS / "l2")
 TABLES = [target for target in L2.targets.values() if isinstance(target, Table) and target.published]
@@ -233,3 +241,74 @@ def test_an_average_of_ewc_without_one_target_s_run_is_a_gap(full: Path, tmp_pat
     assert {column for column, row in ewc.items() if row["n"] != row["declared"]} == {"sw", "average"}
     assert (ewc["average"]["mean"], ewc["average"]["n"], ewc["average"]["declared"]) == ("", "2", "3")
     assert ewc["source"]["mean"].startswith("81.4")
+
+
+# --- the correlation and the curve --------------------------------------------------------------------------
+
+
+def found(needed: Iterable[Needed], folder: Path, scores: Mapping[str, Mapping[str, float]]) -> Results:
+    """A Fisher for each language whose d² from English is `SQUARED`, and runs with `scores` by an override of theirs."""
+    results: dict[Run, Done | Absent] = {}
+    for run in needed:
+        said = next((scores[part] for part in run.overrides if part in scores), {})
+        measured = {"pawsx": {language: {"accuracy": value} for language, value in said.items()}}
+        record = Record.sealed(make.content(make.identity(run.overrides), measured if said else {}))
+        lang = next((part.removeprefix("lang=") for part in run.overrides if part.startswith("lang=")), None)
+        at = RunFolder(folder / (lang or "trained"), "")
+        if lang in SQUARED:
+            (at.path / FISHER).parent.mkdir(parents=True, exist_ok=True)
+            angle = math.acos(1 - SQUARED[lang])  # d² = 1 - Σ √(a b), of the squares of two directions 1 - cos
+            fisher = {
+                "bert.encoder.layer.0.bias": torch.tensor(
+                    [math.cos(angle) ** 2, math.sin(angle) ** 2], dtype=torch.float64
+                )
+            }
+            diagonal.write(fisher, at.path / FISHER, {"labels": "sampled", "language": lang})
+        results[run.overrides] = Done(record, at) if said or lang in SQUARED else Absent(State.MISSING)
+    return results
+
+
+SQUARED = {"en": 0.0, "de": 0.1, "es": 0.2, "fr": 0.3, "ja": 0.4, "zh": 0.5}
+TRANSFER = {"de": 90.0, "es": 70.0, "fr": 80.0, "ja": 50.0, "zh": 60.0}
+
+
+def test_the_correlation_is_pearson_s_of_squared_distances_and_mean_transfer(tmp_path: Path) -> None:
+    """By hand: deviations -2…2 of d² and 20, 0, 10, -20, -10 of transfer give -80 / √(10 · 1000), of ranks the same."""
+    table = L2.targets["table5"]
+    assert isinstance(table, Correlation)
+    seeds = {f"seed={seed}": {k: v + off for k, v in TRANSFER.items()} for seed, off in ((42, 3), (10, 0), (20, -3))}
+    results = found(table.needed(), tmp_path, seeds)
+    pairs = correlation.pairs(table, results, "wikipedia", "pawsx")
+    assert pairs.squared == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert pairs.transfers == pytest.approx((90, 70, 80, 50, 60))
+    assert pairs.pearson(pairs.squared)[0] == pytest.approx(-0.8)
+    assert pairs.spearman(pairs.squared)[0] == pytest.approx(-0.8)
+    shown = view(table, results)
+    assert [slot.texts[0][0] for slot in shown.parts[0].lines[0].slots][3] == "-0.800 (n=5, p=0.104) / -0.800"
+    assert shown.parts[0].lines[0].slots[3].published == "-0.541"
+    del SQUARED["zh"]
+    try:
+        gap = view(table, found(table.needed(), tmp_path / "gap", seeds))
+    finally:
+        SQUARED["zh"] = 0.5
+    assert [slot.texts[0][0] for slot in gap.parts[0].lines[0].slots][3] == "4/5"
+
+
+def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: Path) -> None:
+    figure = L2.targets["figure1"].model_copy(update={"replicates": ("seed=42", "seed=10")})
+    assert isinstance(figure, Curve)
+    part = figure.parts["mbert"].model_copy(update={"datasets": ("pawsx",)})
+    figure = figure.model_copy(update={"parts": {"mbert": part}})
+    results: dict[Run, Done | Absent] = {}
+    for needed in figure.needed():
+        gain = next((float(p.split("=")[1]) for p in needed.overrides if "strength" in p), 0.0)
+        base = 50.0 if "seed=42" in needed.overrides else 80.0
+        scores = dict.fromkeys(TRANSFER, base * (1 + gain / 100)) | {"en": 90.0 + gain}
+        results |= found([needed], tmp_path, {part: scores for part in needed.overrides if part.startswith("seed=")})
+    sheet = drawing(figure, results).draw()
+    above, below = sheet.axes
+    means = [list(line.get_ydata()) for line in above.lines if line.get_marker() == "o"]
+    assert means == [pytest.approx([0.001, 0.01, 0.1, 1.0, 10.0])]
+    means = [list(line.get_ydata()) for line in below.lines if line.get_marker() == "o"]
+    assert means == [pytest.approx([90.001, 90.01, 90.1, 91.0, 100.0])]
+    assert above.get_xscale() == "log"
