@@ -140,6 +140,17 @@ def test_the_rule(scores: dict[Any, list[float]], best: Any) -> None:
     assert best_mean_validation(dict(reversed(scores.items()))) == best
 
 
+def test_of_strengths_near_the_best_the_largest_is_selected() -> None:
+    command = ["sweep=lambda", "paper=l2", "model=mbert", "task=mnli", "adapter=full", "schedule=std", "regularizer=l2"]
+    (searched,) = searches(command)
+    points = list(searched.runs)
+    assert points == [(("regularizer.strength", strength),) for strength in (0.001, 0.01, 0.1, 1.0, 10.0)]
+    scores = dict(zip(points, ([81.0], [82.2], [82.1], [82.0], [81.9]), strict=True))
+    assert best_mean_validation(scores, searched.search.within) == points[3]  # 82.0 is within 0.2 of 82.2, 81.9 is not
+    assert best_mean_validation(scores) == points[1]
+    assert best_mean_validation({points[0]: [FAILED]}, 0.2) is None
+
+
 def test_selected_values_make_the_run_typed_by_hand(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish_search(results)
     assert main(["select", "sweep=lr_k", *TYPED]) == 0

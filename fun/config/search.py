@@ -36,6 +36,8 @@ class SweepConfig(Section):
     """Field -> the tasks that keep the value they have."""
     seeds: tuple[int, ...] = Field(strict=False, min_length=1)
     """The seeds of each point."""
+    within: float = Field(default=0.0, ge=0.0)
+    """Of values with a mean within so many points of the best the largest; 0: the best, of equal ones the smallest."""
 
 
 GROUPS = ("task", "model", "adapter", "schedule", "data_size", "regularizer", "mask")
@@ -50,6 +52,7 @@ class Search:
     choice: Mapping[str, str]
     grid: Mapping[str, tuple[Value, ...]]
     seeds: tuple[int, ...]
+    within: float = 0.0
 
     @classmethod
     def of(cls, values: Mapping[str, Any], sweep: SweepConfig, typed: Collection[str]) -> Self:
@@ -60,7 +63,13 @@ class Search:
             if field not in typed and _has(values, field) and values["task"]["name"] not in sweep.keep.get(field, ())
         }
         choice = {group: values[group]["name"] for group in GROUPS}
-        return cls(sweep.name, {group: name for group, name in choice.items() if name != "none"}, grid, sweep.seeds)
+        return cls(
+            sweep.name,
+            {group: name for group, name in choice.items() if name != "none"},
+            grid,
+            sweep.seeds,
+            sweep.within,
+        )
 
     @property
     def label(self) -> str:

@@ -20,6 +20,12 @@ RULE = (
     "the next; values with a run that failed by its method are never selected"
 )
 
+LARGEST = (
+    "the largest value of the first searched field, then of the next, with a mean validation metric over seeds within "
+    "{} of the highest; values with a run that failed by its method are never selected"
+)
+"""The rule of a search with `within`, in points."""
+
 FAILED = -math.inf
 """The score of a run that failed by its method."""
 
@@ -84,14 +90,20 @@ def searches(typed: Sequence[str]) -> list[Searched]:
     return [Searched(tuple(job), of_job) for job, of_job, runs in described if runs]
 
 
-def best_mean_validation(scores: Mapping[Point, Sequence[float]]) -> Point | None:
-    """RULE: `scores` are the best validation metrics of a point's runs, one for each seed, or FAILED.
+def best_mean_validation(scores: Mapping[Point, Sequence[float]], within: float = 0.0) -> Point | None:
+    """RULE, or LARGEST: `scores` are the best validation metrics of a point's runs, one for each seed, or FAILED.
 
     None where every point has a run that failed.
     """
-    candidates = (point for point in scores if FAILED not in scores[point])
-    rank = {point: (-statistics.fmean(scores[point]), [value for _, value in point]) for point in candidates}
-    return min(rank, key=rank.__getitem__, default=None)
+    means = {point: statistics.fmean(values) for point, values in scores.items() if FAILED not in values}
+    if within:
+        near = (point for point, mean in means.items() if mean >= max(means.values()) - within)
+        return max(near, key=_values, default=None)
+    return min(means, key=lambda point: (-means[point], _values(point)), default=None)
+
+
+def _values(point: Point) -> list[Any]:
+    return [value for _, value in point]
 
 
 def failure(result: Result) -> str:
@@ -126,7 +138,8 @@ class Outcome:
 
     def selection(self) -> Selection:
         """What is selected. Raises RunError where every point has a run that failed by its method."""
-        search, best = self.searched.search, best_mean_validation(self.scores)
+        search = self.searched.search
+        best = best_mean_validation(self.scores, search.within)
         if best is None:
             point, reason = next(iter(self.failures.items()))
             raise RunError(
@@ -139,7 +152,8 @@ class Outcome:
             for point, needed in self.searched.runs.items()
             for seed, run in zip(search.seeds, needed, strict=True)
         }
-        return Selection(search.name, RULE, search.label, runs, dict(best), search.edges(dict(best)))
+        rule = LARGEST.format(f"{search.within} points") if search.within else RULE
+        return Selection(search.name, rule, search.label, runs, dict(best), search.edges(dict(best)))
 
     def lines(self, selection: Selection) -> list[str]:
         """For people: each point with mean and spread, or why it is never selected; a warning for each edge."""
