@@ -373,8 +373,9 @@ def of_correlation(target: Correlation, results: Results) -> View:
     headings = tuple(Heading(dataset.label, dataset.label, dataset.label) for dataset in datasets)
     caption = (
         f"Correlation over target languages of d² between the Fishers of {datasets[0].source} and the language with "
-        f"transfer, the mean over {_runs(target.replicates)}: Pearson's r (n, two-sided p) / Spearman's ρ. Below each "
-        "the published coefficient. n/N: only n of N languages have both. Over the layers alone: in the CSV file."
+        f"transfer, the mean over {_runs(target.replicates)}: Pearson's r (n, two-sided p) / Spearman's ρ. "
+        f"{'Below each the published coefficient. ' if target.published else ''}n/N: only n of N languages have both. "
+        "Over the layers alone: in the CSV file."
     )
     complete = sum(slot.items[0].complete for line in lines for slot in line.slots)
     count = len(lines) * len(datasets)
