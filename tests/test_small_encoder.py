@@ -78,7 +78,7 @@ def test_the_text_is_every_paragraph_question_and_sentence_once(text: Path) -> N
 
 def test_the_encoder_is_an_xlmr_and_repeats(little: Path, encoder: Path, tmp_path: Path) -> None:
     loaded = load_encoder(f"folder:{encoder}")
-    check_encoder(loaded.module, name="xlmr", layers=12, positions=512)
+    check_encoder(loaded.module.config, name="xlmr", layers=12, positions=512)
     assert "default" in loaded.module.heads  # that of its pretraining, which task=mlm reads
     assert not loaded.pooler
     thai = "สวัสดีชาวโลก"

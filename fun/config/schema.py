@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from fun.config.choices import Chosen, active_fields
 from fun.errors import ConfigError
@@ -71,8 +79,8 @@ class TrainConfig(Section):
     optimizer: Literal["adamw", "adamw_transformers"]
     """adamw: torch's; adamw_transformers: the authors', which adds eps before the bias is corrected."""
 
-    warmup: int = Field(ge=0)
-    """Updates in which the learning rate rises linearly from 0."""
+    warmup: Annotated[int, Field(ge=0), BeforeValidator(lambda updates: 0 if updates is None else updates)]
+    """Updates in which the learning rate rises linearly from 0; null, where no paper says: none."""
 
     dropout: float | None = Field(ge=0, lt=1)
     """Of the encoder's hidden states and attention, and of the head; null: the encoder's own."""
