@@ -1,5 +1,8 @@
 """Heads: their predictive distribution, and what a plain script reads back. Blocks: what belongs where."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from adapters import AutoAdapterModel, LoRAConfig, SeqBnConfig, SeqBnInvConfig
@@ -9,6 +12,8 @@ from transformers import BertConfig, DebertaV2Config, XLMRobertaConfig
 from fun.errors import RunError
 from fun.models.blocks import layer_of, task_blocks
 from fun.models.heads import ClassificationHead, MultipleChoiceHead, Predictive, QAHead, _invert, predict
+from fun.tasks.base import Feature
+from fun.training.batches import Batches
 
 SIZE = {
     "vocab_size": 40,
@@ -153,6 +158,28 @@ def test_unmasked_span_is_the_librarys_softmax_over_padding_too():
     mean_of_start_and_end = model(**batch, start_positions=start, end_positions=end).loss
     torch.testing.assert_close(predictive.nll(labels).mean() / 2, mean_of_start_and_end)
     assert predict(model, head, padded(batch, 7)).nll(labels).mean() > predictive.nll(labels).mean() + 0.1
+
+
+def test_the_training_loss_of_spans_is_the_mean_of_start_and_end():
+    # p(start) = 1/2, p(end) = 1/8: log 2 and 3 log 2; their mean is 2 log 2, the log-probability of the window -4 log 2.
+    log_p = torch.tensor([[[0.5, 0.25, 0.25], [0.125, 0.5, 0.375]]], dtype=torch.float64).log()
+    labels = torch.tensor([[0, 0]])
+    windows = [Feature(0, {"input_ids": np.arange(3)}, (0, 0))]
+    unit = QAHead(mask_padding=True).unit
+    batch = Batches(windows, batch_size=1, seed=0, slots=9, pad_id=0, device=torch.device("cpu"), unit=unit)[1]
+    nll = Predictive(log_p).nll(labels)
+    assert nll.tolist() == pytest.approx([4 * math.log(2)])
+    assert nll.sum().item() / batch.units == pytest.approx(2 * math.log(2))
+
+
+def test_the_head_of_spans_is_a_linear_layer_alone():
+    model = with_adapter(QAHead(mask_padding=True))
+    assert model.config.hidden_dropout_prob == 0.1
+    head = model.heads["task"].train()
+    hidden = torch.randn(2, 5, 16)
+    (linear,) = (module for module in head if isinstance(module, torch.nn.Linear))
+    start, end = head((hidden,), return_dict=False)[:2]
+    torch.testing.assert_close(torch.stack([start, end], dim=2), hidden @ linear.weight.T + linear.bias)
 
 
 # --- Multiple choice ---

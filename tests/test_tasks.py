@@ -116,8 +116,9 @@ def test_answer_inside_a_token_takes_the_whole_token() -> None:
 def test_overlapping_offsets() -> None:
     # SentencePiece: "▁" and the piece after it may cover the same character.
     offsets = np.array([[-1, -1], [0, 2], [2, 3], [2, 3], [3, 5], [-1, -1]])
-    assert locate(offsets, (2, 3), is_first=True, is_last=True) == (2, 3)
-    assert locate(offsets, (2, 5), is_first=True, is_last=True) == (2, 4)
+    # The last token that begins at or before the answer is the piece (3), not the lone "▁" (2).
+    assert locate(offsets, (2, 3), is_first=True, is_last=True) == (3, 3)
+    assert locate(offsets, (2, 5), is_first=True, is_last=True) == (3, 4)
     assert locate(offsets, (0, 1), is_first=True, is_last=True) == (1, 1)
 
 

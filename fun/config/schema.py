@@ -62,6 +62,11 @@ class DataConfig(Section):
     """Accept other data than the paper's, or other counts of them; marks the run and its record."""
 
 
+def null_means(default: object) -> BeforeValidator:
+    """What a field is where neither a paper's rules nor anybody who types says anything of it."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
 class DataSizeConfig(Section):
     """conf/data_size: all training examples, or a subset of so many."""
 
@@ -76,10 +81,10 @@ class DataSizeConfig(Section):
 class TrainConfig(Section):
     """Optimisation."""
 
-    optimizer: Literal["adamw", "adamw_transformers"]
-    """adamw: torch's; adamw_transformers: the authors', which adds eps before the bias is corrected."""
+    optimizer: Annotated[Literal["adamw", "adamw_transformers"], null_means("adamw")]
+    """adamw, or null: torch's; adamw_transformers: the authors', which adds eps before the bias is corrected."""
 
-    warmup: Annotated[int, Field(ge=0), BeforeValidator(lambda updates: 0 if updates is None else updates)]
+    warmup: Annotated[int, Field(ge=0), null_means(0)]
     """Updates in which the learning rate rises linearly from 0; null, where no paper says: none."""
 
     dropout: float | None = Field(ge=0, lt=1)

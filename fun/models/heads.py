@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from adapters.heads import BertStyleMaskedLMHead
+from adapters.heads import BertStyleMaskedLMHead, QuestionAnsweringHead
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -151,15 +151,17 @@ class QAHead(Head):
 
     `mask_padding=True` takes both softmaxes over the window's own tokens, question included, so that they do
     not depend on the padded length. False leaves padding in, as the libraries' heads and the authors' code
-    do.
+    do. Nothing is dropped before the layer, and the training loss is the mean of start and end, as there and in
+    transformers; the log-probability of a window stays their sum.
     """
 
     over: ClassVar[Axis] = "tokens"
+    unit: ClassVar[Unit] = "labels"
 
     mask_padding: bool
 
     def add_to(self, model: Any, name: str) -> None:
-        model.add_qa_head(name)
+        model.add_prediction_head(QuestionAnsweringHead(model, name, dropout_prob=0.0))
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Start and end, [B, T] each."""

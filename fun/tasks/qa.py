@@ -255,10 +255,10 @@ def holds_answer(window: Window) -> bool:
 
 
 def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: bool) -> tuple[int, int] | None:
-    """First and last context token that share characters with `span`; None unless the window holds all of it.
+    """First and last context token of `span`; None unless the window holds all of it.
 
-    Holds for tokens whose characters overlap (SentencePiece's "▁" and the piece after it) and for spans that
-    begin or end inside a token.
+    The first is the last one that begins at or before the span, as in transformers' run_qa.py: of SentencePiece's lone
+    "▁" and the piece after it, which begin alike, the piece. The last is the last one that shares characters with it.
     """
     start, end = span
     context = offsets[offsets[:, 0] >= 0]
@@ -270,7 +270,8 @@ def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: 
     touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
     if not (begins_inside and ends_inside and len(touching)):
         return None
-    return int(touching[0]), int(touching[-1])
+    before = np.flatnonzero((offsets[:, 0] >= 0) & (offsets[:, 0] <= start))
+    return int(before[-1] if len(before) else touching[0]), int(touching[-1])
 
 
 def text_of(window: Window, first: int, last: int, rows: Sequence[Row]) -> str:
