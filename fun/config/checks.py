@@ -167,7 +167,7 @@ def _of_schedule(config: RunConfig) -> Iterator[str]:
         config.schedule.planned(config.layers, updates, per_epoch)
     except ValueError as error:
         yield str(error)
-    if not at_least:  # otherwise known, and checked, once the windows are counted
+    if config.task.trains and not at_least:  # otherwise known, and checked, once the windows are counted
         check_updates(config, updates, per_epoch)
     if not config.layers and config.track.fisher_every:
         yield f"track.fisher_every is by layer, and adapter={config.adapter.name} has none: leave it out"
