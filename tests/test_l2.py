@@ -25,9 +25,11 @@ from reproduce.declare.tables import Place, Table
 from reproduce.numbers import correlation, settings
 from reproduce.runs.store import Absent, Done, Results, configuration, producers
 from reproduce.show.figures.drawing import drawing
+from reproduce.show.latex import to_latex
 from reproduce.show.view import view
 from tests import synthetic
 from tests.golden import make
+from tests.latex import check_latex
 
 L2 = load(PAPERS / "l2")
 TABLES = [target for target in L2.targets.values() if isinstance(target, Table) and target.published]
@@ -284,6 +286,7 @@ def test_the_correlation_is_pearson_s_of_squared_distances_and_mean_transfer(tmp
     assert pairs.pearson(pairs.squared)[0] == pytest.approx(-0.8)
     assert pairs.spearman(pairs.squared)[0] == pytest.approx(-0.8)
     shown = view(table, results)
+    check_latex(to_latex(shown))
     assert [slot.texts[0][0] for slot in shown.parts[0].lines[0].slots][3] == "-0.800 (n=5, p=0.104) / -0.800"
     assert shown.parts[0].lines[0].slots[3].published == "-0.541"
     del SQUARED["zh"]
@@ -312,3 +315,11 @@ def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: P
     means = [list(line.get_ydata()) for line in below.lines if line.get_marker() == "o"]
     assert means == [pytest.approx([90.001, 90.01, 90.1, 91.0, 100.0])]
     assert above.get_xscale() == "log"
+
+
+def test_the_paper_has_a_page_before_any_run_is_there(tmp_path: Path) -> None:
+    assert main(["report", "--results", str(tmp_path)]) == 0
+    page = (tmp_path / "report" / "l2.html").read_text(encoding="utf-8")
+    assert "0 of 8 correlations complete" in page
+    assert "-0.677" in page
+    assert "Nothing to draw yet: none of its 36 runs" in page

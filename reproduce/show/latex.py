@@ -27,6 +27,7 @@ ESCAPES = str.maketrans(
         "λ": r"$\lambda$",
         "ρ": r"$\rho$",
         "²": r"$^2$",
+        "é": r"\'e",
         "≠": r"$\neq$",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
