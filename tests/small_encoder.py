@@ -8,12 +8,10 @@ from there. It is there to try the pipeline: what it learns in minutes is too li
 """
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import sentencepiece
 import torch
 from tokenizers import pre_tokenizers
 from transformers import (
@@ -32,6 +30,7 @@ from fun.data import FolderSource
 from fun.data.corpora import FolderText, Sample
 from fun.errors import ConfigError, FunError
 from fun.inputs import compose
+from tests.tiny_tokenizers import unigram
 
 TASKS = ("squad", "mnli", "copa")
 """The tasks whose rows are the text."""
@@ -90,19 +89,8 @@ def save_tokenizer(texts: Sequence[str], folder: Path, pieces: int = PIECES) -> 
     Ids are fairseq's: <s> 0, <pad> 1, </s> 2, <unk> 3, then each piece at its SentencePiece id + 1, <mask> last.
     Text that has no `pieces` pieces gets fewer.
     """
-    unigram = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=unigram,
-        model_type="unigram",
-        vocab_size=pieces,
-        hard_vocab_limit=False,
-        max_sentence_length=100_000,  # bytes; longer documents would be left out
-        num_threads=1,  # several threads add up in any order
-        minloglevel=2,
-    )
     model = folder / "sentencepiece.bpe.model"
-    model.write_bytes(unigram.getvalue())
+    model.write_bytes(unigram(texts, vocab_size=pieces))
     tokenizer = XLMRobertaTokenizerFast(vocab_file=str(model), model_max_length=512)
     # As in the published file, and unlike what transformers converts: white space belongs to no token.
     split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])

@@ -208,6 +208,9 @@ def test_distances_of_two_files_that_compare(tmp_path: Path) -> None:
     about = {"language": "fr", "text": "a", "labels": "sampled", "blocks": 8}
     first, second = two()
     write(first, tmp_path / "fr", about)
+    for _ in range(4):  # entries of metadata have no order of their own in the library
+        write(first, tmp_path / "again", about)
+        assert (tmp_path / "again").read_bytes() == (tmp_path / "fr").read_bytes()
     write(second, tmp_path / "en", about | {"language": "en", "text": "b"})
     found = distances(tmp_path / "fr", tmp_path / "en")
     assert found.squared == pytest.approx(by_matrices(first, second), abs=1e-12)

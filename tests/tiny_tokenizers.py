@@ -39,7 +39,7 @@ def xlmr(texts: Iterable[str], folder: Path, size: int = 8000) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "sentencepiece.bpe.model"
-    model.write_bytes(_unigram(texts, vocab_size=size))
+    model.write_bytes(unigram(texts, vocab_size=size))
     tokenizer = XLMRobertaTokenizerFast(vocab_file=str(model)).backend_tokenizer
     # The published file comes from an older conversion: white space belongs to no token, and a lone "▁" covers the
     # same character as the piece after it.
@@ -54,7 +54,7 @@ def deberta(texts: Iterable[str], folder: Path, size: int = 8000) -> Path:
     Its model knows bytes as a last resort, which the conversion does not: transformers warns of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model = _unigram(
+    model = unigram(
         texts,
         vocab_size=size,
         byte_fallback=True,
@@ -95,7 +95,7 @@ def _pieces(texts: Iterable[str], size: int) -> list[str]:
     return list(dict.fromkeys([*alphabet, *frequent]))[: max(size, len(alphabet))]
 
 
-def _unigram(texts: Iterable[str], **settings: Any) -> bytes:
+def unigram(texts: Iterable[str], **settings: Any) -> bytes:
     """A SentencePiece unigram model; fewer pieces than asked for where the text has no more."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

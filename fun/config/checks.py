@@ -9,7 +9,6 @@ from fun.config.schema import RunConfig
 from fun.errors import ConfigError
 from fun.models.tuning import TUNINGS
 from fun.tasks import TASKS
-from fun.tasks.fisher import FisherTask
 from fun.unfreezing import SCHEDULES, Standard
 
 HUB_ID = r"hub:[\w.-]+/[\w.-]+"
@@ -47,7 +46,7 @@ def check(config: RunConfig) -> None:
 
 def planned_updates(config: RunConfig) -> tuple[int, bool]:
     """The number of updates, and whether it is only a lower bound (QA windows, or data not counted yet)."""
-    if isinstance(config.task, FisherTask):
+    if config.task.batches is not None:
         return config.task.batches, False
     if config.train.updates is not None:
         return config.train.updates, False

@@ -1,26 +1,17 @@
 """Which data a configuration is about: facts, without a file being read."""
 
+from functools import partial
 from pathlib import Path
 
 from fun import data as sources
 from fun import world
 from fun.config.schema import RunConfig
 from fun.data import corpora
-from fun.tasks.fisher import FisherTask
-from fun.tasks.mlm import MlmTask
 
 
 def source(config: RunConfig) -> sources.Source:
     """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub."""
-    match config.task:
-        case MlmTask(validation_examples=held_out):
-            return _text(config, corpora.Sample.of(held_out, config.train.updates, config.train.batch_size))
-        case FisherTask(corpus="wikipedia", blocks=blocks):
-            return _text(config, corpora.Sample.of(0, blocks, 1))
-        case FisherTask():
-            dataset = "micronli" if config.data.root is None and config.model.source == "world" else "xnli"
-            return corpora.TestText(_examples(config), dataset, corpora.Sample.of(0, None, 1))
-    return _examples(config)
+    return config.task.source(config, _examples(config), partial(_text, config))
 
 
 def _text(config: RunConfig, sample: corpora.Sample) -> sources.Source:

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 Diagonal = Mapping[str, Tensor]
 
+ABOUT = "about"
+"""The one entry of a file's metadata."""
+
 
 def add_squares(sums: Diagonal, parameters: Mapping[str, nn.Parameter], size: int) -> None:
     """Add B · ḡ² to `sums`, with ḡ the gradient at `parameters` of a mean over B = `size` examples; that is taken away.
@@ -47,13 +50,16 @@ def combined(fishers: Sequence[Diagonal], divisor: int) -> dict[str, Tensor]:
 
 
 def write(fisher: Diagonal, path: Path, about: Mapping[str, Any]) -> None:
-    """One safetensors file, with what it is an estimate of and how as JSON in its metadata."""
+    """One safetensors file, with what it is an estimate of and how as JSON in its metadata.
+
+    The same Fisher gives the same bytes: the library writes several entries of metadata in any order, one as it is.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in fisher.items()}
-    save_file(tensors, path, metadata={name: json.dumps(value) for name, value in about.items()})
+    save_file(tensors, path, metadata={ABOUT: json.dumps(about)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file that `write` wrote, on the CPU, and its metadata."""
     with safe_open(path, framework="pt") as file:
-        about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+        about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
         return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118

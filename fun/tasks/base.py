@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.config import RunConfig
+    from fun.data.base import Source
+    from fun.data.corpora import Sample
     from fun.models.heads import Head
 
 TASKS = Registry("task", by="kind")
@@ -111,6 +113,15 @@ class Task(ABC, Generic[F]):
     def splits(self) -> tuple[str, ...]:
         """What a run reads of its training set."""
         return ("train", "validation") if self.trains else ("train",)
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches a run reads, where the task itself says it; None: training's budget does."""
+        return None
+
+    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
+        """Where a run's rows come from: from where all `rows` do, or from running `text`."""
+        return rows
 
     name: str
     """What the task is called, in folders and tables."""

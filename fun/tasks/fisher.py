@@ -1,5 +1,6 @@
 """The diagonal Fisher of an encoder under masked language modelling of one language's text."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -11,6 +12,8 @@ from fun.tasks.mlm import MaskedText
 
 if TYPE_CHECKING:
     from fun.config import RunConfig
+    from fun.data.base import Source
+    from fun.data.corpora import Sample
 
 
 @TASKS.register("fisher")
@@ -33,6 +36,14 @@ class FisherTask(MaskedText):
     def batches(self) -> int:
         """How many gradients are squared."""
         return -(-self.blocks // self.batch_size)
+
+    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
+        from fun.data.corpora import Sample, TestText
+
+        if self.corpus == "wikipedia":
+            return text(Sample.of(0, self.blocks, 1))
+        in_world = config.data.root is None and config.model.source == "world"
+        return TestText(rows, "micronli" if in_world else "xnli", Sample.of(0, None, 1))
 
     def check(self, config: "RunConfig") -> None:
         if self.labels == "observed" and self.batch_size > 1:

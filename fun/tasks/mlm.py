@@ -1,7 +1,7 @@
 """Masked language modelling: what trains a language adapter (MAD-X; Pfeiffer et al., 2020)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
+    from fun.config import RunConfig
+    from fun.data.base import Source
+    from fun.data.corpora import Sample
     from fun.models.heads import Head
 
 log = logging.getLogger("fun")
@@ -179,3 +182,8 @@ class MlmTask(MaskedText):
 
     validation_examples: Annotated[int, Field(ge=1)]
     """Documents held out for selection, and as many for the test."""
+
+    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
+        from fun.data.corpora import Sample
+
+        return text(Sample.of(self.validation_examples, config.train.updates, config.train.batch_size))

@@ -71,10 +71,14 @@ class Figure(Target):
                 names = ", ".join(part.datasets)
                 yield f"parts.{name}.datasets: {names} are tested by different runs; give each its part"
 
+    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        """What its runs must hold of a data set, as `Needed.values`."""
+        return dataset.transfer if self.transfer else ()
+
     def needed(self) -> list[Needed]:
         """Every run of the figure once, with what is needed of it in each part."""
         return merged(
-            Needed(run, dataset.transfer if self.transfer else (), part.fisher_every)
+            Needed(run, self.values(dataset), part.fisher_every)
             for part in self.parts.values()
             for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows
@@ -141,14 +145,8 @@ class Curve(Figure):
     reference: str
     at: Mapping[str, float] = Field(min_length=2)
 
-    def needed(self) -> list[Needed]:
-        return merged(
-            Needed(run, (*dataset.transfer, (dataset.reads, dataset.source, dataset.main_metric)))
-            for part in self.parts.values()
-            for dataset in (self.paper.datasets[name] for name in part.datasets)
-            for row in self.rows
-            for run in self.runs(part, row, dataset)
-        )
+    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        return (*dataset.transfer, (dataset.reads, dataset.source, dataset.main_metric))
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -19,8 +19,6 @@ from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Results
 
-PEARSON = "Pearson's r"
-
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -382,7 +380,7 @@ def of_correlation(target: Correlation, results: Results) -> View:
     complete = sum(slot.items[0].complete for line in lines for slot in line.slots)
     count = len(lines) * len(datasets)
     summary = f"{complete} of {count} correlations complete"
-    part = Part("Fréchet distance", headings, tuple(lines), dataset="Transfer", metrics=(PEARSON,))
+    part = Part("Fréchet distance", headings, tuple(lines))
     return View(target.stem, target.title, (caption,), (part,), (), complete, count, summary)
 
 
@@ -396,11 +394,9 @@ def _correlated(target: Correlation, results: Results, row: str, name: str) -> S
     measures = ("r", "p", "rho", "p_rho", "r_layers", "rho_layers")
     if not pairs.complete:
         text = f"{len(pairs.transfers)}/{pairs.declared}"
-        return Slot(
-            (Item(text, number.mean if number else "", PEARSON, complete=False, exact=exact | dict.fromkeys(measures)),)
-        )
+        return Slot((Item(text, number.mean if number else "", complete=False, exact=exact | dict.fromkeys(measures)),))
     (r, p), (rho, p_rho) = pairs.pearson(pairs.squared), pairs.spearman(pairs.squared)
     layers = pairs.pearson(pairs.squared_in_layers)[0], pairs.spearman(pairs.squared_in_layers)[0]
     exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, *layers)), strict=True))
     text = f"{r:.3f} (n={pairs.declared}, p={p:.3f}) / {rho:.3f}"
-    return Slot((Item(text, number.mean if number else "", PEARSON, exact=exact),))
+    return Slot((Item(text, number.mean if number else "", exact=exact),))

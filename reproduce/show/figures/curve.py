@@ -32,11 +32,11 @@ class CurveDrawing(Drawing[Curve]):
         dataset = self.paper.datasets[part.datasets[0]]
         rows = self.rows(part)
         reference = rows[self.figure.reference]
-        zero, english = _transfers(reference, dataset), _sources(reference, dataset)
+        zero, source = _transfers(reference, dataset), _sources(reference, dataset)
         gains = {name: _relative(_transfers(rows[name], dataset), zero) for name in self.figure.at}
         self._draw(axes[0], gains)
         self._draw(axes[1], {name: _sources(rows[name], dataset) for name in self.figure.at})
-        for level, mean in zip(axes, (0.0, english.mean), strict=True):
+        for level, mean in zip(axes, (0.0, source.mean), strict=True):
             if level.has_data() and mean is not None:
                 level.axhline(mean, color="black", linewidth=0.8, linestyle="--")
         axes[1].set_xlabel(self.figure.field)
