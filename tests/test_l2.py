@@ -318,6 +318,10 @@ def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: P
     means = [list(line.get_ydata()) for line in below.lines if line.get_marker() == "o"]
     assert means == [pytest.approx([90.001, 90.01, 90.1, 91.0, 100.0])]
     assert above.get_xscale() == "log"
+    lost = next(n.overrides for n in figure.needed() if "regularizer.strength=0.1" in n.overrides)
+    gap, _ = drawing(figure, {**results, lost: Absent(State.MISSING)}).draw().axes
+    (means,) = [list(line.get_ydata()) for line in gap.lines if line.get_marker() == "o"]
+    assert means == pytest.approx([0.001, 0.01, math.nan, 1.0, 10.0], nan_ok=True)  # no line leads over it
 
 
 def test_the_paper_has_a_page_before_any_run_is_there(tmp_path: Path) -> None:

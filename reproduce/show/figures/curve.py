@@ -1,6 +1,7 @@
 """Transfer over a field of the configuration (L2 paper, Figure 1)."""
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -62,10 +63,11 @@ class CurveDrawing(Drawing[Curve]):
     def _draw(self, level: Axes, values: dict[str, Statistic]) -> None:
         for name, statistic in values.items():
             level.plot([self.figure.at[name]] * statistic.n, statistic.present, **RUN)
-        means = [(self.figure.at[name], s.mean, s.std or 0.0) for name, s in values.items() if s.mean is not None]
-        if means:
-            x, y, std = zip(*means, strict=True)
-            level.errorbar(x, y, std, **style.look(0).stroke, marker="o", capsize=3)
+        if any(statistic.mean is not None for statistic in values.values()):
+            means = [nan if statistic.mean is None else statistic.mean for statistic in values.values()]  # a gap
+            stds = [statistic.std or 0.0 for statistic in values.values()]
+            places = [self.figure.at[name] for name in values]
+            level.errorbar(places, means, stds, **style.look(0).stroke, marker="o", capsize=3)
         if level.has_data():
             level.set_xscale("log")
 
