@@ -1,9 +1,13 @@
 """The metric modules: values worked out by hand, a reference implementation, real answers."""
 
+import csv
 import json
 import random
 from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise, permutations
+from math import exp, log2
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import evaluate
@@ -11,6 +15,7 @@ import pytest
 from transformers.data.metrics.squad_metrics import compute_exact, compute_f1
 
 from fun import metrics
+from fun.data import facts, formats
 from tests.conftest import real_data
 
 CASES = json.loads((Path(__file__).parent / "data" / "metric_cases.json").read_text(encoding="utf-8"))
@@ -115,3 +120,119 @@ def test_ids_must_match() -> None:
             predictions=[{"id": "a", "prediction_text": "x"}],
             references=[{"id": "b", "answers": {"text": ["x"], "answer_start": [0]}}],
         )
+
+
+# What XGLUE publishes of Unicoder
+
+
+def sentences(path: Path) -> list[list[str]]:
+    """The last column of each line, by sentence."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    grouped = groupby((line.split(" ")[-1] for line in lines), key=bool)
+    return [list(tags) for tagged, tags in grouped if tagged]
+
+
+def test_scores_that_xglue_publishes_for_parts_of_speech() -> None:
+    folder = real_data() / "xglue_pos"
+    judged = 0
+    for row in csv.DictReader((folder / "scores.csv").open(encoding="utf-8")):
+        name = f"{row['language']}.{row['split']}"
+        if not (folder / name).is_file():
+            continue
+        judged += 1
+        gold, predicted = sentences(folder / name), sentences(folder / "unicoder" / f"{name}.prediction")
+        padded = [tags + ["O"] * (len(words) - len(tags)) for tags, words in zip(predicted, gold, strict=True)]
+        found = metrics.load("tag_f1", "runs").compute(predictions=padded, references=gold)
+        older = {metric: float(row[f"{metric}_seqeval_0.0.12"]) for metric in ("precision", "recall", "f1")}
+        expected = {name: 100 * value for name, value in older.items()} | {"accuracy": 100 * float(row["accuracy"])}
+        assert found == pytest.approx(expected, rel=1e-14)
+        if row["language"] != "zh":  # 3 of 9,950 chunks differ
+            assert found["precision"] == pytest.approx(100 * float(row["published_by_xglue"]), rel=1e-14)
+    assert judged >= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("sw.dev", 0.6795180722891566),
+        ("sw.test", 0.6688622754491018),
+        ("ur.dev", 0.6622489959839357),
+        ("ur.test", 0.6548902195608782),
+    ],
+)
+def test_scores_that_xglue_publishes_for_xnli(name: str, published: float) -> None:
+    path = real_data() / "xnli_unicoder" / f"{name}.prediction"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    dataset = facts.facts("xnli15")
+    language = name.partition(".")[0]
+    gold = formats.read(real_data() / "xnli" / f"{name}.tsv", "xnli_tsv", language, dataset.columns, dataset.labels)
+    predicted = [dataset.labels.index(label) for label in path.read_text(encoding="utf-8").split()]
+    found = metrics.load("accuracy").compute(predictions=predicted, references=[row["label"] for row in gold])
+    assert found["accuracy"] == published
+
+
+def test_f1_is_of_class_1() -> None:
+    folder = Path(metrics.__file__).parent / "f1"
+    for metric in (metrics.load("f1"), evaluate.load(str(folder), keep_in_memory=True)):
+        assert metric.compute(predictions=[1, 1, 0, 0, 0], references=[1, 0, 1, 1, 0]) == {"f1": pytest.approx(2 / 5)}
+        assert metric.compute(predictions=[0, 0], references=[0, 0]) == {"f1": 0}
+
+
+# Ranking
+
+
+def ndcg(*queries: tuple[Sequence[float], Sequence[float]]) -> float:
+    """Of queries with the scores and the grades of their pages."""
+    pages = [
+        (score, {"query": str(number), "grade": grade})
+        for number, (scores, grades) in enumerate(queries)
+        for score, grade in zip(scores, grades, strict=True)
+    ]
+    found: dict[str, float] = metrics.load("ndcg").compute(
+        predictions=[score for score, _ in pages], references=[reference for _, reference in pages]
+    )
+    return found["ndcg"]
+
+
+RANKED = [  # scores, grades, nDCG by hand
+    ([2, 2, 0, 0], [3, 2, 0, 1], 0.953968),
+    ([4, 3, 0], [4, 2, 1], 1),
+    ([1, 0], [0, 2], 0.630930),
+    ([1, 1, 1], [2, 0, 1], 0.809953),
+    ([0, 1, 2], [0, 0, 0], 0),
+    ([0, 2, 1], [4, 0, 3], 0.660602),
+]
+
+
+def test_ndcg_by_hand() -> None:
+    for scores, grades, expected in RANKED:
+        assert ndcg((scores, grades)) == pytest.approx(100 * expected, abs=1e-4)
+    queries = [(scores, grades) for scores, grades, _ in RANKED]
+    some = [queries[0], queries[1], ([1], [3]), queries[2], queries[4]]  # a query of one page is left out
+    assert ndcg(*some) == pytest.approx(64.6224, abs=1e-4)
+    metric = evaluate.load(str(Path(metrics.__file__).parent / "ndcg"), keep_in_memory=True)
+    pages = [{"query": "a", "grade": grade} for grade in (0, 2)]
+    assert metric.compute(predictions=[1, 0], references=pages)["ndcg"] == pytest.approx(63.0930, abs=1e-4)
+    with pytest.raises(ValueError, match="no query of two pages"):
+        ndcg(([1], [3]), ([1], [2]))
+
+
+def test_ndcg_of_ties_is_the_mean_over_their_orders() -> None:
+    draw = random.Random(0)
+    for _ in range(30):
+        size = draw.randint(2, 6)
+        scores = [draw.randrange(3) for _ in range(size)]
+        grades = [draw.randrange(5) for _ in range(size)]
+        ideal = sum(grade / log2(rank + 2) for rank, grade in enumerate(sorted(grades, reverse=True)))
+        orders = [order for order in permutations(range(size)) if is_descending([scores[page] for page in order])]
+        mean = fmean(sum(grades[page] / log2(rank + 2) for rank, page in enumerate(order)) for order in orders)
+        found = ndcg((scores, grades))
+        assert found == pytest.approx(100 * mean / ideal if ideal else 0)
+        assert ndcg(([exp(score) for score in scores], grades)) == pytest.approx(found)
+        untied = all(is_descending([grades[page] for page in order]) for order in orders)
+        assert (found == pytest.approx(100)) == (untied and bool(ideal))
+
+
+def is_descending(values: Sequence[float]) -> bool:
+    return all(before >= after for before, after in pairwise(values))

@@ -55,20 +55,41 @@ def f1(configuration: str, predicted: Sequence[str], gold: Sequence[str]) -> dic
         ("runs", "SCONJ SCONJ NOUN", "SCONJ X NOUN", 200 / 3),  # each SCONJ is alone: two spans of three are the same
         ("runs", "INTJ INTJ", "INTJ X", 0),  # one run of two is not one of one
         ("runs", "INTJ INTJ", "INTJ INTJ", 100),
+        ("runs", "O NOUN", "NOUN NOUN", 0),  # a word that the encoder never read has no tag
     ],
 )
 def test_spans_by_hand(configuration: str, predicted: str, gold: str, expected: float) -> None:
     assert f1(configuration, [predicted], [gold])["f1"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("configuration", "gold", "predicted", "expected"),
+    [  # precision, recall, F1; accuracy
+        ("iob2", ["B-PER", "B-LOC O B-LOC"], ["B-PER", "B-LOC O O"], (1, 2 / 3, 0.8, 3 / 4)),
+        ("iob2", ["B-PER I-PER"], ["B-PER I-ORG"], (0, 0, 0, 1 / 2)),
+        ("runs", ["DET NOUN VERB"], ["DET VERB VERB"], (1 / 2, 1 / 3, 0.4, 2 / 3)),
+        ("runs", ["SCONJ PRON"], ["CCONJ PRON"], (1 / 2, 1 / 2, 1 / 2, 1 / 2)),
+    ],
+)
+def test_precision_and_recall_by_hand(
+    configuration: str, gold: list[str], predicted: list[str], expected: tuple[float, ...]
+) -> None:
+    names = ("precision", "recall", "f1", "accuracy")
+    assert f1(configuration, predicted, gold) == pytest.approx(
+        {name: 100 * value for name, value in zip(names, expected, strict=True)}
+    )
+
+
 def test_all_sentences_count_together_and_accuracy_stands_beside() -> None:
     scores = f1("iob2", ["B-PER O", "B-LOC B-LOC B-LOC B-LOC"], ["B-PER O", "O O O B-LOC"])
-    assert scores == {"f1": pytest.approx(200 * 2 / (5 + 2)), "accuracy": pytest.approx(100 * 3 / 6)}
+    expected = {"f1": 200 * 2 / (5 + 2), "precision": 100 * 2 / 5, "recall": 100, "accuracy": 100 * 3 / 6}
+    assert scores == pytest.approx(expected)
 
 
 def test_evaluate_loads_the_folder() -> None:
     metric = load(str(Path(metrics.__file__).parent / "tag_f1"), "runs", keep_in_memory=True)
-    assert metric.compute(predictions=[["X"]], references=[["X"]]) == {"f1": 100, "accuracy": 100}
+    scores = metric.compute(predictions=[["X"]], references=[["X"]])
+    assert scores == dict.fromkeys(("f1", "precision", "recall", "accuracy"), 100)
 
 
 def random_tags(draw: random.Random, tags: Sequence[str]) -> list[list[str]]:
@@ -95,6 +116,7 @@ def test_f1_is_that_of_seqeval() -> None:
     usual = [tag for tag in UDPOS.labels if tag not in ("SCONJ", "CCONJ", "SYM", "X")]
     rows = FolderSource(real_data(), nonstandard=True).rows("udpos", "en", "validation")
     real = [[UDPOS.labels[tag] for tag in row["pos_tags"]] for row in rows]
+    names = ("f1", "precision", "recall", "accuracy")
     draw = random.Random(0)
     for configuration, gold, tags, within in (
         *(("iob2", random_tags(draw, WIKIANN.labels), WIKIANN.labels, 1e-9) for _ in range(5)),
@@ -104,10 +126,9 @@ def test_f1_is_that_of_seqeval() -> None:
         predicted = disturbed(draw, gold, tags)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".* seems not to be NE tag")
-            f1, accuracy = seqeval.f1_score(gold, predicted), seqeval.accuracy_score(gold, predicted)
+            judged = {name: getattr(seqeval, f"{name}_score")(gold, predicted) for name in names}
         ours = metrics.load("tag_f1", configuration).compute(predictions=predicted, references=gold)
-        assert ours["f1"] == pytest.approx(100 * f1, abs=within)
-        assert ours["accuracy"] == pytest.approx(100 * accuracy, abs=1e-9)
+        assert ours == pytest.approx({name: 100 * value for name, value in judged.items()}, abs=within)
 
 
 # Files

@@ -1,8 +1,8 @@
-"""F1 of tagged spans, and accuracy of tags. What counts as a span is the configuration:
+"""F1, precision and recall of tagged spans, and accuracy of tags. What counts as a span is the configuration:
 
 iob2  an entity: B-X, then I-X … (an I-X that nothing of type X precedes begins one too), as seqeval counts by default
-runs  a run of equal tags, as XTREME (Hu et al., 2020) scores parts of speech by an older seqeval, to which a tag that
-      begins with S (SCONJ, SYM) is a span of its own
+runs  a run of equal tags, as XTREME (Hu et al., 2020) and XGLUE (Liang et al., 2020) score parts of speech by an older
+      seqeval (0.0.12), to which a tag that begins with S (SCONJ, SYM) is a span of its own
 
 `evaluate.load("<this folder>", "<configuration>")` copies this file alone and reads its imports line by line.
 """
@@ -30,15 +30,16 @@ def spans(sentence: int, tags: Sequence[str], configuration: str) -> set[Span]:
 
 
 class TagF1(evaluate.Metric):
-    """Percentages {"f1", "accuracy"}: F1 over the spans of all sentences together, and the share of right tags."""
+    """Percentages {"f1", "precision", "recall", "accuracy"}: the first three over the spans of all sentences together,
+    0 where none is right; and the share of right tags."""
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name not in ("iob2", "runs"):
             raise ValueError(f"found the configuration {self.config_name!r}, expected iob2 or runs")
         tags = datasets.Sequence(datasets.Value("string"))
         return evaluate.MetricInfo(
-            description="F1 of tagged spans and accuracy of tags, in percent.",
-            citation="Ramshaw and Marcus (1995), chunks; Hu et al. (2020), XTREME.",
+            description="F1, precision and recall of tagged spans, and accuracy of tags, in percent.",
+            citation="Ramshaw and Marcus (1995), chunks; Hu et al. (2020), XTREME; Liang et al. (2020), XGLUE.",
             inputs_description="The tags of each sentence, as many predicted as there are.",
             features=datasets.Features({"predictions": tags, "references": tags}),
         )
@@ -51,8 +52,10 @@ class TagF1(evaluate.Metric):
             right += sum(tag == other for tag, other in zip(tags, expected, strict=True))
             predicted |= spans(sentence, tags, self.config_name)
             gold |= spans(sentence, expected, self.config_name)
-        both = len(predicted) + len(gold)
+        same, both = len(predicted & gold), len(predicted) + len(gold)
         return {
-            "f1": 200 * len(predicted & gold) / both if both else 0.0,
+            "f1": 200 * same / both if both else 0.0,
+            "precision": 100 * same / len(predicted) if same else 0.0,
+            "recall": 100 * same / len(gold) if same else 0.0,
             "accuracy": 100 * right / sum(map(len, references)),
         }
