@@ -37,6 +37,8 @@ class Figure(Target):
 
     transfer: ClassVar[bool] = True
     """Whether its runs must be evaluated in every target language."""
+    tests_every: ClassVar[str] = ""
+    """How often along training its runs must be tested, as `track.tests_every`; empty: not at all."""
     one_run_per_part: ClassVar[bool] = True
     """Whether a row has one run per replicate in each part, whatever the part's test sets."""
 
@@ -78,7 +80,7 @@ class Figure(Target):
     def needed(self) -> list[Needed]:
         """Every run of the figure once, with what is needed of it in each part."""
         return merged(
-            Needed(run, self.values(dataset), part.fisher_every)
+            Needed(run, self.values(dataset), part.fisher_every, self.tests_every)
             for part in self.parts.values()
             for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows
@@ -86,8 +88,23 @@ class Figure(Target):
         )
 
 
+class Referred(Figure):
+    """A figure of rows beside the row `reference`."""
+
+    reference: str
+
+    @property
+    def compared(self) -> list[str]:
+        """Every other row."""
+        return [row for row in self.rows if row != self.reference]
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        yield from undeclared("reference", [self.reference], self.rows)
+
+
 @KINDS.register("relative")
-class Relative(Figure):
+class Relative(Referred):
     """Transfer relative to the row `reference` (FUN, Figure 2): a bar for each other row and test set.
 
     `published` of the figure, the part and the row select the published averages.
@@ -95,12 +112,7 @@ class Relative(Figure):
 
     one_run_per_part = False
 
-    reference: str
     published: Mapping[str, str] = {}
-
-    def problems(self) -> Iterator[str]:
-        yield from super().problems()
-        yield from undeclared("reference", [self.reference], self.rows)
 
 
 @KINDS.register("traces")
@@ -133,8 +145,35 @@ class Orders(Figure):
     transfer = False
 
 
+@KINDS.register("epochs")
+class Epochs(Figure):
+    """The average over all languages of a test set after every epoch of training (GradDrop, Figure 2)."""
+
+    transfer = False
+    tests_every = "epoch"
+
+
+@KINDS.register("t statistics")
+class TStatistics(Referred):
+    """Paired t statistics of each row beside `reference` (GradDrop, Figure 3): over the languages of each test set, and
+    over the averages of all test sets."""
+
+    one_run_per_part = False
+
+    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        return dataset.everywhere
+
+
+@KINDS.register("by language")
+class ByLanguage(Referred):
+    """The difference to `reference` in each language, and the ratio (GradDrop, Figure 4)."""
+
+    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        return dataset.everywhere
+
+
 @KINDS.register("curve")
-class Curve(Figure):
+class Curve(Referred):
     """Transfer and the source language's score over a field of the configuration (L2 paper, Figure 1).
 
     `at` says where on the axis of `field` a row's runs lie; `reference` is the row that transfer is relative to, run by
@@ -142,13 +181,11 @@ class Curve(Figure):
     """
 
     field: str
-    reference: str
     at: Mapping[str, float] = Field(min_length=2)
 
     def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        return (*dataset.transfer, (dataset.reads, dataset.source, dataset.main_metric))
+        return dataset.everywhere
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        yield from undeclared("reference", [self.reference], self.rows)
-        yield from undeclared("at", self.at, [row for row in self.rows if row != self.reference])
+        yield from undeclared("at", self.at, self.compared)

@@ -32,15 +32,19 @@ class Dataset(Declaration):
     """A test set: the overrides that train for it, its languages, its metrics (main one first).
 
     `reads` is its name in records and in the published numbers: its own, or that of a data set of which this
-    declares other languages.
+    declares other languages. `published` selects the printed numbers that its main metric is compared with, where
+    those go by another name or metric; an empty `dataset` is none. `mean_of` are the data sets over which it is the
+    mean, each by its main metric and counted once.
     """
 
     label: str
-    overrides: str
-    targets: tuple[str, ...]
+    overrides: str = ""
+    targets: tuple[str, ...] = ()
     metrics: dict[str, str]
     source: str = "en"
     reads: str = ""
+    published: Mapping[str, str] = {}
+    mean_of: tuple[str, ...] = ()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -50,10 +54,21 @@ class Dataset(Declaration):
     def main_metric(self) -> str:
         return next(iter(self.metrics))
 
+    def printed(self, metric: str) -> Mapping[str, str]:
+        """The columns that select its published numbers by a metric."""
+        if self.published and metric != self.main_metric:
+            return {"dataset": "", "metric": metric}
+        return {"dataset": self.reads, "metric": metric, **self.published}
+
     @property
     def transfer(self) -> tuple[tuple[str, str, str], ...]:
         """Its targets by its main metric, as `Needed.values`."""
         return tuple((self.reads, language, self.main_metric) for language in self.targets)
+
+    @property
+    def everywhere(self) -> tuple[tuple[str, str, str], ...]:
+        """All its languages by its main metric, as `Needed.values`."""
+        return ((self.reads, self.source, self.main_metric), *self.transfer)
 
 
 class Replicated(Declaration):
@@ -95,28 +110,32 @@ class Needed:
 
     `overrides` is what one would type after `python -m fun.run`. `values` are the (dataset, language, metric or ANY)
     that its record must hold; `fisher_every` is the interval in updates at which tr(F) must be tracked, 0 for
-    not at all. Neither is part of the run's identity.
+    not at all; `tests_every` how often test sets must be, as the field of that name, empty for not at all. None of
+    this is part of the run's identity.
     """
 
     overrides: Run
     values: tuple[tuple[str, str, str], ...] = ()
     fisher_every: int = 0
+    tests_every: str = ""
 
     @property
     def arguments(self) -> Run:
         """What to type after `python -m fun.run`."""
-        tracking = (f"track.fisher_every={self.fisher_every}",) if self.fisher_every else ()
-        return (*self.overrides, *tracking)
+        fisher = (f"track.fisher_every={self.fisher_every}",) if self.fisher_every else ()
+        tests = (f"track.tests_every={self.tests_every}",) if self.tests_every else ()
+        return (*self.overrides, *fisher, *tests)
 
 
 def merged(needed: Iterable[Needed]) -> list[Needed]:
     """Every run once, in the order of its first mention, with all that is needed of it."""
     values: dict[Run, dict[tuple[str, str, str], None]] = defaultdict(dict)
-    fisher_every: dict[Run, int] = {}
+    tracked: dict[Run, tuple[int, str]] = {}
     for run in needed:
         values[run.overrides].update(dict.fromkeys(run.values))
-        fisher_every[run.overrides] = fisher_every.get(run.overrides) or run.fisher_every
-    return [Needed(run, tuple(own), fisher_every[run]) for run, own in values.items()]
+        fisher_every, tests_every = tracked.get(run.overrides, (0, ""))
+        tracked[run.overrides] = (fisher_every or run.fisher_every, tests_every or run.tests_every)
+    return [Needed(run, tuple(own), *tracked[run]) for run, own in values.items()]
 
 
 @cache

@@ -1,7 +1,7 @@
 """A table of results: which runs stand behind each of its numbers, and which printed number beside it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import product
@@ -60,16 +60,17 @@ class Place:
 
 
 Sources = Mapping[str, Run]
-"""What one replicate of a number is read from: language -> the run."""
+"""What one replicate of a number is read from: language -> the run; of a mean of data sets, data set and language."""
 
 
 @KINDS.register("table")
 class Table(Replicated, Target):
     """A table: `panels` of models, each with the same `rows`; datasets side by side in `blocks`.
 
-    `lowest` is the row whose lowest target language names the `lowest` column of a panel; for the datasets in
-    `own_lowest` each row shows its own lowest language instead. In `ranked` columns the cells that have one of `ranks`
-    are marked.
+    With a `reference` row the last column's difference to it is shown, run by run of the same replicate, and what
+    the runs cost. `lowest` is the row whose lowest target language names the `lowest` column of a panel; for the
+    datasets in `own_lowest` each row shows its own lowest language instead. In `ranked` columns the cells that have
+    one of `ranks` are marked.
     """
 
     selectors: ClassVar[tuple[str, ...]] = SELECTED
@@ -77,6 +78,7 @@ class Table(Replicated, Target):
 
     overrides: str
     columns: dict[str, Column]
+    reference: str | None = None
     lowest: str | None = None
     own_lowest: tuple[str, ...] = ()
     ranked: tuple[str, ...] = ()
@@ -100,9 +102,21 @@ class Table(Replicated, Target):
         group = self.rows[row]
         return () if group.quoted else group.own_replicates(dataset) or self.own_replicates(dataset)
 
+    def mean_of(self, place: Place) -> list[Place]:
+        """The numbers whose mean stands at a place; none but for a mean of data sets."""
+        datasets = self.paper.datasets
+        names = datasets[place.dataset].mean_of
+        return [replace(place, dataset=name, metric=datasets[name].main_metric) for name in names]
+
     def sources(self, place: Place) -> list[Sources]:
         """What each declared replicate of a number is read from, in every language that it needs."""
-        dataset, row = self.datasets[place.dataset], self.rows[place.row]
+        if mean_of := self.mean_of(place):
+            each = [(part, self.sources(part)) for part in mean_of]
+            return [
+                {f"{part.dataset} {language}": run for part, own in each for language, run in own[number].items()}
+                for number in range(len(each[0][1]))
+            ]
+        dataset, row = self.paper.datasets[place.dataset], self.rows[place.row]
         parts = (self.panels[place.panel].overrides, dataset.overrides, self.overrides, row.overrides)
         overrides = " ".join((*parts, self.columns[place.column].overrides))
         return [
@@ -132,8 +146,9 @@ class Table(Replicated, Target):
     def needed_for(self, places: Iterable[Place]) -> list[Needed]:
         """Every run that these numbers are read from, once, in their order."""
         return merged(
-            Needed(run, ((self.datasets[place.dataset].reads, language, place.metric),))
-            for place in places
+            Needed(run, ((self.paper.datasets[place.dataset].reads, language, place.metric),))
+            for whole in places
+            for place in self.mean_of(whole) or [whole]
             for replicate in self.sources(place)
             for language, run in replicate.items()
         )
@@ -147,18 +162,19 @@ class Table(Replicated, Target):
     def number(self, place: Place) -> Number | None:
         """The number printed at a place, None where the paper prints none."""
         dataset = self.datasets[place.dataset]
-        measured = {"dataset": dataset.reads, "metric": place.metric}
+        measured = dataset.printed(place.metric)
         language = self.over(place.column).printed(dataset)
         return self.paper.published.number({**self._selected(place), **measured, "language": language})
 
     def errata(self, place: Place) -> tuple[str, ...]:
         """Known errors that touch the number printed at a place, without those of its whole dataset."""
-        where = {"dataset": self.datasets[place.dataset].reads, "column": place.column, "metric": place.metric}
+        where = {**self.datasets[place.dataset].printed(place.metric), "column": place.column, "metric": place.metric}
         return self.paper.published.errata(self._selected(place) | where)
 
     def dataset_errata(self, dataset: str) -> tuple[str, ...]:
         """Known errors of everything that it prints for a dataset."""
-        where = {**self.published, "dataset": self.datasets[dataset].reads}
+        declared = self.datasets[dataset]
+        where = {**self.published, "dataset": declared.printed(declared.main_metric)["dataset"]}
         return self.paper.published.errata(where, whole_dataset=True)
 
     def problems(self) -> Iterator[str]:
@@ -173,6 +189,7 @@ class Table(Replicated, Target):
         yield from undeclared("ranked", self.ranked, self.columns)
         yield from undeclared("columns", (column.of for column in columns), valid)
         yield from undeclared("lowest", filter(None, [self.lowest]), self.rows)
+        yield from undeclared("reference", filter(None, [self.reference]), self.rows)
         if (LOWEST in columns) != (self.lowest is not None):
             yield "lowest: a column over the lowest language and `lowest: <row>` go together"
         yield from self._wrong_lists(names)

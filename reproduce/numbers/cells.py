@@ -76,10 +76,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of results, filled: every number by its place."""
+    """A table of results, filled: every number by its place. `results` is what was found of its runs."""
 
     target: Table
     cells: Mapping[Place, Cell]
+    results: Results
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def fill(table: Table, results: Results) -> Grid:
         )
         for place, over in languages.items()
     }
-    return Grid(table, cells)
+    return Grid(table, cells, results)
 
 
 def read(table: Table, results: Results, place: Place) -> list[Sources]:
@@ -129,8 +130,16 @@ def read(table: Table, results: Results, place: Place) -> list[Sources]:
 
 
 def statistic(table: Table, results: Results, place: Place, languages: Sequence[str]) -> Statistic:
-    """The average over languages within each replicate; a replicate with a language absent has no value."""
-    dataset, sources = table.datasets[place.dataset].reads, read(table, results, place)
+    """The average over languages within each replicate; a replicate with a language absent has no value.
+
+    A mean of data sets is the mean of their averages, each over its own languages.
+    """
+    if mean_of := table.mean_of(place):
+        over, datasets = table.over(place.column), table.paper.datasets
+        each = (statistic(table, results, part, over.languages(datasets[part.dataset])).values for part in mean_of)
+        together = [[value for value in values if value is not None] for values in zip(*each, strict=True)]
+        return Statistic(tuple(statistics.fmean(own) if len(own) == len(mean_of) else None for own in together))
+    dataset, sources = table.paper.datasets[place.dataset].reads, read(table, results, place)
     return Statistic(tuple(average(source, dataset, languages, place.metric) for source in sources))
 
 
@@ -143,7 +152,11 @@ def average(sources: Sources, dataset: str, languages: Sequence[str], metric: st
 
 def lacking(table: Table, results: Results, place: Place, languages: Sequence[str]) -> list[Run]:
     """The runs that do not hold what a number over `languages` needs of them, each once."""
-    dataset = table.datasets[place.dataset].reads
+    if mean_of := table.mean_of(place):
+        over, datasets = table.over(place.column), table.paper.datasets
+        each = (lacking(table, results, part, over.languages(datasets[part.dataset])) for part in mean_of)
+        return list(dict.fromkeys(run for own in each for run in own))
+    dataset = table.paper.datasets[place.dataset].reads
     return list(
         dict.fromkeys(
             replicate[language]

@@ -186,7 +186,8 @@ def measured(scope: Scope, results: Results, place: Place) -> Value | Lacking:
         return Lacking(tuple(runs))
     number, sources = cells.statistic(scope, results, place, languages), cells.read(scope, results, place)
     assert number.summary is not None  # nothing is lacking
-    records = [[record for language in languages if (record := source[language])] for source in sources]
+    read = [source if dataset.mean_of else {name: source[name] for name in languages} for source in sources]
+    records = [[record for record in source.values() if record] for source in read]
     settings = tuple([_settings(record) for record in replicate] for replicate in records)
     return Value(number.summary, number.present, settings, tuple(r for replicate in records for r in replicate))
 

@@ -63,8 +63,9 @@ def places(table: Table, names: Sequence[str]) -> list[Place]:
 
 
 def languages_of(grid: Grid, place: Place) -> tuple[str, ...]:
-    """What a number of a filled table is over; nothing where the lowest language is not known yet."""
-    language = grid.cells[place].language
+    """What a number of a filled table is over; nothing where the lowest language is not known yet, nor of a mean of
+    data sets."""
+    language = None if grid.target.mean_of(place) else grid.cells[place].language
     over = Over(language) if language else grid.target.over(place.column)
     return () if language is None else over.languages(grid.target.datasets[place.dataset])
 

@@ -97,6 +97,15 @@ def welch(first: Summary, second: Summary) -> Estimate | None:
     return Estimate(difference(first.mean, second.mean), math.sqrt(variance), degrees)
 
 
+def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
+    """Student's t of the mean difference first − second of at least one pair.
+
+    nan where a number is, for one pair, and where all differ alike.
+    """
+    estimate = Summary.of([difference(a, b) for a, b in zip(first, second, strict=True)]).estimate
+    return estimate.value / estimate.error if estimate and estimate.error else math.nan
+
+
 def sign_flip(pairs: Sequence[float]) -> float:
     """The exact p of n paired differences: the share of all 2ⁿ flips of their signs with as large a mean.
 

@@ -153,7 +153,8 @@ def of_both(run: Needed, other: Needed) -> Needed:
     """One run that two groups need, with all that either needs of it."""
     restricted = any(override.startswith("evaluate.languages=") for override in run.overrides)
     values = tuple(dict.fromkeys((*run.values, *other.values)))
-    return Needed((other if restricted else run).overrides, values, run.fisher_every or other.fisher_every)
+    tracked = run.fisher_every or other.fisher_every, run.tests_every or other.tests_every
+    return Needed((other if restricted else run).overrides, values, *tracked)
 
 
 class _Planner:

@@ -177,7 +177,7 @@ def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | Non
         reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
         return Absent(State.DONE, reason, startable=False, option="force=true")
     lacks = _lacks(record, needed, keys)
-    if needed.fisher_every and not lacks:  # tracked tr(F) is read from the step log
+    if (needed.fisher_every or needed.tests_every) and not lacks:  # what is tracked is read from the step log
         log = run.path / METRICS_LOG
         if not log.is_file() or file_checksum(log) != record.files.get(METRICS_LOG):
             reason = f"{log} is not the step log that its record lists"
@@ -258,4 +258,6 @@ def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
     if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:
         parts.append("without tr(F) along training")
+    if needed.tests_every and str(record.tracking.get("tests_every")) != needed.tests_every:
+        parts.append("without tests along training")
     return " and ".join(parts)

@@ -87,7 +87,7 @@ def _runs(runs: Sequence[Behind], languages: Sequence[str]) -> RichTable:
     table.add_row("  for", *(run.selected_for or "–" for run in runs))
     for language in languages:
         table.add_row(language, *(_number(run.values.get(language)) for run in runs))
-    if len(languages) > 1:
+    if len(languages) != 1:
         table.add_row("average", *(_number(run.average) for run in runs))
     return table
 

@@ -5,16 +5,16 @@ Writers (`text`, `latex`, `spreadsheet`, `page`) set a `View` and know nothing o
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from itertools import groupby
 
 from reproduce.declare.correlation import Correlation
-from reproduce.declare.over import LOWEST
+from reproduce.declare.over import AVERAGE_WITH_SOURCE, LOWEST
 from reproduce.declare.papers import Target
 from reproduce.declare.settings import Languages, Settings
 from reproduce.declare.tables import Place, Rank, Table
-from reproduce.numbers import cells, correlation, settings
+from reproduce.numbers import cells, correlation, costs, settings
 from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Results
@@ -195,20 +195,29 @@ class _Layout:
         metrics = tuple(dataset.metrics[m] for m in dataset.metrics if any(m in own for own in columns.values()))
         common = [dataset.metrics[m] for m in dataset.metrics if all(m in own for own in columns.values())]
         errata = self.notes.number(table.dataset_errata(name))
+        headings = [self._heading(panel, name, column, len(common)) for column in columns]
+        last = Place(panel, "", name, list(columns)[-1], dataset.main_metric)
+        if table.reference:
+            labels = (f"− {table.rows[table.reference].label}", *costs.COSTS)
+            headings += [Heading(label, label, label) for label in labels]
         lines = [
             Line(
                 row.label or table.panels[panel].label,
-                tuple(
-                    Slot(tuple(self._item(Place(panel, row_name, name, column, metric)) for metric in own))
-                    for column, own in columns.items()
+                (
+                    *(
+                        Slot(tuple(self._item(Place(panel, row_name, name, column, metric)) for metric in own))
+                        for column, own in columns.items()
+                    ),
+                    *(self._beside(replace(last, row=row_name), table.reference) if table.reference else ()),
                 ),
                 row.quoted,
             )
             for row_name, row in table.rows.items()
+            if not row.quoted or self._quoted(panel, row_name, block)
         ]
         return Part(
             panel=table.panels[panel].label,
-            headings=tuple(self._heading(panel, name, column, len(common)) for column in columns),
+            headings=tuple(headings),
             lines=tuple(lines),
             block=block,
             dataset=dataset.label,
@@ -216,6 +225,32 @@ class _Layout:
             metrics=metrics,
             errata=errata,
         )
+
+    def _quoted(self, panel: str, row: str, block: int) -> bool:
+        """Whether anything is printed of a quoted row in the parts that stand side by side."""
+        names, cells = self.grid.target.blocks[block], self.grid.cells
+        return any(c.published for p, c in cells.items() if (p.panel, p.row) == (panel, row) and p.dataset in names)
+
+    def _beside(self, place: Place, reference: str) -> Iterator[Slot]:
+        """The difference of the number at a place to that of the reference row, and what its runs cost."""
+        table, results = self.grid.target, self.grid.results
+        gained = costs.difference(table, results, place, replace(place, row=reference))
+        known = gained.mean is not None and place.row != reference
+        signed = f"{gained.mean:+.{DECIMALS}f}{printed(gained).partition('±')[1]}{printed(gained).partition('±')[2]}"
+        texts = {"difference": (gained, signed if known else NOTHING)}
+        for name, cost in costs.costs(table, results, place).items():
+            texts[name] = (cost, printed(cost) if cost.mean is None else f"{cost.mean:,.0f}")
+        for name, (own, text) in texts.items():
+            exact: dict[str, object] = {
+                "table": table.stem,
+                "panel": place.panel,
+                "row": place.row,
+                "dataset": place.dataset,
+            }
+            exact |= {"column": name, "mean": _decimals(own.mean), "std": _decimals(own.std)}
+            exact |= {"n": own.n, "declared": own.declared}
+            metric = table.datasets[place.dataset].metrics[place.metric]
+            yield Slot((Item(text, metric=metric, complete=own.mean is not None, exact=exact),))
 
     def _item(self, place: Place) -> Item:
         cell, table = self.grid.cells[place], self.grid.target
@@ -308,8 +343,9 @@ def _caption(grid: Grid) -> Iterator[str]:
             parts.append(f"row {group.label}: over {_runs(next(iter(others.values())))}")
         else:
             parts += [f"row {group.label} on {table.datasets[n].label}: over {_runs(others[n])}" for n in others]
-    if any(table.over(column).average for column in table.columns):
-        parts.append("an average is over the target languages")
+    over = [table.over(column) for column in table.columns]
+    if any(each.average for each in over):
+        parts.append(f"an average is over {'the target' if AVERAGE_WITH_SOURCE not in over else 'all'} languages")
     if not all(column.spread for column in table.columns.values()):
         parts.append("the std of a single language is in the CSV file")
     yield f"{'; '.join(parts)}."

@@ -83,7 +83,7 @@ class RelativeDrawing(Drawing[Relative]):
 
     def _printed(self, part: Part, dataset: Dataset) -> dict[str, float]:
         """The published averages of a test set by row, as far as they are printed."""
-        measured = {"dataset": dataset.reads, "metric": dataset.main_metric, "language": AVERAGE.printed(dataset)}
+        measured = {**dataset.printed(dataset.main_metric), "language": AVERAGE.printed(dataset)}
         numbers = {
             name: self.paper.published.number({**self.figure.published, **part.published, **row.published, **measured})
             for name, row in self.figure.rows.items()
