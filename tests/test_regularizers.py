@@ -134,8 +134,8 @@ def test_two_languages_summed_at_λ_are_their_mean_at_2λ_bit_for_bit(tmp_path: 
     for normalise in ("mean", "none"):
         model: Any = World()
         chosen: dict[str, Any] = {"languages": ("fr", "en"), "normalise": normalise}
-        summed = Ewc(strength=0.5, combine="sum", **chosen).build(model, 0, files)
-        mean = Ewc(strength=1.0, combine="mean", **chosen).build(model, 0, files)
+        summed = Ewc(strength=0.5, combine="sum", **chosen).build(model, 0, files, 1)
+        mean = Ewc(strength=1.0, combine="mean", **chosen).build(model, 0, files, 1)
         moved(model.held)
         assert all(torch.equal(given(model.held, summed)[n], given(model.held, mean)[n]) for n in model.held)
 
@@ -158,7 +158,7 @@ def test_held_is_what_trains_and_was_pretrained() -> None:
     model.pooler = False  # as where MLM alone pretrained the encoder
     assert held.keys() - model.anchored().keys() == {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
     assert {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.11.output.LayerNorm.bias"} <= held.keys()
-    method = config.regularizer.build(model, 0, {})
+    method = config.regularizer.build(model, 0, {}, 1)
     assert method is not None
     assert method.logged() == {"distance": 0.0, "penalty": 0.0}
 

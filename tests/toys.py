@@ -67,7 +67,7 @@ class Pull(MethodChoice):
     strength: float
     """λ."""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Pulling:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Pulling:
         return Pulling(model, self.strength)
 
 
@@ -92,7 +92,7 @@ class Alternating(Method):
 class Alternate(MethodChoice):
     """Half of every gradient."""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Alternating:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Alternating:
         return Alternating(model)
 
 

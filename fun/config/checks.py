@@ -66,7 +66,8 @@ def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
 
 
 def check_updates(config: RunConfig, updates: int, per_epoch: int) -> None:
-    """Raise ConfigError unless warm-up and schedule end within `updates` updates, `per_epoch` of them in an epoch."""
+    """Raise ConfigError unless warm-up, schedule and mask fit `updates` updates, `per_epoch` of them in an epoch."""
+    config.mask.check_epochs(-(-updates // per_epoch))
     if config.train.warmup >= updates:
         raise ConfigError(
             f"train.warmup is {config.train.warmup}, and training has {updates} updates: type a smaller train.warmup"
@@ -166,8 +167,10 @@ def _of_schedule(config: RunConfig) -> Iterator[str]:
         config.schedule.planned(config.layers, updates, per_epoch)
     except ValueError as error:
         yield str(error)
-    if config.task.trains and not at_least:  # otherwise known, and checked, once the windows are counted
+    if config.task.trains and not at_least:
         check_updates(config, updates, per_epoch)
+    elif config.task.trains:  # the rest is known, and checked, once the windows are counted; there are no fewer
+        config.mask.check_epochs(-(-updates // per_epoch))
     if not config.layers and config.track.fisher_every:
         yield f"track.fisher_every is by layer, and adapter={config.adapter.name} has none: leave it out"
     if config.schedule.chooses_by_scores or config.track.fisher_every:

@@ -62,9 +62,12 @@ class MethodChoice(Choice, ABC):
         """Language -> the origin of the diagonal Fisher that it reads: train, or run:<run_id>."""
         return {}
 
+    def check_epochs(self, epochs: int) -> None:
+        """Raise ConfigError, with the remedy, where it has no meaning in a training of so many epochs."""
+
     @abstractmethod
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Method | None:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Method | None:
         """The method for `model`, which still has its initial weights; None where there is nothing to do.
 
-        `fishers` maps each language of `self.fishers` to its file.
+        `fishers` maps each language of `self.fishers` to its file; training has `epochs`, the last perhaps cut short.
         """

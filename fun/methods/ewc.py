@@ -48,7 +48,7 @@ class Ewc(Anchoring):
                     f"one of {', '.join(self.languages)}: type +regularizer.origins.{self.languages[0]}=run:…"
                 )
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Anchored:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
         """See MethodChoice."""
         from fun.fisher.diagonal import combined, normalised, read
 

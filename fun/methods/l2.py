@@ -17,6 +17,6 @@ if TYPE_CHECKING:
 class L2(Anchoring):
     """λ/2 ‖θ - θ*‖²: every weight is held alike."""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Anchored:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
         """See MethodChoice."""
         return Anchored(model.anchored(), self.strength)

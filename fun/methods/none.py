@@ -21,5 +21,5 @@ class Without(MethodChoice):
     def label(self) -> str:
         return ""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> None:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> None:
         return None

@@ -13,6 +13,8 @@ from fun.errors import RunError
 # BERT, XLM-R (`roberta`) and DeBERTa-v2 share this layout; each module of an adapter carries its name.
 _LAYER = re.compile(r"^(?:bert|roberta|deberta)\.encoder\.layer\.(\d+)\.")
 
+_PROJECTION = re.compile(r"\.attention\.(?:self\.(?:key|value)(?:_proj)?|output\.dense)\.")
+
 Block = dict[str, nn.Parameter]
 
 
@@ -20,6 +22,11 @@ def layer_of(parameter_name: str) -> int | None:
     """The layer of a parameter, by its name in `model.named_parameters()`; None outside the layers."""
     match = _LAYER.match(parameter_name)
     return int(match[1]) if match else None
+
+
+def is_projection(parameter_name: str) -> bool:
+    """Whether a parameter is of a layer's key, value or attention output projection, weight or bias."""
+    return _PROJECTION.search(parameter_name) is not None
 
 
 def encoder_blocks(model: nn.Module) -> dict[int, Block]:

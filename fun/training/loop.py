@@ -59,7 +59,8 @@ class Training:
         config, model, train = self.config, self.model, self.config.train
         self.unfreezer = Unfreezer(config.schedule, model.blocks, config.seed, self._score)
         files = {each.language: each.file(results_root()) for each in fishers(config)}
-        chosen = (choice.build(model, config.seed, files) for choice in (config.regularizer, config.mask))
+        epochs = self.batches.epoch(self.updates) + 1
+        chosen = (choice.build(model, config.seed, files, epochs) for choice in (config.regularizer, config.mask))
         self.methods: list[Method] = [Unfreezing(self.unfreezer, self._note_stage), *filter(None, chosen)]
         self.optimizer = optimizer(train.optimizer, model.parameters(), train.lr, train.weight_decay)
         self.scaler = gradient_scaler(model.device, config.precision)
@@ -117,7 +118,7 @@ class Training:
         batch = self.batches[update]
         loss = self._backward(update, batch)
         total_norm = self._gradient(update)
-        norm = total_norm.item()
+        norm, masked = total_norm.item(), {}
         skipped = self._skips(norm)
         if not skipped:
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -125,7 +126,7 @@ class Training:
                     f"update {update}: the loss is {loss} and the gradient's norm {norm}; this update "
                     "was not made. Type a smaller train.lr"
                 )
-            self._mask_and_clip(update, total_norm)
+            masked = self._mask_and_clip(update, total_norm)
         train = self.config.train
         rate = learning_rate(train.lr, train.lr_schedule, update, self.updates, train.warmup)
         for group in self.optimizer.param_groups:
@@ -136,7 +137,7 @@ class Training:
         self.progress.update = update
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
-        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm}
+        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm, **masked}
         self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome})
         bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
@@ -162,13 +163,14 @@ class Training:
             method.add_gradient(update)
         return self._norm()
 
-    def _mask_and_clip(self, update: int, norm: Tensor) -> None:
-        """Mask the gradient, whose norm before that is `norm`, and clip what is left."""
+    def _mask_and_clip(self, update: int, norm: Tensor) -> dict[str, float]:
+        """Mask the gradient, whose norm before that is `norm`, and clip what is left. What the log says of a mask."""
         masked = [method for method in self.methods if method.masks]
         for method in masked:
             method.mask_gradient(update, self.batches.epoch(update))
-        trained = self.model.parameters().values()
-        nn.utils.clip_grads_with_norm_(trained, self.config.train.clip, self._norm() if masked else norm)
+        norm = self._norm() if masked else norm
+        nn.utils.clip_grads_with_norm_(self.model.parameters().values(), self.config.train.clip, norm)
+        return {"masked_norm": norm.item()} if masked else {}
 
     def _norm(self) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in self.model.parameters().values() if p.grad is not None])

@@ -33,7 +33,7 @@ class Shrink(MethodChoice):
     language: str
     """Whose run it is."""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> Shrinking:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Shrinking:
         return Shrinking(model, self.strength)
 
 
@@ -55,5 +55,5 @@ class OddLayers(Method):
 class Odd(MethodChoice):
     """Odd layers stay."""
 
-    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path]) -> OddLayers:
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> OddLayers:
         return OddLayers(model)

@@ -1,0 +1,231 @@
+"""GradDrop: chance decides what of the layers' gradient takes part in an update (O'Neill and Dutta, 2023).
+
+"Gradient Sparsification For Masked Fine-Tuning of Transformers", section III. What is masked has a gradient of zero,
+not none (Eq. 3): Adam's moments decay, and what has moments moves on. Embeddings, pooler and head are never masked.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from fun.errors import ConfigError
+from fun.fisher.totals import Blocks, pieces
+from fun.methods.base import MASKS, Method, MethodChoice
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fun.config import RunConfig
+    from fun.models.task_model import TaskModel
+
+PURPOSE = "gradient mask"
+
+
+class Kept(NamedTuple):
+    """What an update keeps: that whose number u, uniform in [0, 1), has `least` <= u < `below`."""
+
+    position: int
+    """Of the numbers; updates of one position have the same ones."""
+    least: float
+    below: float
+    factor: float
+    """What is kept is multiplied by it."""
+
+
+Rule = Callable[[int, int], Kept]
+"""(Update, epoch) -> what the update keeps."""
+
+
+class Masking(Method, ABC):
+    """Masks the gradient of `blocks` as `rule` says. Nothing is stored: (seed, purpose, position) gives the numbers."""
+
+    def __init__(self, blocks: Blocks, seed: int, rule: Rule) -> None:
+        self.layers = len(blocks)
+        self.parameters = [(layer, name, p) for layer, block in blocks.items() for name, p in block.items()]
+        self.seed = seed
+        self.rule = rule
+
+    @abstractmethod
+    def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
+        """What the present update keeps of each piece of a parameter: 0 and 1, of the piece's shape or one for all."""
+
+    def before_update(self, update: int, epoch: int) -> None:
+        """See Method."""
+        self.now = self.rule(update, epoch)
+
+    def mask_gradient(self, update: int, epoch: int) -> None:
+        """See Method."""
+        for layer, name, parameter in self.parameters:
+            if parameter.grad is not None:  # else a schedule has closed it
+                for gradient, kept in zip(pieces(parameter.grad), self.kept(layer, name, parameter), strict=True):
+                    gradient.mul_(kept)
+                    if self.now.factor != 1:
+                        gradient.mul_(self.now.factor)
+
+    def logged(self) -> dict[str, float]:
+        """The share of what is open that the latest update kept."""
+        kept, elements = 0.0, 0
+        for layer, name, parameter in self.parameters:
+            if parameter.requires_grad:
+                elements += parameter.numel()
+                for piece, share in zip(pieces(parameter), self.kept(layer, name, parameter), strict=True):
+                    kept += piece.numel() * share.double().mean().item()
+        return {"kept": kept / elements if elements else 0.0}
+
+
+class ElementMask(Masking):
+    """A number for each element, drawn on the parameter's device: another GPU model may draw others, as of dropout."""
+
+    def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
+        """See Masking. A stream for each parameter: what a schedule has closed does not shift the others' numbers."""
+        import torch
+
+        from fun.randomness import derive
+
+        random = torch.Generator(parameter.device)
+        random.manual_seed(derive(self.seed, f"{PURPOSE} of {name}", self.now.position))
+        for piece in pieces(parameter):
+            numbers = torch.empty_like(piece, dtype=torch.float32).uniform_(generator=random)
+            kept = numbers >= self.now.least
+            yield kept if self.now.below == 1 else kept.logical_and_(numbers < self.now.below)
+
+
+class LayerMask(Masking):
+    """A number for each layer, all drawn at once on the CPU."""
+
+    def before_update(self, update: int, epoch: int) -> None:
+        """See Method."""
+        import torch
+
+        from fun.randomness import generator
+
+        super().before_update(update, epoch)
+        numbers = torch.rand(self.layers, generator=generator(self.seed, PURPOSE, self.now.position))
+        self.open = (numbers >= self.now.least) & (numbers < self.now.below)
+
+    def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
+        """See Masking."""
+        return repeat(self.open[layer], len(pieces(parameter)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientMask(MethodChoice, ABC):
+    """What masks the gradient of the layers' parameters."""
+
+    parameters: Literal["layers", "kvu"] = "layers"
+    """layers: all of a layer (section IV); kvu: its key, value and attention output projections (section III.A)."""
+
+    @property
+    def masking(self) -> type[Masking]:
+        """How numbers are drawn."""
+        return ElementMask
+
+    @abstractmethod
+    def rule(self, epochs: int) -> Rule:
+        """What each update of a training of so many epochs keeps."""
+
+    def check(self, config: "RunConfig") -> None:
+        """See Choice."""
+        if not config.layers:
+            raise ConfigError(
+                f"mask={self.label} masks gradients by layer, and task={config.task.name} adapter="
+                f"{config.adapter.name} trains none in a layer: type mask=none"
+            )
+        if self.parameters == "kvu" and not config.adapter.pretrained:
+            raise ConfigError(
+                f"mask.parameters=kvu are projections of the encoder, which adapter={config.adapter.name} does not "
+                "fine-tune: type mask.parameters=layers, or adapter=full"
+            )
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Masking:
+        """See MethodChoice."""
+        from fun.models.blocks import is_projection, layer_of
+
+        whole = self.parameters == "layers"
+        blocks = {  # without embeddings that open with layer 0
+            layer: {n: p for n, p in block.items() if layer_of(n) == layer and (whole or is_projection(n))}
+            for layer, block in model.blocks.items()
+        }
+        return self.masking(blocks, seed, self.rule(epochs))
+
+
+@MASKS.register("graddrop")
+@dataclass(frozen=True, kw_only=True)
+class GradDrop(GradientMask):
+    """Elements or whole layers are dropped with probability p (Eq. 4), anew in every update."""
+
+    over: Literal["elements", "layers"]
+    """What has a number of its own; a layer's is one for all of its parameters."""
+    per: Literal["update", "epoch"] = "update"
+    """What has numbers of its own; each epoch: the variant with reset."""
+    p: Annotated[float, Field(ge=0, lt=1)]
+    """The probability to be dropped, in the first epoch where it is annealed."""
+    anneal: Literal["recurrence", "endpoints"] | None = None
+    """How p falls in epoch e = 0 … T-1: to max(0, p - e/T), as printed; or to p · (1 - e/(T-1)), 0 in the last epoch
+    whatever T; null: it stays."""
+    rescale: bool
+    """Whether what is kept is multiplied by 1/(1-p)."""
+
+    @property
+    def label(self) -> str:
+        """See MethodChoice."""
+        return f"{'anneal_' if self.anneal else ''}{'layer_' if self.over == 'layers' else ''}graddrop-p{self.p:g}"
+
+    @property
+    def masking(self) -> type[Masking]:
+        """See GradientMask."""
+        return LayerMask if self.over == "layers" else ElementMask
+
+    def check_epochs(self, epochs: int) -> None:
+        """See MethodChoice."""
+        if self.anneal and epochs == 1:
+            raise ConfigError(
+                "mask.p is annealed from epoch to epoch, and training has one: type train.epochs=2 or more, or "
+                "mask.anneal=null"
+            )
+
+    def dropped(self, epoch: int, epochs: int) -> float:
+        """p in an epoch of so many."""
+        if self.anneal == "recurrence":
+            return max(0.0, self.p - epoch / epochs)
+        return self.p * (1 - epoch / (epochs - 1)) if self.anneal else self.p
+
+    def rule(self, epochs: int) -> Rule:
+        """See GradientMask."""
+
+        def kept(update: int, epoch: int) -> Kept:
+            p = self.dropped(epoch, epochs)
+            return Kept(update if self.per == "update" else epoch, p, 1.0, 1 / (1 - p) if self.rescale else 1.0)
+
+        return kept
+
+
+@MASKS.register("graddrop_epoch")
+@dataclass(frozen=True, kw_only=True)
+class GradDropEpoch(GradientMask):
+    """Elements open for good, an equal share in each of T epochs: those with a number below (e+1)/T (section III.B).
+
+    A number holds for the whole run. Adam counts the updates of a tensor, not of an element: one that opens late takes
+    steps of up to 6.57 learning rates at first.
+    """
+
+    toggle: bool
+    """Whether an element closes again once its epoch is over (Figure 1)."""
+
+    @property
+    def label(self) -> str:
+        """See MethodChoice."""
+        return f"{self.name}{'_toggle' if self.toggle else ''}"
+
+    def rule(self, epochs: int) -> Rule:
+        """See GradientMask."""
+
+        def kept(update: int, epoch: int) -> Kept:
+            return Kept(0, epoch / epochs if self.toggle else 0.0, (epoch + 1) / epochs, 1.0)
+
+        return kept
