@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fun.inputs import run_folder
 from fun.results import SCHEMA, Claim, Record
 from fun.results.attempt import ATTEMPTS, RECORD
 from fun.results.claim import AttemptFiles
@@ -52,8 +53,9 @@ def bodies(records: int) -> Iterator[tuple[Path, dict[str, object]]]:
         config = configuration(overrides)
         if number >= len(measured):
             config = config.model_copy(update={"seed": FIRST_SEED + number})
-        own = {"schema": SCHEMA, "run_id": config.run_id, "attempt": 1, "files": {}}
-        yield config.folder(Path()), {**own, **synthetic.body(config, metrics)}
+        run = run_folder(config, Path())
+        own = {"schema": SCHEMA, "run_id": run.run_id, "attempt": 1, "files": {}}
+        yield run.path, {**own, **synthetic.body(config, metrics)}
 
 
 def fill(root: Path, records: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 
 FUN = (
-    {"errors", "paths", "registry", "randomness", "metrics"},
+    {"errors", "paths", "yaml_files", "registry", "randomness", "metrics"},
     {"machine", "unfreezing", "world"},
     {"results"},
     {"data", "models"},

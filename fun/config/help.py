@@ -4,8 +4,10 @@ import ast
 import copy
 import inspect
 import itertools
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -82,10 +84,15 @@ def docstrings(section: type) -> Mapping[str, str]:
     for base in reversed(section.__mro__):
         if base is BaseModel or "__annotations__" not in vars(base):
             continue
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        assert isinstance(tree, ast.ClassDef)
-        for field, below in itertools.pairwise(tree.body):
+        for field, below in itertools.pairwise(_classes(base.__module__)[base.__name__].body):
             match field, below:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     texts[name] = " ".join(inspect.cleandoc(text).split())
     return texts
+
+
+@cache
+def _classes(module: str) -> Mapping[str, ast.ClassDef]:
+    """A module's classes as they are written: `inspect.getsource` would parse the module for each."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}

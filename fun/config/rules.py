@@ -9,15 +9,13 @@ other file's rules come before its own, whatever that file is for; what they hav
 file's own `source` says it, with {source} in it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import yaml
-
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
+from fun.yaml_files import from_yaml
 
 Rule = Mapping[str, Any]
 
@@ -68,7 +66,7 @@ def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
     path = CONFIG_DIR / "paper" / f"{file}.yaml"
     if not path.is_file():
         raise ConfigError(f"conf/paper/{file}.yaml is missing: a paper's values are looked up there")
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    content: dict[str, Any] = from_yaml(path.read_text(encoding="utf-8"))
     rules: list[Rule] = content["rules"]
     if "like" in content:
 
@@ -77,14 +75,6 @@ def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
 
         rules = [{**rule, "source": retold(rule["source"])} for rule in _rules(content["like"])[1]] + rules
     return content.get("for", {}), rules
-
-
-class _Loader(yaml.CSafeLoader):
-    """Reads numbers as Hydra does, 5e-4 among them; OmegaConf would take half a second for what holds only rules."""
-
-
-_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def _get(values: Mapping[str, Any], field: str) -> Any:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
+from fun.yaml_files import from_yaml
 
 
 class Facts(BaseModel):
@@ -86,7 +86,7 @@ def facts(declaration: str) -> Dataset:
     """The facts in conf/datasets/<declaration>.yaml; raises ConfigError where there is no such file."""
     if declaration not in _declarations():
         raise ConfigError(f"data set {declaration!r} is unknown; expected one of {', '.join(_declarations())}")
-    values = yaml.safe_load((CONFIG_DIR / "datasets" / f"{declaration}.yaml").read_text(encoding="utf-8"))
+    values = from_yaml((CONFIG_DIR / "datasets" / f"{declaration}.yaml").read_text(encoding="utf-8"))
     if original := values.pop("of", None):
         return Dataset.model_validate(facts(original).model_dump() | values)
     return Dataset.model_validate(values)

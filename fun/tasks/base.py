@@ -141,8 +141,9 @@ class Task(ABC, Generic[F]):
 
     def active(self) -> dict[str, Any]:
         """The fields that say what is computed. Data sets are not among them: their content is, as inputs."""
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in DECLARED}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        names = [field.name for field in dataclasses.fields(self) if field.name not in DECLARED]
+        values = {name: getattr(self, name) for name in names}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def check(self, config: "RunConfig") -> None:
         """Raise ConfigError for fields that do not fit together, or not to the run."""

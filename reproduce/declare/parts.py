@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fun.errors import ConfigError
+from fun.yaml_files import from_yaml
 
 Declared = TypeVar("Declared")
 
@@ -147,7 +148,7 @@ def words(*overrides: str) -> Run:
 def read(path: Path, where: str) -> Any:
     """What a YAML file holds. Raises ConfigError, which says `where`."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return from_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy import stats
-
 from fun.models.files import FISHER
 from reproduce.declare.correlation import Correlation
 from reproduce.numbers.cells import Statistic, record_of
@@ -39,11 +37,15 @@ class Pairs:
 
     def pearson(self, distances: list[float]) -> tuple[float, float]:
         """r with transfer, and its two-sided p."""
+        from scipy import stats  # it takes a second to import
+
         r, p = stats.pearsonr(distances, self.transfers)
         return float(r), float(p)
 
     def spearman(self, distances: list[float]) -> tuple[float, float]:
         """ρ with transfer, and its two-sided p."""
+        from scipy import stats
+
         rho, p = stats.spearmanr(distances, self.transfers)
         return float(rho), float(p)
 

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from scipy import stats
-
 SHOWN = 0.95
 """The level of every interval that is shown; none is adjusted for the number of intervals."""
 SIGNIFICANCE = 0.05
@@ -41,7 +39,9 @@ class Estimate:
     degrees: float
 
     def interval(self, level: float = SHOWN) -> Interval:
-        half = 0.0 if self.error == 0 else float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
+        from scipy.special import stdtrit  # Student's t, as scipy.stats has it; that takes a second to import
+
+        half = 0.0 if self.error == 0 else float(stdtrit(self.degrees, (1 + level) / 2)) * self.error
         return Interval(self.value - half, self.value + half)
 
     @property
@@ -49,7 +49,9 @@ class Estimate:
         """Two-sided, of the hypothesis that the true value is 0."""
         if self.error == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.degrees))
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.degrees, -abs(self.value) / self.error))
 
     def equivalent(self, margin: float) -> bool:
         """Whether the true value is shown to lie within ±`margin` (TOST at 5 %)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fun.config import RunConfig
-from fun.inputs import evaluations, run_folder
+from fun.inputs import evaluations
 from fun.results import Damaged, NotDone, Record, RunFolder, Unreadable
 from fun.results.files import names_in
 
@@ -18,13 +18,12 @@ Shape = tuple[Any, ...]
 class Hours:
     """Measured on runs of the same task, model, adapter and data size, with a budget of the same unit."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self._records: dict[Path, dict[Shape, list[Record]]] = {}
 
-    def of(self, config: RunConfig) -> float | None:
-        """What the run may take from its beginning, in hours of one device; None where none of its shape is done."""
-        folder = run_folder(config, self.root).path.parent
+    def of(self, config: RunConfig, run: RunFolder) -> float | None:
+        """What a run may take from its beginning, in hours of one device; None where none of its shape is done."""
+        folder = run.path.parent
         if folder not in self._records:
             self._records[folder] = _by_shape(folder)
         records = self._records[folder].get(_shape(config.active()), [])

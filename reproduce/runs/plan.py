@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fun.config import RunConfig
 from fun.inputs import Input, evaluation_inputs, run_id, training_inputs
 from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
-from reproduce.declare.parts import Needed
+from reproduce.declare.parts import Needed, Run
 from reproduce.runs.hours import Hours
 from reproduce.runs.logs import idle_logs
 from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
@@ -123,7 +123,7 @@ def plan(groups: Groups, store: Store, jobs: JobKnown | None = None, *, retry: b
     targets: dict[str, set[str]] = defaultdict(set)
     for target, runs in groups.items():
         for needed in runs:
-            name = run_id(configuration(needed.overrides))
+            name = planner.name(needed.overrides)
             wanted[name] = of_both(wanted[name], needed) if name in wanted else needed
             targets[name].add(target)
     for needed in wanted.values():
@@ -164,24 +164,32 @@ class _Planner:
         self.store = store
         self.jobs = jobs
         self.retry = retry
-        self.hours = Hours(store.root)
+        self.hours = Hours()
         self.entries: dict[str, Entry] = {}
         self.makers: dict[str, list[str]] = {}
+        self._names: dict[Run, str] = {}
+
+    def name(self, overrides: Run) -> str:
+        """The run_id of the run of `overrides`, which a plan computes once."""
+        if overrides not in self._names:
+            self._names[overrides] = run_id(configuration(overrides))
+        return self._names[overrides]
 
     def add(self, needed: Needed) -> Entry:
         """The entry of a run; the first time it is made, behind those of its producers."""
-        config = configuration(needed.overrides)
-        if run_id(config) in self.entries:
-            return self.entries[run_id(config)]
-        copies, result = self.store.runs(config), self.store.find(config, needed)
+        config, name = configuration(needed.overrides), self.name(needed.overrides)
+        if name in self.entries:
+            return self.entries[name]
+        copies = self.store.runs(config)
+        result = self.store.find(copies, config, needed)
         entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)), hours=0.0)
         # For a complete run nothing is made again: of its producers those count that are still there.
         made = [run for run in producers(config) if not entry.complete or isinstance(self.store(run), Done)]
         makers = [self.add(run) for run in made]
         if not entry.complete:
-            entry = replace(self._settled(entry, config, makers), hours=self.hours.of(config))
-        self.makers[entry.run.run_id] = [maker.run.run_id for maker in makers]
-        self.entries[entry.run.run_id] = entry
+            entry = replace(self._settled(entry, config, makers), hours=self.hours.of(config, entry.run))
+        self.makers[name] = [maker.run.run_id for maker in makers]
+        self.entries[name] = entry
         return entry
 
     def _settled(self, entry: Entry, config: RunConfig, makers: Sequence[Entry]) -> Entry:
@@ -207,7 +215,7 @@ class _Planner:
             for value in entry.needed.values
             if not any(map(self._is_gap, evaluation_inputs(config, value[0], value[1])))
         )
-        without_gaps = self.store.find(config, replace(entry.needed, values=values))
+        without_gaps = self.store.find(self.store.runs(config), config, replace(entry.needed, values=values))
         return isinstance(without_gaps, Done) and without_gaps.startable
 
     def _is_gap(self, each: Input) -> bool:
@@ -221,7 +229,7 @@ class _Planner:
 
     def _maker(self, each: Input) -> Entry | None:
         """The entry of the run that makes an input."""
-        return self.entries.get(run_id(configuration(each.producer()))) if each.producer() else None
+        return self.entries.get(self.name(maker)) if (maker := each.producer()) else None
 
     def _reason_to_hold(self, entry: Entry) -> str:
         """Why a run is not to be started unasked; empty where it may be."""

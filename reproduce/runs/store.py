@@ -122,11 +122,12 @@ class Store:
         return folders
 
     def __call__(self, needed: Needed) -> Result:
-        return self.find(configuration(needed.overrides), needed)
+        config = configuration(needed.overrides)
+        return self.find(self.runs(config), config, needed)
 
-    def find(self, config: RunConfig, needed: Needed) -> Result:
-        """The same where the configuration of the needed run is known."""
-        return look(self.runs(config), needed, self.allow_marked, partial(evaluation_keys, config))
+    def find(self, runs: Sequence[RunFolder], config: RunConfig, needed: Needed) -> Result:
+        """The same where the needed run's configuration is known, and its folders."""
+        return look(runs, needed, self.allow_marked, partial(evaluation_keys, config))
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
