@@ -60,7 +60,7 @@ class Figure(Target):
     def runs_of_a_mean(self) -> str:
         """How many runs the mean of a complete row is over: `4 runs`, `2 to 4 runs` where rows differ."""
         counts = sorted({len(self.replicates_of(row)) for row in self.rows})
-        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs"
+        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} run{'s' * (counts[-1] > 1)}"
 
     def problems(self) -> Iterator[str]:
         for listed in map(self.replicates_of, self.rows):

@@ -104,7 +104,8 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
 
     nan where a number is, for one pair, and where all differ alike.
     """
-    estimate = Summary.of([difference(a, b) for a, b in zip(first, second, strict=True)]).estimate
+    pairs = [difference(a, b) for a, b in zip(first, second, strict=True)]
+    estimate = Summary.of(pairs).estimate if all(map(math.isfinite, pairs)) else None
     return estimate.value / estimate.error if estimate and estimate.error else math.nan
 
 

@@ -24,6 +24,7 @@ ESCAPES = str.maketrans(
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
         "–": "--",
+        "−": "$-$",
         "λ": r"$\lambda$",
         "ρ": r"$\rho$",
         "²": r"$^2$",
@@ -39,7 +40,7 @@ ESCAPES = str.maketrans(
 def to_latex(view: View) -> str:
     """A table that floats: tabulars below each other, a caption, and the footnotes by number."""
     blocks = groupby(sorted(view.parts, key=lambda part: part.block), key=lambda part: part.block)
-    title = re.sub(r"^Table \d+: ", "", view.title)  # LaTeX numbers it
+    title = re.sub(r"^Table (\d+|[IVX]+): ", "", view.title)  # LaTeX numbers it
     caption = " ".join((f"{title[:1].upper()}{title[1:]}.", *view.caption))
     lines = [
         HEAD,

@@ -235,9 +235,8 @@ class _Layout:
         """The difference of the number at a place to that of the reference row, and what its runs cost."""
         table, results = self.grid.target, self.grid.results
         gained = costs.difference(table, results, place, replace(place, row=reference))
-        known = gained.mean is not None and place.row != reference
-        signed = f"{gained.mean:+.{DECIMALS}f}{printed(gained).partition('±')[1]}{printed(gained).partition('±')[2]}"
-        texts = {"difference": (gained, signed if known else NOTHING)}
+        signed = f"{'+' if (gained.mean or -1) > 0 else ''}{printed(gained)}"
+        texts = {"difference": (gained, NOTHING if place.row == reference else signed)}
         for name, cost in costs.costs(table, results, place).items():
             texts[name] = (cost, printed(cost) if cost.mean is None else f"{cost.mean:,.0f}")
         for name, (own, text) in texts.items():
@@ -336,7 +335,7 @@ def _caption(grid: Grid) -> Iterator[str]:
     lists = {(row, name): table.replicates_of(row, name) for row in table.rows for name in table.datasets}
     counted = Counter(replicates for replicates in lists.values() if replicates)
     usual = max(counted, key=counted.__getitem__, default=())
-    parts = [f"Mean ± sample std over {_runs(usual)}"]
+    parts = [f"Mean ± sample std over {_runs(usual)}" if len(usual) != 1 else f"Of {_runs(usual)}"]
     for row, group in table.rows.items():
         others = {name: lists[row, name] for name in table.datasets if lists[row, name] not in ((), usual)}
         if len(others) == len(table.datasets) and len(set(others.values())) == 1:

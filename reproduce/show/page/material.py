@@ -76,13 +76,13 @@ def miniatures(paper: Paper, statements: Statements) -> list[str]:
 
 
 def _targets(paper: Paper, model: str | None, statements: Statements) -> tuple[Target, ...]:
-    """Tables by their number, then figures: all of the miniature's own, or all that are nobody's."""
+    """Tables by their number, those without one behind, then figures: the miniature's own, or all that are nobody's."""
     models = miniatures(paper, statements)
     if model is not None and model not in models:
         valid = ", ".join((*models, "none for the paper's"))
         raise ConfigError(f"{paper.name} has no page for model '{model}'; valid: {valid}.")
     owned = [target for target in paper.targets.values() if _owner(target, models) == model]
-    number = {target.stem: int("".join(filter(str.isdigit, target.stem)) or 0) for target in owned}
+    number = {target.stem: float("".join(filter(str.isdigit, target.stem)) or "inf") for target in owned}
     return tuple(sorted(owned, key=lambda target: (isinstance(target, Figure), number[target.stem])))
 
 

@@ -70,8 +70,8 @@ class Section:
 
     @property
     def short(self) -> str:
-        """What it is called in a list: `Table 1` where it has a number."""
-        numbered = re.match(r"\w+ \d+", self.target.title)
+        """What it is called in a list: `Table 1` where it has a number, or `Table I, three seeds`."""
+        numbered = re.match(r"\w+ (\d+|[IVX]+)\b(, [\w ]+)?", self.target.title)
         return numbered[0] if numbered else self.target.title
 
     @property
