@@ -204,7 +204,8 @@ class Experiment:
         batches = self._batches(training_rows, config.train.batch_size, config.train.slots)
         updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
         check_updates(config, updates, batches.per_epoch)
-        features = self.task.encode(rows, self.model.tokenizer)
+        self.task.check_scored(rows, f"{dataset} ({language}, validation)")
+        features = self.task.encode(rows, self.model.tokenizer, language)
         return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
 
     def _batches(self, rows: Sequence[Row], size: int, slots: int) -> Batches:
@@ -230,6 +231,7 @@ class Experiment:
             named = evaluation_keys(self.config, dataset, language)
             self.model.activate(language)
             tests.append(TestSet(dataset, language, self.source.rows(dataset, language, "test"), named))
+            self.task.check_scored(tests[-1].rows, f"{dataset} ({language})")
             check_unchanged(inputs, before)
         self.model.activate(self.config.training_language)
         return tests
@@ -247,7 +249,7 @@ class Experiment:
         evaluated: Evaluations = {}
         for dataset, language, rows, named in tests:
             self.model.activate(language)
-            features = self.task.encode(rows, self.model.tokenizer)
+            features = self.task.encode(rows, self.model.tokenizer, language)
             scored = self.score(rows, features, language, dataset)
             evaluated.setdefault(dataset, {})[language] = {"keys": named, "metrics": scored.metrics}
             attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
@@ -308,9 +310,11 @@ def _pairs(tested: Mapping[str, Iterable[str]]) -> list[tuple[str, str]]:
 
 
 def _lacks(record: Record, config: RunConfig, dataset: str, language: str) -> bool:
-    """Whether a test set was not evaluated yet, or in other rows, or with another language adapter."""
+    """Whether a test set was not evaluated yet, or by fewer metrics, in other rows or with another language adapter."""
     evaluation = record.evaluations.get(dataset, {}).get(language)
-    return evaluation is None or evaluation["keys"] != evaluation_keys(config, dataset, language)
+    if evaluation is None or not evaluation["metrics"].keys() >= {*config.task.reported}:
+        return True
+    return evaluation["keys"] != evaluation_keys(config, dataset, language)
 
 
 def check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:

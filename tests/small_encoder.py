@@ -125,7 +125,7 @@ def _trainer(
 ) -> Trainer:
     """Masked language modelling on the CPU, so that it repeats; prints its loss, and writes nothing to `out`."""
     task = compose(["task=mlm", "lang=en", "model=xlmr", f"task.max_length={LENGTH}", f"task.masking={MASKING}"]).task
-    passages = task.encode([{"text": text} for text in texts], tokenizer)
+    passages = task.encode([{"text": text} for text in texts], tokenizer, "en")
     if len(passages) < BATCH:
         raise ConfigError(
             f"found text for {len(passages)} passages of {LENGTH} tokens, expected {BATCH}: give more text"

@@ -81,7 +81,7 @@ def estimation(source: str = "world", **typed: object) -> Estimation:
     model.activate("l2")
     model.module.double()
     rows = [{"text": text} for text in world.load_text("l2")[:60]]
-    blocks = task.encode(rows, AutoTokenizer.from_pretrained(world.folder("encoder")))[:9]
+    blocks = task.encode(rows, AutoTokenizer.from_pretrained(world.folder("encoder")), "en")[:9]
     size = task.batch_size
     batches = Batches(blocks, batch_size=size, seed=0, slots=32 * size, pad_id=0, device=torch.device("cpu"))
     return Estimation(config, task, model, batches, Journal(), Progress())

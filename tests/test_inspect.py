@@ -96,7 +96,7 @@ def test_an_answer_is_traced_through_its_tokens(tokenizer: PreTrainedTokenizerBa
     none, part, whole = ("", "in no window"), ("lari", "not quite the same"), ("nina kedi", "the same")
     for stride, back in {0: [none, part, whole], 2: [("kedi lari", "the same"), part, whole]}.items():
         task = declared.task("squad", max_length=9, doc_stride=stride)
-        groups = by_example(task.encode(rows, tokenizer))
+        groups = by_example(task.encode(rows, tokenizer, "en"))
         described = [dict(task.describe(rows, group)) for group in groups]
         assert [(facts["tokens say"], facts["which is"]) for facts in described] == back
     assert described[0]["where"] == "characters 15 to 24"

@@ -166,7 +166,8 @@ def test_scores_that_xglue_publishes_for_xnli(name: str, published: float) -> No
         pytest.skip(f"{path} is not there")
     dataset = facts.facts("xnli15")
     language = name.partition(".")[0]
-    gold = formats.read(real_data() / "xnli" / f"{name}.tsv", "xnli_tsv", language, dataset.columns, dataset.labels)
+    file = dataset.files["test"]
+    gold = formats.read(real_data() / "xnli" / f"{name}.tsv", file, language, dataset.columns, dataset.labels)
     predicted = [dataset.labels.index(label) for label in path.read_text(encoding="utf-8").split()]
     found = metrics.load("accuracy").compute(predictions=predicted, references=[row["label"] for row in gold])
     assert found["accuracy"] == published

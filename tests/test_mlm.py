@@ -57,7 +57,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 @pytest.fixture(scope="module")
 def passages(tokenizer: PreTrainedTokenizerBase) -> list[Passage]:
     rows = [{"text": text} for text in world.load_text("l4")[:600]]
-    return declared.task("mlm", max_length=64, masking=0.15).encode(rows, tokenizer)
+    return declared.task("mlm", max_length=64, masking=0.15).encode(rows, tokenizer, "en")
 
 
 def words(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> str:
@@ -66,7 +66,7 @@ def words(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> str:
 
 def test_documents_are_packed_by_hand(tokenizer: PreTrainedTokenizerBase) -> None:
     rows = [{"text": text} for text in ("Nina lives in the farm.", "Paula owns the cow.", "Adam")]
-    packed = declared.task("mlm", max_length=8, masking=0.15).encode(rows, tokenizer)
+    packed = declared.task("mlm", max_length=8, masking=0.15).encode(rows, tokenizer, "en")
     assert [words(tokenizer, passage.inputs["input_ids"]) for passage in packed] == [
         "[CLS] nina lives in the farm . [SEP]",
         "[CLS] [SEP] paula owns the cow . [SEP]",
@@ -81,12 +81,12 @@ def test_text_that_the_tokenizer_does_not_know_makes_no_passage(
 ) -> None:
     task = declared.task("mlm", max_length=8, masking=0.3)  # 2 of 8
     unknown, known = {"text": "qqq qqq qqq qqq qqq nina"}, {"text": "qqq qqq qqq nina lives"}
-    assert len(task.encode([known], tokenizer)) == 1
+    assert len(task.encode([known], tokenizer, "en")) == 1
     assert caplog.messages == []
-    assert len(task.encode([known, unknown, known, unknown], tokenizer)) == 2
+    assert len(task.encode([known, unknown, known, unknown], tokenizer, "en")) == 2
     assert caplog.messages == ["mlm: 2 of 4 passages left out, with fewer than 2 tokens that this tokenizer knows"]
     with pytest.raises(ConfigError, match="1 documents with too little text for one passage of 8 tokens"):
-        task.encode([unknown], tokenizer)
+        task.encode([unknown], tokenizer, "en")
 
 
 def test_a_reading_masks_as_bert_does(passages: list[Passage], tokenizer: PreTrainedTokenizerBase) -> None:

@@ -75,7 +75,7 @@ def test_every_answer_survives_the_tokenizer(
     # Longer than the paper's 30 tokens: here it is the tokenizer that is asked, and `long` counts what 30 would cut.
     task = declared.task("squad", **PAPER, max_answer_length=384)
     for language, rows in questions.items():
-        windows = task.encode(rows, tokenizer)
+        windows = task.encode(rows, tokenizer, "en")
         holding = {window.example: window for window in windows if window.offsets[window.labels[0], 0] >= 0}
         scored = task.score(rows, windows, [certain(window) for window in windows], language, "xquad")
         counts = Counter[str]()

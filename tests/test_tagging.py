@@ -325,7 +325,7 @@ def test_words_in_are_words_out(tokenizer: PreTrainedTokenizerFast, language: st
     before, behind = 1, 2 if isinstance(tokenizer, XLMRobertaTokenizerFast) else 1  # XTREME ends XLM-R's with two
     for limit in (8, 9, 10, 13, 21, 34, 128):
         task, room = declared.task("udpos", max_length=limit), limit - before - behind
-        features = task.encode(rows, tokenizer)
+        features = task.encode(rows, tokenizer, "en")
         for index, row in enumerate(rows):
             parts = [feature for feature in features if feature.example == index]
             assert [tag for part in parts for tag in part.labels] == row["pos_tags"]
@@ -351,7 +351,7 @@ def test_words_in_are_words_out(tokenizer: PreTrainedTokenizerFast, language: st
 def test_an_entity_over_a_cut_is_one(tokenizer: PreTrainedTokenizerFast) -> None:
     row = {"tokens": ["the", "house"] * 10, "ner_tags": [0, 0, 0, 1, *[2] * 12, 0, 0, 0, 0]}
     task = declared.task("wikiann", max_length=12)
-    features = task.encode([row], tokenizer)
+    features = task.encode([row], tokenizer, "en")
     assert len(features) > 2
     right = [certain(feature, feature.labels, 7) for feature in features]
     assert task.score([row], features, right, "en", "wikiann").metrics["f1"] == 100
@@ -384,7 +384,7 @@ def test_a_word_that_was_lost_is_told() -> None:
 def test_rows_without_words(row: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     tokenizer = KINDS["bert"].real.from_pretrained(tiny_tokenizers.wordpiece(["a b"], tmp_path))
     with pytest.raises(ConfigError, match=complaint):
-        UDPOS.encode([row], tokenizer)
+        UDPOS.encode([row], tokenizer, "en")
 
 
 # The head

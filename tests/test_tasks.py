@@ -84,7 +84,7 @@ LETTERS = words(CONTEXT, "who ?")
 
 
 def test_windows_overlap_and_miss_nothing() -> None:
-    windows = SQUAD.encode([question(CONTEXT, "b c")], LETTERS)
+    windows = SQUAD.encode([question(CONTEXT, "b c")], LETTERS, "en")
     assert [LETTERS.decode(window.inputs["input_ids"]) for window in windows] == [
         "[CLS] who ? [SEP] a b c d e f g [SEP]",
         "[CLS] who ? [SEP] f g h i j k l [SEP]",
@@ -103,12 +103,12 @@ def test_windows_overlap_and_miss_nothing() -> None:
     ],
 )
 def test_labels_are_the_answer_or_cls(answer: str, labels: list[tuple[int, int]]) -> None:
-    windows = SQUAD.encode([question(CONTEXT, answer)], LETTERS)
+    windows = SQUAD.encode([question(CONTEXT, answer)], LETTERS, "en")
     assert [window.labels for window in windows] == labels
 
 
 def test_answer_inside_a_token_takes_the_whole_token() -> None:
-    (window,) = SQUAD.encode([question("in a lighthouse", "house")], words("in a lighthouse", "who ?"))
+    (window,) = SQUAD.encode([question("in a lighthouse", "house")], words("in a lighthouse", "who ?"), "en")
     assert window.labels == (6, 6)
     assert window.offsets[6].tolist() == [5, 15]
 
@@ -135,20 +135,20 @@ def test_spans_at_the_edge_of_a_window() -> None:
 
 def test_rows_keep_their_index_from_chunk_to_chunk() -> None:
     rows = [question("a b", "b")] * (CHUNK + 1)
-    assert [window.example for window in SQUAD.encode(rows, LETTERS)] == list(range(CHUNK + 1))
+    assert [window.example for window in SQUAD.encode(rows, LETTERS, "en")] == list(range(CHUNK + 1))
 
 
 def test_leading_space_of_a_question_is_dropped() -> None:
     tokenizer = words(CONTEXT, "who ?")
-    (plain,) = SQUAD.encode([question("a b", "a")], tokenizer)
-    (spaced,) = SQUAD.encode([question("a b", "a", asked="  \n who ?")], tokenizer)
+    (plain,) = SQUAD.encode([question("a b", "a")], tokenizer, "en")
+    (spaced,) = SQUAD.encode([question("a b", "a", asked="  \n who ?")], tokenizer, "en")
     assert spaced.inputs["input_ids"].tolist() == plain.inputs["input_ids"].tolist()
 
 
 def test_padding_to_max_length() -> None:
     short, padded = (
         declared.task("squad", max_length=20, doc_stride=2, pad_to_max_length=pad).encode(
-            [question("a b", "b")], LETTERS
+            [question("a b", "b")], LETTERS, "en"
         )[0]
         for pad in (False, True)
     )
@@ -172,7 +172,7 @@ def peaks(window: Window, *spans: tuple[int, int, float]) -> tuple[np.ndarray, n
 
 def test_answer_comes_from_the_best_window() -> None:
     rows = [question(CONTEXT, "k l")]
-    first, second = SQUAD.encode(rows, LETTERS)
+    first, second = SQUAD.encode(rows, LETTERS, "en")
     scored = SQUAD.score(rows, [first, second], [peaks(first, (4, 4, 2)), peaks(second, (9, 10, 3))], "en", "xquad")
     assert scored.predictions == [{"example": 0, "id": "q", "prediction": "k l", "answers": ["k l"]}]
     assert scored.metrics == {"f1": 100, "em": 100}
@@ -181,7 +181,7 @@ def test_answer_comes_from_the_best_window() -> None:
 
 def test_only_context_tokens_answer() -> None:
     rows = [question("b c", "c")]
-    (window,) = SQUAD.encode(rows, LETTERS)
+    (window,) = SQUAD.encode(rows, LETTERS, "en")
     # [CLS], the question and [SEP] all beat the context.
     scored = SQUAD.score(rows, [window], [peaks(window, (0, 0, 9), (1, 2, 8), (6, 6, 7), (5, 5, 1))], "en", "xquad")
     assert scored.predictions[0]["prediction"] == "c"
@@ -189,7 +189,7 @@ def test_only_context_tokens_answer() -> None:
 
 def test_ties_go_to_the_first_and_shortest_span() -> None:
     rows = [question(CONTEXT, "a")]
-    windows = SQUAD.encode(rows, LETTERS)
+    windows = SQUAD.encode(rows, LETTERS, "en")
     scored = SQUAD.score(rows, windows, [peaks(window) for window in windows], "en", "xquad")
     assert scored.predictions[0]["prediction"] == "a"
 
@@ -197,7 +197,7 @@ def test_ties_go_to_the_first_and_shortest_span() -> None:
 def test_no_valid_span_is_a_wrong_answer() -> None:
     task = declared.task("squad", max_length=12, doc_stride=2, n_best=1)
     rows = [question("b c", "c"), question("d", "d")]
-    features = task.encode(rows, LETTERS)
+    features = task.encode(rows, LETTERS, "en")
     scored = task.score(rows, features, [peaks(features[0], (0, 0, 9)), peaks(features[1], (4, 4, 9))], "en", "xquad")
     assert [prediction["prediction"] for prediction in scored.predictions] == ["", "d"]
     assert scored.metrics == {"f1": 50, "em": 50}
@@ -205,7 +205,7 @@ def test_no_valid_span_is_a_wrong_answer() -> None:
 
 def test_chinese_is_scored_by_character() -> None:
     rows = [question("中国人民", "中国")]
-    features = SQUAD.encode(rows, words("中国人民", "who ?"))
+    features = SQUAD.encode(rows, words("中国人民", "who ?"), "en")
     logits = [peaks(features[0], (4, 7, 1))]
     assert SQUAD.score(rows, features, logits, "zh", "xquad").metrics["f1"] == pytest.approx(200 / 3)
     assert SQUAD.score(rows, features, logits, "en", "xquad").metrics["f1"] == 0
@@ -213,7 +213,7 @@ def test_chinese_is_scored_by_character() -> None:
 
 def test_mlqa_has_a_metric_of_its_own_beside_the_reported_one() -> None:
     rows = [question("er sah das Haus", "Haus", asked="who ?")]
-    features = SQUAD.encode(rows, words("er sah das Haus", "who ?"))
+    features = SQUAD.encode(rows, words("er sah das Haus", "who ?"), "en")
     logits = [peaks(features[0], (6, 7, 1))]  # das Haus: the German article counts for SQuAD's metric only
     assert SQUAD.score(rows, features, logits, "de", "xquad").metrics == {"f1": pytest.approx(200 / 3), "em": 0}
     assert SQUAD.score(rows, features, logits, "de", "mlqa").metrics == {
@@ -257,7 +257,7 @@ def test_decoder_agrees_with_enumeration(n_best: int, longest: int, integer: boo
     letters = CONTEXT.split()
     draw = np.random.RandomState(0)
     rows = [question(" ".join(letters[: draw.randint(1, 13)]), "a") for _ in range(80)]
-    windows = task.encode(rows, LETTERS)
+    windows = task.encode(rows, LETTERS, "en")
     logits: list[tuple[np.ndarray, ...]] = [
         tuple(
             draw.randint(0, 3, window.length).astype(np.float32)
@@ -300,7 +300,7 @@ def test_gold_span_survives_tokens_and_back(language: str) -> None:
     texts = sorted({row["context"] for row in rows})
     model.train_from_iterator(texts, BpeTrainer(vocab_size=2000, special_tokens=SPECIAL, show_progress=False))
     task = declared.task("squad", max_length=160, doc_stride=64, max_answer_length=160)
-    windows = task.encode(rows, fast(model))
+    windows = task.encode(rows, fast(model), "en")
     assert len(windows) > len(rows)
     logits = [peaks(window, (*window.labels, 9)) for window in windows]
     scored = task.score(rows, windows, logits, language, "xquad")
@@ -314,7 +314,7 @@ def test_gold_span_survives_tokens_and_back(language: str) -> None:
 
 def test_mnli_is_one_pair() -> None:
     tokenizer = words("the cat sleeps", "it is awake")
-    (feature,) = MNLI.encode([pair("the cat sleeps", "it is awake", 2)], tokenizer)
+    (feature,) = MNLI.encode([pair("the cat sleeps", "it is awake", 2)], tokenizer, "en")
     assert tokenizer.decode(feature.inputs["input_ids"]) == "[CLS] the cat sleeps [SEP] it is awake [SEP]"
     assert feature.inputs["token_type_ids"].tolist() == [0] * 5 + [1] * 4
     assert (feature.example, feature.labels, feature.length, feature.slots) == (0, (2,), 9, 9)
@@ -322,14 +322,14 @@ def test_mnli_is_one_pair() -> None:
 
 def test_longest_segment_is_cut_first() -> None:
     tokenizer = words(CONTEXT)
-    (feature,) = MNLI.encode([pair(f"{CONTEXT} {CONTEXT}", "a b", 0)], tokenizer)
+    (feature,) = MNLI.encode([pair(f"{CONTEXT} {CONTEXT}", "a b", 0)], tokenizer, "en")
     assert feature.length == MNLI.max_length
     assert feature.inputs["token_type_ids"].sum() == 3  # a b [SEP]
 
 
 def test_tokenizer_without_token_types() -> None:
     tokenizer = words(CONTEXT, inputs=["input_ids", "attention_mask"])
-    (feature,) = MNLI.encode([pair("a", "b", 0)], tokenizer)
+    (feature,) = MNLI.encode([pair("a", "b", 0)], tokenizer, "en")
     assert list(feature.inputs) == ["input_ids", "attention_mask"]
 
 
@@ -341,7 +341,7 @@ def test_copa_prompt_is_english_in_every_language(asked: str) -> None:
 
 def test_copa_pairs_the_prompt_with_each_choice() -> None:
     tokenizer = words(prompt(ITEM), ITEM["choice1"], ITEM["choice2"])
-    (feature,) = COPA.encode([ITEM], tokenizer)
+    (feature,) = COPA.encode([ITEM], tokenizer, "en")
     assert [tokenizer.decode(ids) for ids in feature.inputs["input_ids"]] == [
         "[CLS] The man slipped . What was the cause ? [SEP] It rained . [SEP]" + " [PAD]" * 4,
         "[CLS] The man slipped . What was the cause ? [SEP] He sang a very long song . [SEP]",
@@ -352,7 +352,7 @@ def test_copa_pairs_the_prompt_with_each_choice() -> None:
 
 def test_labels_are_scored_by_accuracy() -> None:
     rows = [pair("a", "b", 2), pair("a", "b", 0)]
-    features = MNLI.encode(rows, LETTERS)
+    features = MNLI.encode(rows, LETTERS, "en")
     scored = MNLI.score(rows, features, [(np.array([0.0, 1, 2]),), (np.array([0.0, 1, 1]),)], "en", "xnli")
     assert scored.metrics == {"accuracy": 50}
     assert scored.predictions == [
@@ -362,7 +362,7 @@ def test_labels_are_scored_by_accuracy() -> None:
 
 
 def test_copa_is_scored_over_both_choices() -> None:
-    features = COPA.encode([ITEM], LETTERS)
+    features = COPA.encode([ITEM], LETTERS, "en")
     scored = COPA.score([ITEM], features, [(np.array([0.3, 0.1]),)], "et", "xcopa")
     assert scored.metrics == {"accuracy": 100}
 
@@ -371,7 +371,7 @@ def test_copa_is_scored_over_both_choices() -> None:
 
 
 def test_collate_pads_to_the_longest_of_its_features() -> None:
-    features = MNLI.encode([pair("a", "b", 1), pair("a b c", "d", 2)], LETTERS)
+    features = MNLI.encode([pair("a", "b", 1), pair("a b c", "d", 2)], LETTERS, "en")
     batch = collate(features, pad_id=7)
     assert batch["input_ids"].shape == (2, 7)
     assert batch["input_ids"][0, 5:].tolist() == [7, 7]
@@ -381,7 +381,7 @@ def test_collate_pads_to_the_longest_of_its_features() -> None:
 
 
 def test_collate_keeps_choices_apart() -> None:
-    features = COPA.encode([ITEM, ITEM | {"choice2": "He left.", "label": 1}], LETTERS)
+    features = COPA.encode([ITEM, ITEM | {"choice2": "He left.", "label": 1}], LETTERS, "en")
     batch = collate(features, pad_id=0)
     assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == {
         "input_ids": (2, 2, 19),
@@ -393,7 +393,7 @@ def test_collate_keeps_choices_apart() -> None:
 
 
 def test_collate_gives_two_labels_to_a_window() -> None:
-    batch = collate(SQUAD.encode([question(CONTEXT, "b c")], LETTERS), pad_id=0)
+    batch = collate(SQUAD.encode([question(CONTEXT, "b c")], LETTERS, "en"), pad_id=0)
     assert batch["input_ids"].shape == (2, 12)
     assert batch["labels"].tolist() == [[5, 6], [0, 0]]
 
@@ -444,7 +444,7 @@ def test_world_has_rows_for_every_task(name: str, splits: dict[str, int]) -> Non
     for split, count in splits.items():
         language = "l7" if split == "test" else "en"
         rows = source.rows(dataset, language, split)
-        assert {feature.example for feature in task.encode(rows, tokenizer)} == set(range(count))
+        assert {feature.example for feature in task.encode(rows, tokenizer, "en")} == set(range(count))
         assert source.key(dataset, language, split).startswith("world@sha256:")
 
 
@@ -453,23 +453,23 @@ def test_world_has_rows_for_every_task(name: str, splits: dict[str, int]) -> Non
 
 def test_missing_column() -> None:
     with pytest.raises(ConfigError, match=r"row 0 has the columns sentence1, label; expected premise, hypothesis"):
-        MNLI.encode([{"sentence1": "a", "label": 0}], LETTERS)
+        MNLI.encode([{"sentence1": "a", "label": 0}], LETTERS, "en")
 
 
 def test_split_without_labels() -> None:
     with pytest.raises(ConfigError, match="row 1 has label = -1, expected one of 0, 1, 2"):
-        MNLI.encode([pair("a", "b", 0), pair("a", "b", -1)], LETTERS)
+        MNLI.encode([pair("a", "b", 0), pair("a", "b", -1)], LETTERS, "en")
 
 
 def test_unknown_copa_question() -> None:
     with pytest.raises(ConfigError, match="question = 'Ursache', expected one of 'cause', 'effect'"):
-        COPA.encode([ITEM | {"question": "Ursache"}], LETTERS)
+        COPA.encode([ITEM | {"question": "Ursache"}], LETTERS, "en")
 
 
 def test_question_without_answer() -> None:
     row = question("a b", "a") | {"answers": {"text": [], "answer_start": []}}
     with pytest.raises(ConfigError, match="expected text and answer_start, equally long and not empty"):
-        SQUAD.encode([row], LETTERS)
+        SQUAD.encode([row], LETTERS, "en")
 
 
 @pytest.mark.parametrize("start", [3, -1, 0])
@@ -478,38 +478,38 @@ def test_answer_that_is_not_where_it_is_said_to_be(start: int) -> None:
     rows = [question("a b", "a"), question("a b", "b") | {"answers": {"text": ["b", "a"], "answer_start": [start, 0]}}]
     found = {3: "''", -1: "''", 0: "'a'"}[start]
     with pytest.raises(ConfigError, match=rf"1 of 3 answers .* \(q: {found} for 'b' at character {start}\)"):
-        SQUAD.encode(rows, LETTERS)
+        SQUAD.encode(rows, LETTERS, "en")
 
 
 def test_label_that_is_true_and_no_number() -> None:
     with pytest.raises(ConfigError, match="row 0 has label = True, expected one of 0, 1, 2"):
-        MNLI.encode([pair("a", "b", True)], LETTERS)
+        MNLI.encode([pair("a", "b", True)], LETTERS, "en")
 
 
 def test_no_rows() -> None:
     with pytest.raises(ConfigError, match="found no rows"):
-        COPA.encode([], LETTERS)
+        COPA.encode([], LETTERS, "en")
 
 
 def test_question_that_leaves_no_room() -> None:
     with pytest.raises(ConfigError, match=r"at least 16.*row 1 has 10 tokens.*task\.max_length=16"):
-        SQUAD.encode([question("a b", "a"), question("a b", "a", asked="who " * 10)], LETTERS)
+        SQUAD.encode([question("a b", "a"), question("a b", "a", asked="who " * 10)], LETTERS, "en")
     enough = declared.task("squad", max_length=16, doc_stride=2)
-    assert len(enough.encode([question(CONTEXT, "a", asked="who " * 10)], LETTERS)) == 10
+    assert len(enough.encode([question(CONTEXT, "a", asked="who " * 10)], LETTERS, "en")) == 10
 
 
 def test_max_length_beyond_the_encoder() -> None:
     with pytest.raises(ConfigError, match=r"max_length 16.*at most 8 tokens; type task\.max_length=8"):
-        MNLI.encode([pair("a", "b", 0)], words(CONTEXT, max_length=8))
+        MNLI.encode([pair("a", "b", 0)], words(CONTEXT, max_length=8), "en")
 
 
 def test_slow_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\n".join(SPECIAL))
     with pytest.raises(ConfigError, match="slow tokenizer BertTokenizer, expected a fast one"):
-        MNLI.encode([pair("a", "b", 0)], BertTokenizer(str(tmp_path / "vocab.txt")))
+        MNLI.encode([pair("a", "b", 0)], BertTokenizer(str(tmp_path / "vocab.txt")), "en")
 
 
 def test_output_that_is_not_a_number() -> None:
     rows = [pair("a", "b", 0)]
     with pytest.raises(RunError, match=r"feature 0 not finite.*train\.lr"):
-        MNLI.score(rows, MNLI.encode(rows, LETTERS), [(np.array([0.0, np.nan, 1.0]),)], "en", "xnli")
+        MNLI.score(rows, MNLI.encode(rows, LETTERS, "en"), [(np.array([0.0, np.nan, 1.0]),)], "en", "xnli")

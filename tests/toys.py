@@ -101,9 +101,9 @@ class Alternate(MethodChoice):
 class SwappedTask(ClassificationTask):
     """A pair read backwards."""
 
-    def encode(self, rows: "Sequence[Row]", tokenizer: "PreTrainedTokenizerBase") -> "list[Feature]":
+    def encode(self, rows: "Sequence[Row]", tokenizer: "PreTrainedTokenizerBase", language: str) -> "list[Feature]":
         first, second = self.columns
-        return super().encode([{**row, first: row[second], second: row[first]} for row in rows], tokenizer)
+        return super().encode([{**row, first: row[second], second: row[first]} for row in rows], tokenizer, language)
 
 
 store = ConfigStore.instance()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fun.data import facts
 from fun.errors import ConfigError
+from fun.machine.hub import Hub
 
 if TYPE_CHECKING:
     from fun.tasks import Task
@@ -49,6 +50,10 @@ class Source(ABC):
     def place(self, dataset: str, language: str, split: str) -> str:
         """Where the rows lie, for people."""
         return self.key(dataset, language, split)
+
+    def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+        """What there is of the rows, told without a download. Raises ConfigError and HubError."""
+        return f"{len(self.rows(dataset, language, split)):,} rows"
 
     def gap(self, dataset: str, language: str, split: str) -> str | None:
         """How to come by the rows, where this source has no way to them; None where it has."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,17 +32,27 @@ class Hub(Facts):
 class File(Facts):
     """A publisher's file below data.root, its path with {language}, and how to read it; several, where it is a pattern.
 
-    `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
+    `names` are those of the fields of a line, where the format has none; `treebanks` say which one {treebank} is in a
+    language's path. `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
     """
 
     path: str
     format: str
+    names: tuple[str, ...] = ()
+    treebanks: Mapping[str, str] = {}
     part: tuple[int, int] | None = None
     languages: tuple[str, ...] | None = None
 
     def of(self, language: str) -> str:
         """The path of a language's."""
-        return self.path.format(language=language)
+        return self.path.format(language=language, treebank=self.treebanks.get(language, ""))
+
+
+class Archive(Facts):
+    """What the publisher packs its files in: a path below data.root, and the hash of its content."""
+
+    path: str
+    sha256: str
 
 
 class Split(Facts):
@@ -55,12 +66,14 @@ class Dataset(Facts):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
     `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
-    split and language. `english` is the split that stands for its missing English test set. `substitutes` are files
-    that are read only with data.nonstandard=true, where the split's own file is absent. `errata` say where the paper
-    errs about it. What has no `hub` is not there as the paper has it, and is got `by_hand`.
+    split and language. `english` is the split that stands for its missing English test set. `copies` are files of the
+    same rows by others, the first of which is read where the split's own is absent; `substitutes` are other rows, read
+    so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub` is not there as
+    the paper has it, and is got `by_hand`, perhaps in an `archive`.
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
-    and so do its records.
+    and so do its records. With a name of its own, one `tests` on another split of it. What data sets of one
+    `publisher` share is in conf/datasets/publishers.
     """
 
     name: str
@@ -70,7 +83,9 @@ class Dataset(Facts):
     rows: Mapping[str, int | Mapping[str, int]]
     hub: Hub | None = None
     by_hand: str = "put the publisher's file there"
+    archive: Archive | None = None
     files: Mapping[str, File]
+    copies: Mapping[str, tuple[File, ...]] = {}
     substitutes: Mapping[str, File] = {}
     english: Split | None = None
     errata: tuple[str, ...] = ()
@@ -86,10 +101,22 @@ def facts(declaration: str) -> Dataset:
     """The facts in conf/datasets/<declaration>.yaml; raises ConfigError where there is no such file."""
     if declaration not in _declarations():
         raise ConfigError(f"data set {declaration!r} is unknown; expected one of {', '.join(_declarations())}")
-    values = from_yaml((CONFIG_DIR / "datasets" / f"{declaration}.yaml").read_text(encoding="utf-8"))
+    values = _read(declaration)
+    if publisher := values.pop("publisher", None):
+        values = _read(f"publishers/{publisher}") | values
     if original := values.pop("of", None):
-        return Dataset.model_validate(facts(original).model_dump() | values)
+        values = facts(original).model_dump() | values
+    if tested := values.pop("tests", None):
+        for name in ("rows", "files", "copies", "substitutes"):
+            values[name] = {"test": values[name][tested]} if tested in values[name] else {}
+        if values["hub"]:
+            values["hub"]["files"] = {"test": values["hub"]["files"][tested]}
     return Dataset.model_validate(values)
+
+
+def _read(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = from_yaml((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return values
 
 
 def _declarations() -> list[str]:

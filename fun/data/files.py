@@ -4,6 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+
+_READING = Lock()
+"""Held while a file is hashed: another thread that asks for the same one waits for the answer."""
 
 
 def text_of(path: Path) -> str:
@@ -25,7 +29,8 @@ def content_key(paths: Sequence[Path]) -> str:
 
 def sha256_of(path: Path) -> str:
     """The hash of a file's content; no file is read twice that did not change."""
-    return _sha256(path, path.stat().st_mtime_ns)
+    with _READING:
+        return _sha256(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=256)

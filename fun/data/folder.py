@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from fun.data import facts, formats
 from fun.data.base import Source
 from fun.data.facts import File
-from fun.data.files import content_key
+from fun.data.files import content_key, sha256_of
 from fun.errors import ConfigError
+from fun.machine.hub import Hub
 
 if TYPE_CHECKING:
     from fun.tasks import Task
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class FolderSource(Source):
     """Files below `root`, at the paths of conf/datasets, through the same columns as on the hub.
 
-    All of them must be there. With `nonstandard`, numbers of rows are not checked, substitutes stand in for
+    All of them, or copies, must be there. With `nonstandard`, numbers of rows are not checked, substitutes stand in for
     absent files, and the task is tested in the languages whose files are there. Raises ConfigError where `root`
     is no folder.
     """
@@ -48,7 +49,7 @@ class FolderSource(Source):
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         source, theirs = facts.located(dataset, language, split)
         paths, file = self._files(dataset, language, split)
-        contents = (formats.read(path, file.format, language, source.columns, source.labels) for path in paths)
+        contents = (formats.read(path, file, language, source.columns, source.labels) for path in paths)
         rows = list(chain.from_iterable(contents))[slice(*(file.part or (None,)))]
         if not self._nonstandard:
             facts.check_count(f"{dataset} ({language}, {split})", len(rows), source.expected_rows(language, theirs))
@@ -63,6 +64,16 @@ class FolderSource(Source):
     def place(self, dataset: str, language: str, split: str) -> str:
         return ", ".join(map(str, self._files(dataset, language, split)[0]))
 
+    def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
+        """Its rows, and where the archive that it was unpacked from lies beside it, that this is the publisher's."""
+        archive = facts.located(dataset, language, split)[0].archive
+        if archive and (packed := self._root / archive.path).is_file() and sha256_of(packed) != archive.sha256:
+            raise ConfigError(
+                f"{packed} has the sha256 {sha256_of(packed)}, expected {archive.sha256}: get the publisher's file "
+                "again and unpack that; where it has changed, take it out of data.root, and the numbers of rows decide"
+            )
+        return super().check(hub, dataset, language, split)
+
     def _files(self, dataset: str, language: str, split: str) -> tuple[list[Path], File]:
         """The files that hold a split, in the order of their names; raises ConfigError where there is none."""
         if present := self._find(dataset, language, split):
@@ -74,9 +85,9 @@ class FolderSource(Source):
         )
 
     def _find(self, dataset: str, language: str, split: str) -> tuple[list[Path], File] | None:
-        """The split's own file or, with `nonstandard`, its substitute; None where neither is there."""
+        """The split's own file, a copy or, with `nonstandard`, its substitute; None where none is there."""
         source, theirs = facts.located(dataset, language, split)
-        candidates = [source.files[theirs]]
+        candidates = [source.files[theirs], *source.copies.get(theirs, ())]
         if self._nonstandard and theirs in source.substitutes:
             candidates.append(source.substitutes[theirs])
         for file in candidates:

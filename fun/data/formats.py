@@ -8,22 +8,23 @@ from typing import Any
 from xml.etree import ElementTree
 
 from fun.data import treebanks
+from fun.data.facts import File
 from fun.data.files import text_of
 from fun.errors import ConfigError
 
 Row = dict[str, Any]
 
 
-def read(path: Path, format: str, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
+def read(path: Path, file: File, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
     """The rows of a file with these columns; the last column holds numbers, whose names are `labels`.
 
     Raises ConfigError for whatever is not as the format says, with the file and the line, question or item.
     """
-    items, row_of = FORMATS[format]
+    items, row_of = FORMATS[file.format]
     place, rows = "", []
     try:
         for place, item in items(path):  # noqa: B007
-            if (row := row_of(item, language, labels)) is None:
+            if (row := row_of(item, file, language, labels)) is None:
                 continue
             if missing := [column for column in columns if column not in row]:
                 raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(columns)}; no {missing[0]}")
@@ -34,7 +35,9 @@ def read(path: Path, format: str, language: str, columns: Sequence[str], labels:
         problem = f"no {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, UnicodeEncodeError):
             problem = f"found half of a surrogate pair, {error.object[error.start : error.end]!a}"
-        raise ConfigError(f"{where}: not as {format} has it ({problem}): get the publisher's file again") from error
+        raise ConfigError(
+            f"{where}: not as {file.format} has it ({problem}): get the publisher's file again"
+        ) from error
     return rows
 
 
@@ -68,8 +71,8 @@ def _fields(path: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
 
 
 def _sentences(path: Path) -> Iterator[tuple[str, list[treebanks.Line]]]:
-    """Lines between blank ones."""
-    for blank, lines in groupby(_lines(path), key=lambda line: not line[1].strip()):
+    """Lines between blank ones, or between documents."""
+    for blank, lines in groupby(_lines(path), key=lambda line: not line[1].strip() or line[1].startswith("-DOCSTART-")):
         if not blank:
             sentence = list(lines)
             yield f"sentence at {sentence[0][0]}", sentence
@@ -78,7 +81,7 @@ def _sentences(path: Path) -> Iterator[tuple[str, list[treebanks.Line]]]:
 # What becomes of it; nothing, where it is left out.
 
 
-def _squad(item: tuple[Row, Row], language: str, labels: Sequence[str]) -> Row:
+def _squad(item: tuple[Row, Row], file: File, language: str, labels: Sequence[str]) -> Row:
     paragraph, question = item
     answers = question["answers"]
     return {
@@ -92,7 +95,7 @@ def _squad(item: tuple[Row, Row], language: str, labels: Sequence[str]) -> Row:
     }
 
 
-def _copa(item: ElementTree.Element, language: str, labels: Sequence[str]) -> Row:
+def _copa(item: ElementTree.Element, file: File, language: str, labels: Sequence[str]) -> Row:
     row: Row = {"question": item.attrib["asks-for"]}
     for column, tag in {"premise": "p", "choice1": "a1", "choice2": "a2"}.items():
         row[column] = item.findtext(tag)
@@ -101,34 +104,45 @@ def _copa(item: ElementTree.Element, language: str, labels: Sequence[str]) -> Ro
     return row | {"label": int(item.attrib["most-plausible-alternative"]) - 1}  # numbered from 1 there
 
 
-def _object(line: str, language: str, labels: Sequence[str]) -> Row:
+def _object(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
     values = json.loads(line)
     if not isinstance(values, dict):
         raise ValueError(f"found {line[:40]}, expected an object")
     return values
 
 
-def _mnli(line: str, language: str, labels: Sequence[str]) -> Row:
-    return _inference(_object(line, language, labels), "sentence1", "sentence2", "gold_label", labels)
+def _mnli(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
+    return _inference(_object(line, file, language, labels), "sentence1", "sentence2", "gold_label", labels)
 
 
-def _xnli(item: tuple[list[str], list[str]], language: str, labels: Sequence[str]) -> Row:
+def _xnli(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
     return _inference(_named(item), f"sentence1_{language}", f"sentence2_{language}", "label", labels)
 
 
-def _pawsx(item: tuple[list[str], list[str]], language: str, labels: Sequence[str]) -> Row:
+def _pawsx(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
     row = _named(item)
+    return row | {"label": _number(row["label"], labels)}
+
+
+def _xglue_mnli(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
+    row = _named(item)
+    row["label"] = row["label"].replace("contradictory", "contradiction")
+    return _inference(row, "premise", "hypo", "label", labels)
+
+
+def _tsv(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
+    row = _named((list(file.names), line.split("\t")))
     return row | {"label": _number(row["label"], labels)}
 
 
 def _named(item: tuple[list[str], list[str]]) -> Row:
     names, values = item
     if len(values) != len(names):
-        raise ValueError(f"found {len(values)} fields; expected {len(names)}")
+        raise ValueError(f"found {len(values)} fields; expected {len(names)}: {', '.join(names)}")
     return dict(zip(names, values, strict=True))
 
 
-def _panx(sentence: list[treebanks.Line], language: str, labels: Sequence[str]) -> Row:
+def _panx(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row:
     tokens, numbers = [], []
     for place, line in sentence:
         token, _, tag = line.rpartition("\t")
@@ -140,8 +154,24 @@ def _panx(sentence: list[treebanks.Line], language: str, labels: Sequence[str]) 
     return {"tokens": tokens, "ner_tags": numbers}
 
 
-def _conllu(sentence: list[treebanks.Line], language: str, labels: Sequence[str]) -> Row | None:
-    words = treebanks.words(sentence, language)
+def _word_label(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row:
+    pairs = [(place, line.split(" ")) for place, line in sentence]
+    for place, pair in pairs:
+        if len(pair) != 2 or not pair[0]:
+            raise ValueError(f"{place}: found {' '.join(pair)!r}, expected a word, a blank, its label")
+    words, numbers = [word for _, (word, _) in pairs], [_number(label, labels, place) for place, (_, label) in pairs]
+    return dict(zip(file.names, (words, numbers), strict=True))
+
+
+def _conllu(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row | None:
+    return _parts_of_speech(treebanks.words(sentence, language), labels)
+
+
+def _conllu_nodes(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row | None:
+    return _parts_of_speech(treebanks.nodes(sentence), labels)
+
+
+def _parts_of_speech(words: Sequence[tuple[str, str, str]], labels: Sequence[str]) -> Row | None:
     numbers = [_number(tag, labels, place) for place, _, tag in words]
     return {"tokens": [word for _, word, _ in words], "pos_tags": numbers} if words else None
 
@@ -157,7 +187,7 @@ def _number(label: str, labels: Sequence[str], place: str = "") -> int:
 
 
 Items = Callable[[Path], Iterator[tuple[str, Any]]]
-RowOf = Callable[[Any, str, Sequence[str]], Row | None]
+RowOf = Callable[[Any, File, str, Sequence[str]], Row | None]
 
 FORMATS: dict[str, tuple[Items, RowOf]] = {
     "squad_json": (_questions, _squad),  # SQuAD 1.1, XQuAD, MLQA
@@ -167,5 +197,9 @@ FORMATS: dict[str, tuple[Items, RowOf]] = {
     "xnli_tsv": (_fields, _xnli),
     "pawsx_tsv": (_fields, _pawsx),
     "panx": (_sentences, _panx),
-    "conllu": (_sentences, _conllu),
+    "conllu": (_sentences, _conllu),  # as XTREME reads it
+    "conllu_nodes": (_sentences, _conllu_nodes),  # as XGLUE reads it
+    "xglue_mnli": (_fields, _xglue_mnli),
+    "tsv": (_lines, _tsv),  # without names
+    "word_label": (_sentences, _word_label),
 }

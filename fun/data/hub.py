@@ -39,7 +39,7 @@ class HubSource(Source):
         return f"hub:{source.hub.id}@{source.hub.revision}/{source.hub.files[theirs].format(language=language)}"
 
     def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
-        """What its files say of `rows`, without a download. Raises ConfigError and HubError as `rows` does."""
+        """What its files say of `rows`."""
         source, theirs = facts.located(dataset, language, split)
         repository, pattern = self._files(dataset, language, split)
         names = hub.matching(repository, pattern)

@@ -1,7 +1,7 @@
-"""Sentences of Universal Dependencies' CoNLL-U, word by word as XTREME makes them (Hu et al., 2020).
+"""Sentences of Universal Dependencies' CoNLL-U, word by word as XTREME (Hu et al., 2020) or as XGLUE makes them.
 
-What is written as one word is one: a multiword token such as French "du" is not split, and has the part of speech of
-its highest syntactic word.
+In XTREME what is written as one word is one: a multiword token such as French "du" is not split, and has the part of
+speech of its highest syntactic word. XGLUE (Liang et al., 2020) splits it.
 """
 
 import re
@@ -27,14 +27,7 @@ def words(sentence: Sequence[Line], language: str) -> list[tuple[str, str, str]]
 
     Raises ValueError with the place of a line that is not as CoNLL-U has it.
     """
-    fields = {}
-    for place, line in sentence:
-        if line.startswith("#"):
-            continue
-        columns = line.split("\t")
-        if len(columns) != 10 or not re.fullmatch(r"\d+([-.]\d+)?", columns[0]):
-            raise ValueError(f"{place}: found {len(columns)} fields; expected 10, of which the first is a number")
-        fields[columns[0]] = (place, columns)
+    fields = _fields(sentence)
     tagged, last = [], 0
     for number, (place, columns) in fields.items():
         first, dash, end = number.partition("-")
@@ -51,6 +44,28 @@ def words(sentence: Sequence[Line], language: str) -> list[tuple[str, str, str]]
         last = int(end or first)
     withheld = sum(word == "_" for _, word, _ in tagged)
     return tagged if withheld == 0 or withheld < len(tagged) - 1 else []
+
+
+def nodes(sentence: Sequence[Line]) -> list[tuple[str, str, str]]:
+    """(place, word, part of speech) of each syntactic word and empty node of a sentence, withheld ones too.
+
+    Raises ValueError as `words` does.
+    """
+    fields = _fields(sentence).items()
+    return [(place, row[1].replace(" ", ""), row[3]) for number, (place, row) in fields if "-" not in number]
+
+
+def _fields(sentence: Sequence[Line]) -> dict[str, tuple[str, list[str]]]:
+    """The place and the ten columns of what has a number."""
+    fields = {}
+    for place, line in sentence:
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) != 10 or not re.fullmatch(r"\d+([-.]\d+)?", columns[0]):
+            raise ValueError(f"{place}: found {len(columns)} fields; expected 10, of which the first is a number")
+        fields[columns[0]] = (place, columns)
+    return fields
 
 
 def _highest(fields: Mapping[str, tuple[str, list[str]]], span: Sequence[str], language: str) -> str:

@@ -14,8 +14,7 @@ from fun import world
 from fun.config.compose import assignment, composed, typed
 from fun.config.data import evaluations, source
 from fun.config.schema import ModelConfig, RunConfig
-from fun.data import HubSource, Source
-from fun.data.corpora import HubText, TestText
+from fun.data import Source
 from fun.inputs.identity import identity_of
 from fun.inputs.origins import folder_key, hub_key
 from fun.machine.hub import Hub, Repository
@@ -133,9 +132,7 @@ class Rows(Input):
             self.data.rows(self.dataset, self.language, self.split)
 
     def check(self, hub: Hub) -> str:
-        if isinstance(self.data, HubSource | HubText | TestText):
-            return self.data.check(hub, self.dataset, self.language, self.split)
-        return f"{len(self.data.rows(self.dataset, self.language, self.split)):,} rows"
+        return self.data.check(hub, self.dataset, self.language, self.split)
 
     def gap(self, root: Path) -> str | None:
         return self.data.gap(self.dataset, self.language, self.split)

@@ -86,7 +86,7 @@ def _read(request: Request, tokenizer: PreTrainedTokenizerBase) -> tuple[Sequenc
     rows = source(request.config).rows(request.dataset, request.language, request.split)
     if request.split == "train":
         return training_features(request.config, rows, tokenizer)
-    return rows, request.config.task.encode(rows, tokenizer)
+    return rows, request.config.task.encode(rows, tokenizer, request.language)
 
 
 def _distribution(counts: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ def qa_metrics(dataset: str, language: str) -> dict[str, "evaluate.Metric"]:
     By character for Chinese, by word elsewhere, whatever the data set; MLQA's own metric stands beside that.
     """
     reported = {"": load("squad", "zh" if language == "zh" else "v1")}
-    return reported | {"_mlqa": load("squad", f"mlqa-{language}")} if dataset == "mlqa" else reported
+    return reported | {"_mlqa": load("squad", f"mlqa-{language}")} if dataset.startswith("mlqa") else reported
 
 
 def load(name: str, configuration: str | None = None) -> "evaluate.Metric":

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 TASKS = Registry("task", by="kind")
 """The kinds of task. A named task is a yaml of conf/task, which says its kind."""
 
-DECLARED = ("training_set", "test_sets", "world")
-"""The fields of a task that name its data sets."""
+NEITHER = ("training_set", "test_sets", "world", "beside")
+"""The fields of a task that name its data sets, or what is measured beside its metrics."""
 
 CHUNK = 1000
 """Rows tokenised at once: a tokenizer's output for a whole training set would take gigabytes."""
@@ -139,9 +139,14 @@ class Task(ABC, Generic[F]):
     def texts(self) -> tuple[str, ...]:
         """The columns of its rows that are running text."""
 
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The metrics of an evaluation: `metrics`, and what is asked for beside them."""
+        return self.metrics
+
     def active(self) -> dict[str, Any]:
         """The fields that say what is computed. Data sets are not among them: their content is, as inputs."""
-        names = [field.name for field in dataclasses.fields(self) if field.name not in DECLARED]
+        names = [field.name for field in dataclasses.fields(self) if field.name not in NEITHER]
         values = {name: getattr(self, name) for name in names}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -155,8 +160,11 @@ class Task(ABC, Generic[F]):
         A head over classes has `layers` linear layers and reads the pooler's output or the first token's state.
         """
 
+    def check_scored(self, rows: Sequence[Row], where: str) -> None:
+        """Raise ConfigError, before anything is trained, for rows that `score` has no number for."""
+
     @abstractmethod
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[F]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[F]:
         """The features of `rows`, in their order, the same for training and evaluation.
 
         Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
@@ -244,7 +252,7 @@ class ClassesTask(Task[Feature]):
     def sequences(self, row: Row) -> list[tuple[str, ...]]:
         """The texts or pairs of a row, as many for every row."""
 
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Feature]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Feature]:
         """One feature per row, [T] or [sequences, T], T of its longest; raises ConfigError (see Task)."""
         self.check_input(rows, tokenizer, {**dict.fromkeys(self.texts, str), "label": range(len(self.classes))})
         features: list[Feature] = []

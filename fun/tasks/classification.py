@@ -1,14 +1,15 @@
 """Classification of a text, or of a pair of texts: natural language inference is one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from fun import metrics
 from fun.data.facts import facts
 from fun.errors import ConfigError
-from fun.tasks.base import TASKS, ClassesTask, Row
+from fun.tasks.base import TASKS, ClassesTask, Feature, Logits, Row, Scored
 
 if TYPE_CHECKING:
     from fun.config import RunConfig
@@ -22,13 +23,19 @@ class ClassificationTask(ClassesTask):
     number of its class."""
 
     columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
-    """The columns that are read, as one text or as a pair."""
+    """The columns that are read, as one text or as a pair; a text may be of several columns: "title body"."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """The names of the classes 0, 1, …: where a file has names for numbers, they are these."""
+    beside: tuple[Literal["f1"], ...] = ()
+    """Metrics to report beside accuracy: f1 of class 1 of two."""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return self.columns
+        return tuple(column for columns in self.columns for column in columns.split())
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        return (*self.metrics, *self.beside)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -37,6 +44,9 @@ class ClassificationTask(ClassesTask):
     def check(self, config: "RunConfig") -> None:
         """The numbers of the labels are those of its data sets."""
         check_numbers(self.labels, (self.training_set, *self.test_sets))
+        if self.beside and len(self.labels) != 2:
+            classes = f"two classes, and task={self.name} has {len(self.labels)}"
+            raise ConfigError(f"task.beside=[f1] is of {classes}: leave it out")
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
         """One softmax over the labels."""
@@ -45,7 +55,18 @@ class ClassificationTask(ClassesTask):
         return ClassificationHead(num_labels=len(self.labels), layers=layers, use_pooler=pooler)
 
     def sequences(self, row: Row) -> list[tuple[str, ...]]:
-        return [tuple(row[column] for column in self.columns)]
+        return [tuple(" ".join(row[column] for column in columns.split()) for columns in self.columns)]
+
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
+    ) -> Scored:
+        """Accuracy, and the metrics `beside` it."""
+        scored = super().score(rows, features, logits, language, dataset)
+        predicted = [row["prediction"] for row in scored.predictions]
+        for name in self.beside:
+            values = metrics.load(name).compute(predictions=predicted, references=[row["label"] for row in rows])
+            scored.metrics[name] = 100 * values[name]
+        return scored
 
 
 def check_numbers(labels: tuple[str, ...], datasets: Iterable[str]) -> None:

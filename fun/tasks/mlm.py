@@ -85,7 +85,7 @@ class MaskedText(Task[Passage]):
 
         return MaskedLMHead()
 
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Passage]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Passage]:
         """Passages [T] of the rows' documents, one behind the other; `example` counts passages.
 
         A separator stands between documents; the last tokens, too few for a passage, are left out, and so are

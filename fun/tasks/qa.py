@@ -82,7 +82,7 @@ class QaTask(Task[Window]):
 
         return QAHead(mask_padding=self.mask_padding)
 
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Window]:
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Window]:
         """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
 
         Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.

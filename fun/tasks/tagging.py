@@ -1,4 +1,4 @@
-"""Tagging of words, with parts of speech or with entities, as XTREME does it (Hu et al., 2020)."""
+"""Tagging of words, with parts of speech or with entities, as XTREME (Hu et al., 2020) or as XGLUE's authors do it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @TASKS.register("tagging")
 @dataclass(frozen=True, kw_only=True)
 class TaggingTask(Task[Feature]):
-    """Sentences of words, each with a tag. A sentence of more than `max_length` tokens goes on in a further example."""
+    """Sentences of words, each with a tag."""
 
     metrics: ClassVar[tuple[str, ...]] = ("f1", "accuracy")
     windows: ClassVar[bool] = True
@@ -36,6 +36,17 @@ class TaggingTask(Task[Feature]):
     """The names of the tags 0, 1, …: where a file has names for numbers, they are these."""
     spans: Literal["iob2", "runs"]
     """Of what F1 is: iob2: entities; runs: runs of equal tags (fun/metrics/tag_f1)."""
+    overflow: Literal["continue", "cut"] = "continue"
+    """What becomes of a sentence of more than `max_length` tokens. continue: it goes on in a further example (XTREME);
+    cut: words behind the last token are not read, and count as tagged O (XGLUE)."""
+    bare_scripts: tuple[str, ...] = ()
+    """Languages whose words are not set off by blanks, so that pieces are looked up without SentencePiece's "▁"."""
+    beside: tuple[Literal["precision", "recall"], ...] = ()
+    """Metrics to report beside F1 and accuracy: of the same spans."""
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        return (*self.metrics, *self.beside)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -51,8 +62,8 @@ class TaggingTask(Task[Feature]):
 
         return TaggingHead(num_labels=len(self.labels))
 
-    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[Feature]:
-        """The parts of each sentence from left to right; raises ConfigError (see Task).
+    def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Feature]:
+        """The parts of each sentence from left to right, or its start alone; raises ConfigError (see Task).
 
         Every word is tokenised alone, and `words` [T] marks its first piece, which carries its tag. A word without
         pieces, or with more than fit, is read as the unknown token. Behind the words stand as many separators as
@@ -62,11 +73,12 @@ class TaggingTask(Task[Feature]):
         self._check_tags(rows)
         separators = tokenizer.num_special_tokens_to_add(pair=True) - 2
         room = self.max_length - 1 - separators
-        pieces = self._pieces(rows, tokenizer, room)
+        pieces = self._pieces(rows, tokenizer, room, bare=language in self.bare_scripts)
+        parts_of = cut if self.overflow == "continue" else start
         features: list[Feature] = []
         for example, row in enumerate(rows):
             tags = iter(row[self.tags])
-            for part in cut([pieces[word] for word in row[self.words]], room):
+            for part in parts_of([pieces[word] for word in row[self.words]], room):
                 ids = [tokenizer.cls_token_id, *chain(*part), *[tokenizer.sep_token_id] * separators]
                 inputs = {name: np.zeros(len(ids), np.int32) for name in (*tokenizer.model_input_names, "words")}
                 inputs["input_ids"][:], inputs["attention_mask"][:] = ids, 1
@@ -80,13 +92,15 @@ class TaggingTask(Task[Feature]):
         """F1 of spans, and accuracy; `logits` holds one array [words, tags] per feature.
 
         The parts of a sentence are joined first: a span over a cut is one. A word's tag is the most probable one
-        (ties: the lowest). Raises RunError where there are not as many tags as words.
+        (ties: the lowest), or O where it was cut off. Raises RunError where words were lost otherwise.
         """
         self.check_output(logits)
         predicted: list[list[str]] = [[] for _ in rows]
         for feature, (factor,) in zip(features, logits, strict=True):
             predicted[feature.example] += (self.labels[number] for number in factor.argmax(axis=1))
         for index, (row, tags) in enumerate(zip(rows, predicted, strict=True)):
+            if self.overflow == "cut":
+                tags += ["O"] * (len(row[self.words]) - len(tags))
             if len(tags) != len(row[self.words]):
                 raise RunError(
                     f"{self.name}: row {index} of {dataset} ({language}) has {len(row[self.words])} words, and the"
@@ -95,7 +109,7 @@ class TaggingTask(Task[Feature]):
         gold = [[self.labels[number] for number in row[self.tags]] for row in rows]
         scores = metrics.load("tag_f1", self.spans).compute(predictions=predicted, references=gold)
         return Scored(
-            metrics={name: scores[name] for name in self.metrics},
+            metrics={name: scores[name] for name in self.reported},
             predictions=[
                 {"example": index, "prediction": tags, "label": expected}
                 for index, (tags, expected) in enumerate(zip(predicted, gold, strict=True))
@@ -116,13 +130,18 @@ class TaggingTask(Task[Feature]):
         return [int(position) for position in np.flatnonzero(feature.inputs["words"])]
 
     def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
-        """No word; but some are read as the unknown token, and long sentences are cut."""
+        """Some words are read as the unknown token, and long sentences are cut, with or without loss."""
         tagged = [feature.inputs["input_ids"][self.asked(feature)] for feature in features]
         unknown = sum(int((ids == tokenizer.unk_token_id).sum()) for ids in tagged)
-        parts = sum(len(group) > 1 for group in by_example(features))
+        if self.overflow == "cut":
+            lost = [len(rows[feature.example][self.words]) - len(feature.labels) for feature in features]
+            cut_off = f"{share(sum(map(bool, lost)), len(lost))} sentences lose words, {sum(lost):,} in all"
+        else:
+            parts = sum(len(group) > 1 for group in by_example(features))
+            cut_off = f"{share(parts, len(rows))} sentences go on in a further example; no word is lost"
         return [
             ("words", f"{share(unknown, sum(map(len, tagged)))} are read as {tokenizer.unk_token} from the start"),
-            ("cut", f"{share(parts, len(rows))} sentences go on in a further example; no word is lost"),
+            ("cut", cut_off),
         ]
 
     def _check_tags(self, rows: Sequence[Row]) -> None:
@@ -137,15 +156,25 @@ class TaggingTask(Task[Feature]):
                     " check the data set and its split"
                 )
 
-    def _pieces(self, rows: Sequence[Row], tokenizer: "Tokenizer", room: int) -> dict[str, list[int]]:
+    def _pieces(self, rows: Sequence[Row], tokenizer: "Tokenizer", room: int, bare: bool) -> dict[str, list[int]]:
         """The pieces of each word of `rows`, at least one and at most `room`."""
         words = list(dict.fromkeys(chain.from_iterable(row[self.words] for row in rows)))
         encoding = tokenizer(words, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        every = [bare_pieces(ids, tokenizer) for ids in encoding["input_ids"]] if bare else encoding["input_ids"]
         unknown = [tokenizer.unk_token_id]
-        return {
-            word: ids if 1 <= len(ids) <= room else unknown
-            for word, ids in zip(words, encoding["input_ids"], strict=True)
-        }
+        return {word: ids if 1 <= len(ids) <= room else unknown for word, ids in zip(words, every, strict=True)}
+
+
+def bare_pieces(ids: Sequence[int], tokenizer: "Tokenizer") -> list[int]:
+    """A word's pieces without "▁", as Unicoder reads Thai and Chinese: "▁" is no piece, and "▁的" is "的"."""
+    pieces = (piece.replace("▁", "") for piece in tokenizer.convert_ids_to_tokens(ids))
+    return [tokenizer.convert_tokens_to_ids(piece) for piece in pieces if piece]
+
+
+def start(words: Sequence[Sequence[int]], room: int) -> list[list[Sequence[int]]]:
+    """The words of a sentence, in one part, until `room` pieces are full; of the last of them perhaps the start."""
+    before = accumulate(map(len, words), initial=0)
+    return [[pieces[: room - used] for pieces, used in zip(words, before, strict=False) if used < room]]
 
 
 def cut(words: Sequence[Sequence[int]], room: int) -> list[list[Sequence[int]]]:

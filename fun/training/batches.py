@@ -46,7 +46,7 @@ def training_features(
     size, rule = config.data_size.examples, config.data_size.subset
     if rule is not None:
         rows = subset(rows, size, rule)
-    features: Sequence[Feature] = config.task.encode(rows, tokenizer)
+    features: Sequence[Feature] = config.task.encode(rows, tokenizer, config.training_language)
     # The authors' code cuts a second time after windowing (run_qa.py, max_train_samples).
     return rows, features[:size] if rule == "first" else features
 

@@ -1,4 +1,4 @@
-"""A miniature multilingual world: eight languages, three tasks, a pretrained encoder and language adapters.
+"""A miniature multilingual world: eight languages, nine tasks, a pretrained encoder and language adapters.
 
 Everything is made from one seed. Task data are generated when asked for and compared with the manifest; the
 encoder and the adapters are shipped in `assets/`. `python -m fun.world build` makes it all again.
@@ -22,9 +22,9 @@ def load_split(task: str, language: str, split: str) -> list[Row]:
     """The rows of a split, in the publishers' columns.
 
     squad: id, title, context, question, answers {text, answer_start}; mnli: id, premise, hypothesis, label
-    (0 entailment, 1 neutral, 2 contradiction); copa: id, premise, choice1, choice2, question, label. Rows are
-    parallel across languages and share ids. Raises ConfigError for an unknown name or where the generated
-    data are not those of the manifest.
+    (0 entailment, 1 neutral, 2 contradiction); copa: id, premise, choice1, choice2, question, label; others with
+    an id and what conf/datasets says of their like. Rows are parallel across languages and share ids. Raises
+    ConfigError for an unknown name or where the generated data are not those of the manifest.
     """
     return _generated(f"splits/{task}/{language}/{split}", partial(generate, task, language, split))
 

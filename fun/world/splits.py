@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from fun.world import facts, tagged
+from fun.world import facts, relevance, tagged
 from fun.world.draws import below, other, shuffled
 from fun.world.facts import Context, Rules
 from fun.world.grammar import SUBJECT, VALUE, Clause, Word, question, statement
@@ -22,6 +22,9 @@ SIZES = {
     "udpos": {"test": 300, "validation": 300, "train": 4000},
     "wikiann": {"test": 300, "validation": 300, "train": 4000},
     "paws": {"test": 400, "validation": 400, "train": 12000},
+    "nc": {"test": 400, "validation": 400, "train": 4000},
+    "qam": {"test": 400, "validation": 400, "train": 8000},
+    "wpr": {"test": 800, "validation": 800, "train": 8000},
 }
 TASKS = tuple(SIZES)
 DATASETS = {  # what a run calls them
@@ -31,6 +34,9 @@ DATASETS = {  # what a run calls them
     "micropos": "udpos",
     "microner": "wikiann",
     "micropaws": "paws",
+    "micronc": "nc",
+    "microqam": "qam",
+    "microwpr": "wpr",
 }
 SPLITS = ("test", "validation", "train")  # in the order they are drawn
 SOURCE = "en"  # the only language with training and validation data
@@ -174,6 +180,10 @@ def content(item: Any) -> Hashable:
         return tuple(map(_said, item.facts)), _said(item.claim)
     if isinstance(item, Choice):
         return tuple(map(_said, item.given)), frozenset(map(_said, item.choices)), item.question
+    if isinstance(item, relevance.Story | relevance.Answer):
+        return tuple(map(_said, item.clauses))
+    if isinstance(item, list):  # the pages of a query
+        return tuple(_said(clause) for page in item for clause in page.clauses)
     if isinstance(item, tagged.Paraphrase):
         return tuple(map(_said, item.first)), tuple(map(_said, item.second))
     return (_said(item.clause), *item[1:])
@@ -187,23 +197,26 @@ def _said(clause: Clause) -> Clause:
 def items(task: str, split: str, seed: int) -> list[Any]:
     """The items of a split, before any language; those of the splits before it are drawn to avoid them."""
     world = facts.rules(seed)
+    draw = (tagged.DRAWN | relevance.DRAWN).get(task)
+    each = relevance.PAGES if task == "wpr" else 1
     seen: set[Hashable] = set()
     for name in SPLITS[: SPLITS.index(split) + 1]:
         rng = random.Random(f"{task} {name} {seed}")
         drawn: list[Any] = []
-        while len(drawn) < SIZES[task][name]:
-            if task == "squad":
-                item: Any = _squad_item(rng)
+        while len(drawn) < SIZES[task][name] // each:
+            if draw is not None:
+                item: Any = draw(rng, len(drawn))
+            elif task == "squad":
+                item = _squad_item(rng)
             elif task == "mnli":
                 item = _mnli_item(rng, len(drawn))
-            elif task == "copa":
-                item = _copa_item(rng, len(drawn), name, world)
             else:
-                item = tagged.DRAWN[task](rng, len(drawn))
+                item = _copa_item(rng, len(drawn), name, world)
             if content(item) not in seen:
                 seen.add(content(item))
                 drawn.append(item)
-    return shuffled(rng, drawn)
+    ordered = shuffled(rng, drawn)
+    return [page for pages in ordered for page in pages] if task == "wpr" else ordered
 
 
 speaker = cache(Speaker)
@@ -216,6 +229,9 @@ _ROWS: dict[str, Callable[[Speaker, Any], Row]] = {
     "udpos": tagged.udpos_row,
     "wikiann": tagged.wikiann_row,
     "paws": tagged.paws_row,
+    "nc": relevance.nc_row,
+    "qam": relevance.qam_row,
+    "wpr": relevance.wpr_row,
 }
 
 

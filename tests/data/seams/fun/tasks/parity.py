@@ -32,7 +32,7 @@ class ParityTask(Task[Feature]):
     def head(self, *, layers: int, pooler: bool) -> "Head":
         return WordsHead()
 
-    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase") -> list[Feature]:
+    def encode(self, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", language: str) -> list[Feature]:
         self.check_input(rows, tokenizer, {self.column: str})
         sentences = [row[self.column].split() for row in rows]
         encoding = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=self.max_length)
