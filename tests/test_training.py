@@ -160,8 +160,10 @@ class Journal:
 def training(
     updates: int, *, slots: int = 1024, dropout: float = 0.0, schedule: str = "gu", typed: Sequence[str] = ()
 ) -> tuple[Training, TaskModel, Journal]:
-    chosen = ["schedule=std"] if schedule == "std" else [f"schedule={schedule}", "schedule.k=1"]
-    config = compose([*chosen, *typed, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"])
+    stepwise = [] if schedule.startswith(("std", "gradfreeze")) else ["schedule.k=1"]
+    config = compose(
+        [f"schedule={schedule}", *stepwise, *typed, "train.updates=12", f"train.slots={slots}", "fisher.batches=2"]
+    )
     head = config.task.head(layers=config.model.head_layers, pooler=config.model.pooler)
     model = TaskModel("world", config.adapter, head, name="mnli", language_adapters={"en": "world"}, init_seed=7)
     for module in model.module.modules():

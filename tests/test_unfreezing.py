@@ -3,15 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
+from fun.inputs import compose
+from fun.preview import preview
 from fun.unfreezing import (
     SCHEDULES,
     FisherUnfreezing,
     FixedOrder,
+    GradFreeze,
     GradualUnfreezing,
     LinearProbeThenFineTune,
     Moment,
@@ -22,6 +26,7 @@ from fun.unfreezing import (
     Standard,
 )
 from fun.unfreezing.unfreezer import Unfreezer
+from tests.test_training import training
 from tests.toys import Toggle
 
 PAPER = {"delay": 0, "offset": 1}
@@ -163,9 +168,84 @@ def test_a_schedule_may_close_layers_and_open_them_again() -> None:
     assert planned == [(1, (2,), ()), (3, (1,), (2,)), (5, (0,), (1,)), (7, (2,), (0,))]
 
 
+TOP_DOWN, BOTTOM_UP = (
+    "23-22 21-20 19-18 17-16 15-14 13-12 11-10 9-8 7-6 5-4 3-2 1-0",
+    "0-1 2-3 4-5 6-7 8-9 10-11 12-13 14-15 16-17 18-19 20-21 22-23",
+)
+
+
+@pytest.mark.parametrize(("direction", "by_hand"), [("top_down", TOP_DOWN), ("bottom_up", BOTTOM_UP)])
+@pytest.mark.parametrize("epochs", [10, 12, 20])
+def test_two_layers_more_in_every_epoch(direction: Literal["top_down", "bottom_up"], by_hand: str, epochs: int) -> None:
+    groups = [frozenset(map(int, pair.split("-"))) for pair in by_hand.split()]
+    grown, toggled = (GradFreeze(2, direction, toggle) for toggle in (False, True))
+    for epoch in range(epochs):
+        moment = Moment(7 * epoch + 5, epoch, 24, 0)
+        assert grown.open_layers(moment) == frozenset().union(*groups[: epoch + 1])
+        assert toggled.open_layers(moment) == groups[min(epoch, 11)]  # it stays at the last
+    planned = grown.planned(24, 7 * epochs, per_epoch=7)
+    begun = groups[: min(epochs, 12)]
+    assert [(c.update, set(c.opened), c.closed) for c in planned] == [
+        (7 * e + 1, set(g), ()) for e, g in enumerate(begun)
+    ]
+    planned = toggled.planned(24, 7 * epochs - 3, per_epoch=7)
+    assert [(c.update, set(c.opened)) for c in planned] == [(7 * e + 1, set(g)) for e, g in enumerate(begun)]
+    assert [set(c.closed) for c in planned] == [set(), *map(set, begun[:-1])]
+    uneven = [GradFreeze(5, direction, True).open_layers(Moment(1, epoch, 12, 0)) for epoch in range(5)]
+    assert list(map(len, uneven)) == [5, 5, 2, 2, 2]
+    assert len(uneven[0] | uneven[1] | uneven[2]) == 12
+
+
+@pytest.mark.parametrize("toggle", [False, True])
+def test_closed_layers_and_embeddings_stay_as_they_are_and_so_does_their_adam_state(toggle: bool) -> None:
+    """Six updates, three to an epoch; embeddings are layer 0's."""
+    typed = ["adapter=full", "adapter.embeddings=layer0", "schedule.layers_per_epoch=7", "train.eval_every=3"]
+    choice = "gradfreeze_tog_topdown" if toggle else "gradfreeze_topdown"
+    loop, model, journal = training(6, schedule=choice, typed=typed)
+    start, states = model.state(), []
+
+    def now() -> dict[str, float]:
+        moments = {n: loop.optimizer.state[p].get("exp_avg") for n, p in model.parameters().items()}
+        states.append((model.state(), {n: m.clone() for n, m in moments.items() if m is not None}))
+        return {"accuracy": float(len(states))}
+
+    loop.validate = now
+    loop.run()
+    (first, began), (second, went_on) = states
+    above = {name for layer in range(5, 12) for name in model.blocks[layer]}
+    below = {name for layer in range(5) for name in model.blocks[layer]}
+    assert "bert.embeddings.word_embeddings.weight" in below
+    assert all(torch.equal(first[name], start[name]) for name in below)
+    assert not below & began.keys()
+    assert not any(torch.equal(second[name], start[name]) for name in below if name.endswith(".weight"))
+    for name in above:
+        assert torch.equal(second[name], first[name]) == toggle or not name.endswith(".weight")
+        assert torch.equal(went_on[name], began[name]) == toggle or not name.endswith(".weight")
+    stages = [line for line in journal.lines if line["kind"] == "stage"]
+    assert [(line["update"], line["open"]) for line in stages] == [
+        (1, [5, 6, 7, 8, 9, 10, 11]),
+        (4, [0, 1, 2, 3, 4] if toggle else list(range(12))),
+    ]
+
+
+@pytest.mark.parametrize("choice", ["gradfreeze_topdown", "gradfreeze_bottomup", "gradfreeze_tog_topdown"])
+def test_a_plan_by_epochs_is_right_by_epoch(choice: str) -> None:
+    """96 examples are three updates of 32; 10 updates begin a fourth epoch."""
+    typed = ["task=mnli", "data_size=1k", "data_size.examples=96", "train.batch_size=32", "train.updates=10"]
+    shown = preview(compose([*typed, f"schedule={choice}"]))["unfreezing"]
+    pairs = (
+        [[2 * n + 1, 2 * n] for n in range(4)]
+        if choice == "gradfreeze_bottomup"
+        else [[11, 10], [9, 8], [7, 6], [5, 4]]
+    )
+    assert [(change["update"], change["layers"]) for change in shown] == list(zip((1, 4, 7, 10), pairs, strict=True))
+    assert [change.get("closed") for change in shown] == [None, *(pairs[:3] if "tog" in choice else [None] * 3)]
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: GradFreeze(0, "top_down"), "schedule.layers_per_epoch is 0; expected a whole number of at least 1"),
         (lambda: GradualUnfreezing(0), "schedule.k is 0; expected a whole number of at least 1"),
         (lambda: GradualUnfreezing(True), "schedule.k is True"),
         (lambda: FisherUnfreezing(3, first="bottom"), "schedule.first is 'bottom'; expected top or select"),

@@ -6,6 +6,7 @@ model's parameters; `callback` does so inside anybody's transformers `Trainer`.
 
 from fun.unfreezing.schedules import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, register
 from fun.unfreezing.schedules.at_once import LinearProbeThenFineTune, Standard
+from fun.unfreezing.schedules.epochwise import GradFreeze
 from fun.unfreezing.schedules.stepwise import (
     FisherUnfreezing,
     FixedOrder,
