@@ -36,7 +36,7 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 	$(BIN)/python -m reproduce report --model micro
 
 test: $(READY) ## Run the tests (16 minutes on two cores)
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not long'
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not long'
 
 test-long: $(READY) ## Run the counts and the chaos that make test leaves out
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long -rP

@@ -89,6 +89,7 @@ def test_a_requeued_run_goes_on_from_its_last_update(
     assert there.resumed()[1] in (update, update + 1)  # it was saved when it was asked to end
 
 
+@pytest.mark.long
 def test_a_plain_batch_script_survives(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
     script = ROOT / "slurm" / "run.sbatch"
     typed = [

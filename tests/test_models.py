@@ -387,18 +387,19 @@ def test_a_language_without_an_adapter_is_a_gap(tiny: Path, tmp_path: Path, orig
 
 
 def test_a_fully_fine_tuned_run_is_saved_whole_and_evaluated_further(cli: Cli) -> None:
-    run = ("adapter=full", "schedule=std", "train.updates=2", "train.eval_every=2", "train.lr=1e-3", "device=cpu")
+    run = ("task=copa", "adapter=full", "schedule=std", "train.updates=2", "train.eval_every=2", "train.lr=1e-3",
+           "device=cpu")  # fmt: skip
     cli(*run, "evaluate.languages=[en]")
     ((run_id, before),) = cli.records().items()
-    (folder,) = cli.results.glob(f"runs/mnli/micro/*-{run_id}")
+    (folder,) = cli.results.glob(f"runs/copa/micro/*-{run_id}")
     assert (folder / "model" / "model.safetensors").is_file()
     assert before["stages"][0]["trainable"] == sum(
         parameter.numel() for parameter in AutoAdapterModel.from_pretrained(folder / "model").parameters()
     )
     cli(*run, "evaluate.languages=[en,l1]")
     (after,) = cli.records().values()
-    assert set(metrics_of(after)["micronli"]) == {"en", "l1"}
-    assert metrics_of(after)["micronli"]["en"] == metrics_of(before)["micronli"]["en"]
+    assert set(metrics_of(after)["microcopa"]) == {"en", "l1"}
+    assert metrics_of(after)["microcopa"]["en"] == metrics_of(before)["microcopa"]["en"]
 
 
 STEPS = ("train.updates=13", "train.eval_every=13", "train.batch_size=4", "evaluate.languages=[en]", "device=cpu")
@@ -412,7 +413,15 @@ def stages(cli: Cli) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("embeddings", ["always", "layer0"])
 def test_full_fine_tuning_takes_every_schedule(cli: Cli, embeddings: str) -> None:
-    cli("adapter=full", f"adapter.embeddings={embeddings}", "schedule=gu", "schedule.k=1", "train.lr=1e-4", *STEPS)
+    cli(
+        "task=copa",
+        "adapter=full",
+        f"adapter.embeddings={embeddings}",
+        "schedule=gu",
+        "schedule.k=1",
+        "train.lr=1e-4",
+        *STEPS,
+    )
     names = {name: p.numel() for name, p in load_encoder("world").module.named_parameters() if "heads" not in name}
     layers = [sum(n for name, n in names.items() if layer_of(name) == layer) for layer in range(12)]
     embedding = sum(n for name, n in names.items() if ".embeddings." in name)

@@ -63,7 +63,7 @@ def certain(window: Window) -> tuple[np.ndarray, np.ndarray]:
 
 # DeBERTa's models know bytes as a last resort, which the fast tokenizer does not.
 @pytest.mark.filterwarnings("ignore:The sentencepiece tokenizer that you are converting:UserWarning")
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_answer_survives_the_tokenizer(
     name: str, every: int, questions: dict[str, list[Row]], tmp_path: Path
@@ -92,7 +92,7 @@ def test_every_answer_survives_the_tokenizer(
         assert counts["lost"] == 0
         assert counts["wider"] <= 5
         assert counts["same"] + counts["scored"] + counts["wider"] == len(rows) == 1190 // every
-        assert scored.metrics["f1"] > 99.5
+        assert scored.metrics["f1"] > 99
 
 
 def fate(answer: str, prediction: str, language: str) -> str:

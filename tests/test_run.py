@@ -43,7 +43,10 @@ def only(cli: Cli) -> tuple[Path, dict]:  # type: ignore[type-arg]
 @pytest.mark.parametrize(
     ("arguments", "openings"),
     [
-        (("task=squad", "adapter=lora", "schedule=rand"), "1:11 2:? 3:? 4:? 5:? 6:? 7:? 8:? 9:? 10:? 11:? 12:?"),
+        (
+            ("task=squad", "adapter=lora", "schedule=rand", "data_size=1k"),
+            "1:11 2:? 3:? 4:? 5:? 6:? 7:? 8:? 9:? 10:? 11:? 12:?",
+        ),
         (("task=mnli", "adapter=madx", "schedule=gu"), "1:11 2:10 3:9 4:8 5:7 6:6 7:5 8:4 9:3 10:2 11:1 12:0"),
         (("task=copa", "schedule=rev", "paper=fun_official"), "1:11,0 2:1 3:2 4:3 5:4 6:5 7:6 8:7 9:8 10:9 11:10"),
     ],
