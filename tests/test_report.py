@@ -85,7 +85,7 @@ def spoil(root: Path) -> None:
 def track(run: RunFolder) -> None:
     """As if tr(F) had been tracked for a figure, and the step log was lost since."""
     record = run.record()
-    tracking, files = {**record.tracking, "fisher_every": 20}, {"metrics.jsonl": f"sha256:{'0' * 64}"}
+    tracking, files = {**record.tracking, "fisher_every": 40}, {"metrics.jsonl": f"sha256:{'0' * 64}"}
     changed = synthetic.resealed(record, tracking=tracking, files=files)
     (run.path / "record.json").write_text(json.dumps(changed.to_json()))
 
@@ -331,7 +331,7 @@ def test_a_figure_names_the_runs_whose_step_log_was_lost(pages: dict[str, Page])
     assert "4 of 4 runs are missing. 3 of them can be started unasked" in section(pages["miniature"], "demo-traces")
     missing = html.unescape(section(pages["miniature"], "missing"))
     assert re.search(r"Done, but runs/mnli/micro/madx-gu-k20-full-s0-\w+/metrics.jsonl is not the step log", missing)
-    assert "schedule=gu seed=0 track.fisher_every=20 force=true</code>" in missing
+    assert "schedule=gu seed=0 track.fisher_every=40 force=true</code>" in missing
 
 
 def test_the_same_results_make_the_same_bytes(pages: dict[str, Page], tmp_path: Path) -> None:
