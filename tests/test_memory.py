@@ -82,7 +82,7 @@ def test_a_gpu_that_is_too_small_is_refused_in_a_line(monkeypatch: pytest.Monkey
 
 
 def test_a_done_run_keeps_its_predictions_alone(cli: Cli) -> None:
-    run = [*FULL, "train.updates=2", "train.eval_every=2", "device=cpu", "evaluate.languages=[en]"]
+    run = [*FULL[:-1], "task=copa", "train.updates=2", "train.eval_every=2", "device=cpu", "evaluate.languages=[en]"]
     said = cli(*run, "keep=weights").stderr
     assert "holds at least" in said
     folder, before = only(cli)
@@ -96,12 +96,12 @@ def test_a_done_run_keeps_its_predictions_alone(cli: Cli) -> None:
 
     run[-1] = "evaluate.languages=[en,l1]"
     refused = cli(*run, "keep=predictions", status=2).stderr
-    assert "lacks micronli in l1, and kept no weights: type force=true keep=weights" in refused
+    assert "lacks microcopa in l1, and kept no weights: type force=true keep=weights" in refused
     cli(*run, "keep=predictions", "force=true")  # the whole life at once
     folder, whole = only(cli)
-    assert set(metrics_of(whole)["micronli"]) == {"en", "l1"}
+    assert set(metrics_of(whole)["microcopa"]) == {"en", "l1"}
     assert not (folder / "model").exists()
-    assert metrics_of(whole)["micronli"]["en"] == metrics_of(after)["micronli"]["en"]
+    assert metrics_of(whole)["microcopa"]["en"] == metrics_of(after)["microcopa"]["en"]
 
 
 def test_what_is_kept_is_no_identity_and_a_paper_may_choose_it(tmp_path: Path) -> None:

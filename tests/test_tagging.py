@@ -428,7 +428,7 @@ TYPED = (
     "train.lr=0.001",
     "train.lr_schedule=linear",
     "train.batch_size=16",
-    "train.updates=6",
+    "train.updates=3",
     "train.eval_every=3",
     "device=cpu",
 )
@@ -440,13 +440,13 @@ def texts(task: str, language: str) -> list[str]:
 
 
 def test_parts_of_speech_of_real_treebanks_by_a_tiny_bert(tmp_path: Path) -> None:
-    encoder = tiny_models.bert(tmp_path / "bert", texts("udpos", "fr"))
+    encoder = tiny_models.bert(tmp_path / "bert", texts("udpos", "vi"))
     typed = ["task=udpos", "model=mbert", f"model.source=folder:{encoder}", *TYPED, f"data.root={real_data()}"]
     cli = Cli(tmp_path / "results")
-    cli(*typed, "evaluate.languages=[en,fr,vi]")
+    cli(*typed, "evaluate.languages=[en,vi]")
     (record,) = cli.records().values()
     scores = record["evaluations"]["udpos"]
-    assert scores.keys() == {"en", "fr", "vi"}
+    assert scores.keys() == {"en", "vi"}
     assert all(0 <= scores[language]["metrics"]["accuracy"] <= 100 for language in scores)
     assert record["validation"][-1]["metrics"].keys() == {"f1", "accuracy"}
     shown = cli("lang=vi", "n=1", *typed, module="fun.inspect").stdout
