@@ -217,6 +217,7 @@ class Experiment:
             pad_id=self.model.pad_id,
             device=self.device,
             unit=self.model.head.unit,
+            ahead=self.device.type == "cuda",
         )
 
     def _tests(self, wanted: Tests) -> list[TestSet]:

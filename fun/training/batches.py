@@ -6,7 +6,8 @@ the number of its units, has the same gradient.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,15 @@ class Batch:
     parts: list[dict[str, Tensor]]
     """Tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
 
+    def pinned(self) -> "Batch":
+        """The same in memory from which a GPU reads while the processor goes on."""
+        return Batch(self.size, self.units, [{k: v.pin_memory() for k, v in part.items()} for part in self.parts])
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; from pinned memory without waiting for it."""
+        parts = [{k: v.to(device, non_blocking=True) for k, v in part.items()} for part in self.parts]
+        return Batch(self.size, self.units, parts)
+
 
 def training_features(
     config: RunConfig, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
@@ -64,7 +74,11 @@ class Batches:
     pad_id: int
     device: torch.device
     unit: Unit = "examples"
+    ahead: bool = False
+    """Whether a thread makes the next update's batch meanwhile: a GPU would wait for it, a CPU has no time left."""
     _epoch_order: tuple[int, list[int]] = (-1, [])
+    _next: tuple[int, "Future[Batch]"] | None = None
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), init=False)
 
     @property
     def per_epoch(self) -> int:
@@ -77,19 +91,27 @@ class Batches:
 
     def __getitem__(self, update: int) -> Batch:
         """The batch of the 1-based `update`; the last one of an epoch may be smaller."""
-        epoch = self.epoch(update)
-        if self._epoch_order[0] != epoch:
-            self._epoch_order = (epoch, self._permutation("order", epoch))
-        start = (update - 1) % self.per_epoch * self.batch_size
-        indices = self._epoch_order[1][start : start + self.batch_size]
-        return self._batch(indices, generator(self.seed, "reading", update))
+        number, made = self._next or (0, None)
+        batch = made.result() if made and number == update else self._of(update)
+        if self.ahead:
+            self._next = update + 1, self._thread.submit(self._of, update + 1)
+        return batch.to(self.device)
 
     def shuffled(self, purpose: str, position: int) -> Iterator[Batch]:
         """All batches once, in an order of their own (for a Fisher pass at update `position`)."""
         order = self._permutation(purpose, position)
         random = generator(self.seed, f"{purpose} reading", position)
         for start in range(0, len(order), self.batch_size):
-            yield self._batch(order[start : start + self.batch_size], random)
+            yield self._batch(order[start : start + self.batch_size], random).to(self.device)
+
+    def _of(self, update: int) -> Batch:
+        """The batch of an update, on the CPU; in the thread or not."""
+        order, epoch = self._epoch_order, self.epoch(update)
+        if order[0] != epoch:
+            order = self._epoch_order = (epoch, self._permutation("order", epoch))
+        start = (update - 1) % self.per_epoch * self.batch_size
+        batch = self._batch(order[1][start : start + self.batch_size], generator(self.seed, "reading", update))
+        return batch.pinned() if self.device.type == "cuda" else batch
 
     def _permutation(self, purpose: str, position: int) -> list[int]:
         count = len(self.features)
@@ -99,7 +121,7 @@ class Batches:
         chosen = [self.features[index].reading(random) for index in indices]
         parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
         units = sum(len(feature.labels) for feature in chosen) if self.unit == "labels" else len(chosen)
-        return Batch(len(chosen), units, [{k: v.to(self.device) for k, v in part.items()} for part in parts])
+        return Batch(len(chosen), units, parts)
 
 
 def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int) -> list[list[Feature]]:

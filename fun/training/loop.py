@@ -116,9 +116,10 @@ class Training:
     def _update(self, update: int, bar: "tqdm[Any]") -> None:
         started = time.perf_counter()
         batch = self.batches[update]
-        loss = self._backward(update, batch)
+        total = self._backward(update, batch)
         total_norm = self._gradient(update)
-        norm, masked = total_norm.item(), {}
+        # Together: for each number that the processor reads it would wait for a GPU once more.
+        (loss, norm), masked = torch.stack((total, total_norm.to(total))).tolist(), {}
         skipped = self._skips(norm)
         if not skipped:
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -142,7 +143,7 @@ class Training:
         bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
 
-    def _backward(self, update: int, batch: Batch) -> float:
+    def _backward(self, update: int, batch: Batch) -> Tensor:
         """The loss of a batch, its parts' gradients added up: the sum over its units by their number."""
         # Dropout of update n depends on n alone: a Fisher pass or an evaluation before it changes nothing.
         torch.manual_seed(derive(self.config.seed, "dropout", update))
@@ -154,7 +155,7 @@ class Training:
             share = predictive.nll(self.model.head.labels(part)).sum() / batch.units
             self.scaler.scale(share).backward()
             loss += share.detach()
-        return loss.item()
+        return loss
 
     def _gradient(self, update: int) -> Tensor:
         """Complete the gradient by what the methods add; its norm, before any mask and clipping."""
