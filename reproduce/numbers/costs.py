@@ -13,7 +13,7 @@ COSTS: Mapping[str, Callable[[Sequence[Record]], float]] = {
     "updates": lambda records: sum(record.validation[-1]["update"] for record in records),
     "seconds": lambda records: sum(r.timing["train_seconds"] + r.timing["fisher_seconds"] for r in records),
     "MiB": lambda records: max(record.peak_memory_bytes for record in records) / MIB,
-    "trained": lambda records: max(stage["trainable"] for record in records for stage in record.stages),
+    "parameters": lambda records: max(stage["trainable"] for record in records for stage in record.stages),
 }
 """Of the runs of one replicate: updates and seconds of training (with tr(F)) of all, the largest peak of memory of a
 process, and the most parameters that train at once."""
