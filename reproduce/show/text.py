@@ -1,8 +1,6 @@
 """A view as text for a terminal."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import groupby
 
 from rich import box
 from rich.console import Group
@@ -10,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reproduce.declare.tables import Rank
-from reproduce.show.view import Heading, Line, Part, Slot, View
+from reproduce.show.view import Line, Part, Slot, View
 
 WIDTH = 120
 """Columns of a terminal that the text fits into."""
@@ -28,28 +26,13 @@ def to_text(view: View) -> Group:
     widths = _widths(view)
     pieces: list[Text | RichTable] = [Text(view.title, style="bold"), Text(" ".join(view.caption)), Text()]
     panel = ""
-    for part in _joined(view.parts):
+    for part in view.joined:
         if part.label and part.panel != panel:
             panel = part.panel
             pieces.append(Text(panel, style="bold reverse"))
         pieces += [_table(part, columns, widths) for columns in _fitting(part, widths)]
     pieces += [Text(f"[{number}] {text}") for number, text in enumerate(view.notes, 1)]
     return Group(*pieces)
-
-
-def _joined(parts: Sequence[Part]) -> Iterator[Part]:
-    """The parts of a block that have one column each as one part, whose columns are the data sets."""
-    for _, group in groupby(parts, key=lambda part: (part.panel, part.block)):
-        beside = list(group)
-        if len(beside) == 1 or any(len(part.headings) > 1 for part in beside):
-            yield from beside
-            continue
-        labels = [f"{part.label}{_numbers(part.errata)}" for part in beside]
-        lines = [
-            replace(each[0], slots=tuple(slot for line in each for slot in line.slots))
-            for each in zip(*(part.lines for part in beside), strict=True)
-        ]
-        yield Part(beside[0].panel, tuple(Heading(label, label, label) for label in labels), tuple(lines))
 
 
 def _widths(view: View) -> dict[str, int]:
@@ -59,7 +42,7 @@ def _widths(view: View) -> dict[str, int]:
     def widen(key: str, text: str) -> None:
         widths[key] = max(widths.get(key, 0), len(text))
 
-    for part in _joined(view.parts):
+    for part in view.joined:
         widen("", _corner(part))
         for heading in part.headings:
             widen(heading.key, heading.label)
@@ -106,7 +89,7 @@ def _label(line: Line) -> str:
 
 
 def _corner(part: Part) -> str:
-    return part.label + _numbers(part.errata) if part.label else part.panel
+    return (part.label or part.panel) + _numbers(part.errata)
 
 
 def _ours(slot: Slot) -> Text:

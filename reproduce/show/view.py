@@ -132,6 +132,24 @@ class View:
     summary: str
 
     @property
+    def joined(self) -> list[Part]:
+        """Its parts; those of a block that have one column each as one, whose columns are the data sets."""
+        joined: list[Part] = []
+        for _, group in groupby(self.parts, key=lambda part: (part.panel, part.block)):
+            beside = list(group)
+            if len(beside) == 1 or any(len(part.headings) > 1 for part in beside):
+                joined += beside
+                continue
+            headings = [Heading(part.label, part.label, part.label) for part in beside]
+            lines = [
+                replace(each[0], slots=tuple(slot for line in each for slot in line.slots))
+                for each in zip(*(part.lines for part in beside), strict=True)
+            ]
+            errata = tuple(sorted({number for part in beside for number in part.errata}))
+            joined.append(Part(beside[0].panel, tuple(headings), tuple(lines), beside[0].block, errata=errata))
+        return joined
+
+    @property
     def items(self) -> Iterator[Item]:
         """Every number, line by line."""
         return (i for part in self.parts for line in part.lines for slot in line.slots for i in slot.items)
