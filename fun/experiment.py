@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -48,6 +50,9 @@ log = logging.getLogger("fun")
 Tests = Sequence[tuple[str, str]]
 """Data sets, each with a language."""
 
+Metrics = dict[str, dict[str, dict[str, float]]]
+"""Data set -> language -> metric -> percent."""
+
 
 def run(config: RunConfig) -> None:
     """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
@@ -58,13 +63,14 @@ def run(config: RunConfig) -> None:
     folder = run_folder(config, results_root()).present()
     gaps = evaluation_gaps(config)
     wanted = [(dataset, language) for dataset, language in _pairs(evaluations(config)) if language not in gaps]
-    tracking = _tracking(config)
+    tracking = _tracking(config, wanted)
     done = folder.record() if folder.status().state is State.DONE and not config.force else None
     if done is None:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
             Experiment(config).train(attempt, wanted, tracking)
-    elif tracking["fisher_every"] and done.tracking != tracking:
-        log.info("%s is done without this tr(F): training it again for that", config.label)
+    elif unfollowed := _unfollowed(tracking, done.tracking):
+        log.info("%s is done without %s along training: training it again for that", config.label, unfollowed)
+        tracking = _tracking(config, wanted, done.tracking)
         with folder.begin(force=True) as attempt:
             # A language that was evaluated once is not lost by training again.
             Experiment(config).train(attempt, [*_pairs(done.evaluations), *wanted], tracking, must_equal=done)
@@ -151,9 +157,10 @@ class Experiment:
         if config.adapter.pretrained and config.task.trains:
             check_memory(config, self.model, self.device)
         batches, updates, validate = self._training_data()
-        tests = self._tests(wanted)
         checkpoint = _usable_checkpoint(attempt, tracking)
         progress = checkpoint.progress if checkpoint else Progress(tracking=tracking)
+        followed = _pairs(progress.tracking.get("tests", {}))
+        tests = self._tests([*wanted, *followed])
         progress.goes_on_with(code_version())
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
         view = open_view(config, attempt)
@@ -162,7 +169,9 @@ class Experiment:
             if isinstance(self.task, FisherTask):
                 work = Estimation(config, self.task, self.model, batches, journal, progress)
             else:
-                work = Training(config, self.model, batches, updates, validate, journal, progress)
+                along = [test for test in tests if (test.dataset, test.language) in followed]
+                test = partial(self._metrics, along)
+                work = Training(config, self.model, batches, updates, validate, test, journal, progress)
             unit = "updates" if self.task.trains else "batches"
             log.info("%s: %d %s in %s", config.label, updates, unit, attempt.run.path)
             if checkpoint:
@@ -248,13 +257,24 @@ class Experiment:
         """Zero-shot evaluation: swap the language adapter, keep the predictions. Also the seconds that it took."""
         started = time.perf_counter()
         evaluated: Evaluations = {}
-        for dataset, language, rows, named in tests:
-            self.model.activate(language)
-            features = self.task.encode(rows, self.model.tokenizer, language)
-            scored = self.score(rows, features, language, dataset)
+        for (dataset, language, _, named), scored in self._scored(tests):
             evaluated.setdefault(dataset, {})[language] = {"keys": named, "metrics": scored.metrics}
             attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
         return evaluated, time.perf_counter() - started
+
+    def _metrics(self, tests: Iterable[TestSet]) -> Metrics:
+        metrics: Metrics = {}
+        for test, scored in self._scored(tests):
+            metrics.setdefault(test.dataset, {})[test.language] = scored.metrics
+        return metrics
+
+    def _scored(self, tests: Iterable[TestSet]) -> Iterator[tuple[TestSet, Scored]]:
+        """Each test set as the weights are now; behind the last the model reads the training language again."""
+        for test in tests:
+            self.model.activate(test.language)
+            features = self.task.encode(test.rows, self.model.tokenizer, test.language)
+            yield test, self.score(test.rows, features, test.language, test.dataset)
+        self.model.activate(self.config.training_language)
 
     def _record_body(self, progress: Progress, evaluated: Evaluations, evaluate_seconds: float) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
@@ -326,20 +346,37 @@ def check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:
         )
 
 
-def _tracking(config: RunConfig) -> dict[str, Any]:
-    """How tr(F) is to be tracked, as the record says it."""
-    every = config.track.fisher_every
-    return {"fisher_every": every, "fisher": active_fields(config.fisher) if every else {}}
+def _tracking(config: RunConfig, wanted: Tests, before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """What is to be followed along training, as the record says it: also what was followed `before`."""
+    fisher_every = config.track.fisher_every or before.get("fisher_every", 0)
+    tests_every = config.track.tests_every or before.get("tests_every")
+    tracking = {"fisher_every": fisher_every, "fisher": active_fields(config.fisher) if fisher_every else {}}
+    tests: dict[str, list[str]] = {}
+    for dataset, language in dict.fromkeys([*_pairs(before.get("tests", {})), *wanted]):
+        tests.setdefault(dataset, []).append(language)
+    return tracking | ({"tests_every": tests_every, "tests": tests} if tests_every else {})
+
+
+def _unfollowed(asked: Mapping[str, Any], tracking: Mapping[str, Any]) -> str:
+    """What of that which is asked for was not followed along training; empty where nothing."""
+    lacking = []
+    if asked["fisher_every"] and any(tracking[name] != asked[name] for name in ("fisher_every", "fisher")):
+        lacking.append("this tr(F)")
+    if every := asked.get("tests_every"):
+        tested = _pairs(tracking.get("tests", {}))
+        if tracking.get("tests_every") != every or not set(tested) >= set(_pairs(asked["tests"])):
+            lacking.append("these test scores")
+    return " and ".join(lacking)
 
 
 def _usable_checkpoint(attempt: Attempt, tracking: Mapping[str, Any]) -> Checkpoint | None:
-    """The checkpoint to resume from; None, and none left, where it lacks the tr(F) that is asked for."""
+    """The checkpoint to resume from; None, and none left, where it lacks what is to be followed along training."""
     path = attempt.folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
     checkpoint = Checkpoint.read(path)
-    if tracking["fisher_every"] and checkpoint.progress.tracking != tracking:
-        log.info("starting afresh: the interrupted run did not track this tr(F)")
+    if unfollowed := _unfollowed(tracking, checkpoint.progress.tracking):
+        log.info("starting afresh: the interrupted run did not follow %s", unfollowed)
         attempt.discard_checkpoint()
         return None
     return checkpoint

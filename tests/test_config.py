@@ -84,7 +84,7 @@ def test_the_presets_set_the_fields_that_the_design_names() -> None:
 def test_identity_holds_what_is_read_and_nothing_else() -> None:
     base = compose([])
     same = compose(
-        ["evaluate.languages=[en]", "track.fisher_every=5", "checkpoint.every=7", "threads=2", "logger=wandb",
+        ["evaluate.languages=[en]", "track.fisher_every=5", "track.tests_every=epoch", "checkpoint.every=7", "threads=2", "logger=wandb",
          "device=cpu", "force=true", "fisher=exact"]
     )  # fmt: skip
     assert run_id(same) == run_id(base)  # gu does not use the Fisher estimator

@@ -283,7 +283,7 @@ def test_what_is_not_open_yet_is_as_it_was_and_clipping_comes_last() -> None:
     moved = 0
     for layer, name, parameter in mask.parameters:
         (kept,) = mask.kept(layer, name, parameter)
-        closed = ~kept.view_as(parameter)
+        closed = kept.view_as(parameter) == 0
         assert torch.equal(ends[0][name][closed], start[name][closed])
         moved += int((ends[1][name] != start[name])[closed].sum())
     assert moved

@@ -60,7 +60,7 @@ def test_the_new_schedule_is_one_file_and_runs(tmp_path: Path) -> None:
 def test_files_and_choices_that_the_readme_names_exist() -> None:
     for path in re.findall(r"`((?:conf|fun|docs|slurm)/[\w/.]+)`", TEXT) + re.findall(r"\]\((docs/[\w.]+)\)", TEXT):
         assert (ROOT / path).exists() or path == "conf/schedule/middle.yaml", path
-    for group in ("model", "task", "adapter", "schedule", "data_size", "fisher", "paper", "logger"):
+    for group in ("model", "task", "adapter", "schedule", "data_size", "fisher", "mask", "paper", "logger"):
         (row,) = re.findall(rf"^\| `{group}` \|(.*)\|$", TEXT, flags=re.MULTILINE)
         named = set(re.findall(r"`(\w+)`", row))
         assert {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")} <= named, group

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli, outcome
+from tests.conftest import Cli, metrics_of, outcome
 from tests.forks import Process
 from tests.test_run import only
 
 RUN = ("task=copa", "schedule=fun", "train.updates=24", "train.eval_every=6", "train.batch_size=8", "fisher.batches=2",
-       "schedule.k=2", "checkpoint.every=5", "track.fisher_every=8", "evaluate.languages=[en,l1]")  # fmt: skip
+       "schedule.k=2", "checkpoint.every=5", "track.fisher_every=8", "track.tests_every=9",
+       "evaluate.languages=[en,l1]")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,33 @@ def test_starting_afresh_for_tracking_leaves_no_old_checkpoint_behind(cli: Cli) 
     assert "resuming" not in cli(*plain).stderr
     folder, _ = only(cli)
     assert [line["update"] for line in steps(folder) if line["kind"] == "train"] == list(range(1, 25))
+
+
+def test_a_done_run_without_test_scores_along_training_is_made_again_for_them(cli: Cli) -> None:
+    """With the same outcome: whether they are followed is no part of its identity. 400 examples are 4 updates."""
+    run = (
+        "task=copa",
+        "schedule=std",
+        "train.updates=6",
+        "train.eval_every=6",
+        "train.batch_size=100",
+        "evaluate.languages=[en,l1]",
+    )
+    cli(*run)
+    _, before = only(cli)
+    assert "is done without these test scores along training" in cli(*run, "track.tests_every=epoch").stderr
+    folder, record = only(cli)
+    assert outcome(record) == outcome(before) | {"tracking": record["tracking"]}
+    (dataset,) = record["evaluations"]
+    assert record["tracking"] == before["tracking"] | {"tests_every": "epoch", "tests": {dataset: ["en", "l1"]}}
+    points = [line for line in steps(folder) if line["kind"] == "test"]
+    assert [(point["update"], point["epoch"]) for point in points] == [(4, 1.0), (6, 1.5)]
+    assert points[0]["scores"][dataset].keys() == {"en", "l1"}
+    # The selected update is the last one.
+    assert points[1]["scores"] == metrics_of(record)
+    for asked in ([], ["track.tests_every=epoch"]):
+        assert "nothing to do" in cli(*run, *asked).stderr
+    assert steps(folder)[-1] == points[1]
 
 
 def wait_for_line(process: Process, cli: Cli, text: str) -> None:

@@ -173,7 +173,7 @@ def training(
     features = [feature(6 + 5 * (i % 7), i) for i in range(24)]
     batches = Batches(features, batch_size=8, seed=0, slots=slots, pad_id=model.pad_id, device=model.device)
     journal = Journal()
-    loop = Training(config, model, batches, updates, lambda: {"accuracy": 1.0}, journal, Progress())
+    loop = Training(config, model, batches, updates, lambda: {"accuracy": 1.0}, dict, journal, Progress())
     return loop, model, journal
 
 

@@ -103,6 +103,8 @@ def _of_lang(config: RunConfig) -> Iterator[str]:
         yield f"task={task} is there for its weights: type keep=weights"
     if config.track.fisher_every:
         yield f"track.fisher_every follows a task adapter, and task={task} trains none: leave it out"
+    if config.track.tests_every:
+        yield f"track.tests_every scores test sets, and task={task} has none: leave it out"
 
 
 def _of_origins(config: RunConfig) -> Iterator[str]:

@@ -126,6 +126,8 @@ class TrackConfig(Section):
 
     fisher_every: int = Field(ge=0)
     """Updates between logs of tr(F) of the open layers; 0: never, at no cost."""
+    tests_every: Annotated[int, Field(ge=1)] | Literal["epoch"] | None
+    """Updates between scores in `evaluate.languages`, also after the last; epoch: at each one's end; null: none."""
 
 
 class CheckpointConfig(Section):

@@ -52,7 +52,10 @@ class Masking(Method, ABC):
 
     @abstractmethod
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
-        """What the present update keeps of each piece of a parameter: 0 and 1, of the piece's shape or one for all."""
+        """What the present update keeps of each piece of a parameter: 0 and 1, of the piece's shape or one for all.
+
+        Read each before the next one, which may take its place.
+        """
 
     def before_update(self, update: int, epoch: int) -> None:
         """See Method."""
@@ -89,10 +92,15 @@ class ElementMask(Masking):
 
         random = torch.Generator(parameter.device)
         random.manual_seed(derive(self.seed, f"{PURPOSE} of {name}", self.now.position))
+        least, below = self.now.least, self.now.below
+        numbers, upper = torch.empty((2, len(pieces(parameter)[0])), dtype=torch.float32, device=parameter.device)
         for piece in pieces(parameter):
-            numbers = torch.empty_like(piece, dtype=torch.float32).uniform_(generator=random)
-            kept = numbers >= self.now.least
-            yield kept if self.now.below == 1 else kept.logical_and_(numbers < self.now.below)
+            # All in place, as 0.0 and 1.0: new memory, and multiplying by booleans, would cost as much as the numbers.
+            kept, inside = numbers[: len(piece)].uniform_(generator=random), upper[: len(piece)]
+            if below < 1:
+                torch.lt(kept, below, out=inside)
+            kept.ge_(least)
+            yield kept.mul_(inside) if below < 1 else kept
 
 
 class LayerMask(Masking):

@@ -5,7 +5,7 @@ import reprlib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self
 
 from pydantic import (
     AfterValidator,
@@ -97,10 +97,15 @@ Evaluations = dict[str, dict[str, Evaluation]]
 
 @with_config(CLOSED)
 class Tracking(TypedDict):
-    """How tr(F) was followed along training: every so many updates (0: never), and its estimator."""
+    """What was followed along training: tr(F) every so many updates (0: never), and by which estimator.
+
+    Where test sets were: every so many updates, or at the end of every epoch; and which, in which languages.
+    """
 
     fisher_every: Count
     fisher: Object
+    tests_every: NotRequired[Update | Literal["epoch"]]
+    tests: NotRequired[dict[str, list[str]]]
 
 
 @with_config(CLOSED)

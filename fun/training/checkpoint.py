@@ -15,8 +15,8 @@ class Progress:
 
     `validation` holds the metrics on English validation; `best` the selected entry of it; `stages` which layers
     trained from which update on, as `fun.unfreezing.Stage.to_json` says it, with the number of parameters that train
-    as `trainable`; `tracking` how tr(F) is tracked; `code` which version made the updates from which one on (from one
-    past the last: it evaluated alone). Times in seconds.
+    as `trainable`; `tracking` what is followed along training, as the record says it; `code` which version made the
+    updates from which one on (from one past the last: it evaluated alone). Times in seconds.
     """
 
     update: int = 0

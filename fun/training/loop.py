@@ -42,7 +42,7 @@ class Training:
     """One run's training: `run()` from the start, or from a checkpoint with bit-identical outcome.
 
     `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back. `validate`
-    measures English validation.
+    measures English validation, `test` the test sets that are followed: data set -> language -> metrics.
     """
 
     config: RunConfig
@@ -50,6 +50,7 @@ class Training:
     batches: Batches
     updates: int
     validate: Callable[[], dict[str, float]]
+    test: Callable[[], dict[str, dict[str, dict[str, float]]]]
     journal: Journal
     progress: Progress
     best_weights: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -79,18 +80,17 @@ class Training:
         Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
         behind a checkpoint once the process is asked to end.
         """
-        often, eval_every = self.config.checkpoint, self.config.train.eval_every
-        if eval_every == "epoch":
-            eval_every = self.batches.per_epoch
-        saved_at = time.monotonic()
+        often, saved_at = self.config.checkpoint, time.monotonic()
         begun = self.progress.update
         bar = tqdm(total=self.updates, initial=begun, unit="update", disable=None, dynamic_ncols=True)
         with survival.deferred(), logging_redirect_tqdm(), bar:
             for update in range(begun + 1, self.updates + 1):
                 self._before(update)
                 self._update(update, bar)
-                if update % eval_every == 0 or update == self.updates:
+                if self._due(update, self.config.train.eval_every):
                     self._evaluate(update)
+                if self._due(update, self.progress.tracking.get("tests_every")):
+                    self._follow_tests(update)
                 overdue = time.monotonic() - saved_at > 60 * often.minutes
                 # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
                 due = update % often.every == 0 or update == self.updates or overdue
@@ -99,6 +99,11 @@ class Training:
                     saved_at = time.monotonic()
                 survival.check()
         self.model.load_state(self.best_weights)
+
+    def _due(self, update: int, every: int | str | None) -> bool:
+        """Whether the end of `update` is that of so many updates or of an epoch, or of training; never where None."""
+        number = self.batches.per_epoch if every == "epoch" else every
+        return number is not None and (update % int(number) == 0 or update == self.updates)
 
     def _before(self, update: int) -> None:
         """Let the methods act, and look at tr(F) if it is tracked: both before the update."""
@@ -226,6 +231,15 @@ class Training:
         tracked = {str(layer): scores[layer] for layer in layers}
         mean = sum(tracked.values()) / len(tracked) if tracked else None
         self.journal.log(line | {"scores": tracked, "mean_open": mean})
+
+    def _follow_tests(self, update: int) -> None:
+        """Log the test scores of the weights as they are, and how many epochs they have had (GradDrop, Figure 2).
+
+        One line of metrics.jsonl: {"kind": "test", "update": n, "epoch": n / updates of an epoch,
+        "scores": {data set: {language: {metric: percent}}}}.
+        """
+        line = {"kind": "test", "update": update, "epoch": update / self.batches.per_epoch, "scores": self.test()}
+        self.journal.log(line)
 
     def _checkpoint(self) -> Checkpoint:
         optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()

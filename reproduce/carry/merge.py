@@ -101,4 +101,6 @@ def _compared(record: Record, ours: Record) -> tuple[Outcome, str]:
     ]
     if record.tracking["fisher_every"] and not ours.tracking["fisher_every"]:
         more.append("tr(F) along training")
+    if record.tracking.get("tests_every") and not ours.tracking.get("tests_every"):
+        more.append("test scores along training")
     return (Outcome.LEFT, f"there also with {', '.join(more)}") if more else (Outcome.SAME, "")
