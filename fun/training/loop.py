@@ -124,7 +124,7 @@ class Training:
         total = self._backward(update, batch)
         total_norm = self._gradient(update)
         # Together: for each number that the processor reads it would wait for a GPU once more.
-        (loss, norm), masked = torch.stack((total, total_norm.to(total))).tolist(), {}
+        (loss, norm), masked_norm = torch.stack((total, total_norm.to(total))).tolist(), None
         skipped = self._skips(norm)
         if not skipped:
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -132,7 +132,7 @@ class Training:
                     f"update {update}: the loss is {loss} and the gradient's norm {norm}; this update "
                     "was not made. Type a smaller train.lr"
                 )
-            masked = self._mask_and_clip(update, total_norm)
+            masked_norm = self._mask_and_clip(update, total_norm)
         train = self.config.train
         rate = learning_rate(train.lr, train.lr_schedule, update, self.updates, train.warmup)
         for group in self.optimizer.param_groups:
@@ -143,7 +143,9 @@ class Training:
         self.progress.update = update
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
-        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm, **masked}
+        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm}
+        if masked_norm is not None:
+            outcome["masked_norm"] = masked_norm.item()
         self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome})
         bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
@@ -169,14 +171,14 @@ class Training:
             method.add_gradient(update)
         return self._norm()
 
-    def _mask_and_clip(self, update: int, norm: Tensor) -> dict[str, float]:
-        """Mask the gradient, whose norm before that is `norm`, and clip what is left. What the log says of a mask."""
+    def _mask_and_clip(self, update: int, norm: Tensor) -> Tensor | None:
+        """Mask the gradient, whose norm before that is `norm`, and clip what is left; its norm, if there is a mask."""
         masked = [method for method in self.methods if method.masks]
         for method in masked:
             method.mask_gradient(update, self.batches.epoch(update))
         norm = self._norm() if masked else norm
         nn.utils.clip_grads_with_norm_(self.model.parameters().values(), self.config.train.clip, norm)
-        return {"masked_norm": norm.item()} if masked else {}
+        return norm if masked else None
 
     def _norm(self) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in self.model.parameters().values() if p.grad is not None])
