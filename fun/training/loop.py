@@ -144,9 +144,8 @@ class Training:
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
         outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm}
-        if masked_norm is not None:
-            outcome["masked_norm"] = masked_norm.item()
-        self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome})
+        masked = {} if masked_norm is None else {"masked_norm": masked_norm.item()}
+        self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome, **masked})
         bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
 
