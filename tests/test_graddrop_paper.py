@@ -1,6 +1,7 @@
 """The third paper: its runs as declared, its numbers from made-up records, its figures from the printed ones."""
 
 import csv
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ import pytest
 
 from fun.results import Record, RunFolder, State
 from reproduce.declare import claims
-from reproduce.declare.figures import ByLanguage, TStatistics
+from reproduce.declare.figures import ByLanguage, Epochs, TStatistics
 from reproduce.declare.papers import PAPERS, load
 from reproduce.declare.parts import Needed, Run, merged
 from reproduce.declare.settings import Settings
@@ -19,7 +20,7 @@ from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells, settings
 from reproduce.numbers.claims import Result, check
 from reproduce.numbers.statistics import paired_t
-from reproduce.runs.store import Absent, Done, Results
+from reproduce.runs.store import Absent, Done, Results, configuration
 from reproduce.show.figures.drawing import drawing
 from reproduce.show.latex import to_latex
 from reproduce.show.view import of_results, view
@@ -91,8 +92,9 @@ def test_73_configurations_73_and_219_runs_are_declared() -> None:
     per_task = Counter(next(part for part in run if part.startswith("task=")) for run in once)
     assert sorted(per_task.values()) == [8] * 8 + [9]
     # Figures and Table X need no further run.
-    drawn = {run.overrides for name in ("figure3", "figure4") for run in PAPER.targets[name].needed()}
+    drawn = {run.overrides for name in ("figure2", "figure3", "figure4") for run in PAPER.targets[name].needed()}
     assert drawn < once
+    assert {run.arguments[-1] for run in PAPER.targets["figure2"].needed()} == {"track.tests_every=epoch"}
 
 
 def test_every_printed_number_stands_in_one_cell() -> None:
@@ -109,6 +111,32 @@ def test_57_errata_are_shown() -> None:
     shown |= {text for table in of_settings for value in settings.fill(table) for text in value.errata}
     assert {row["text"] for row in rows("errata.csv")} == shown
     assert {row["erratum"] for row in rows("errata.csv")} == {f"G{number}" for number in range(1, 58)}
+
+
+def test_readings_of_dropout_and_the_matched_learning_rate() -> None:
+    def values(*overrides: str) -> tuple[float, float | None]:
+        config = configuration(("model=xlmr_large", "adapter=full", "data_size=full", "paper=graddrop", *overrides))
+        assert (config.train.epochs, config.train.eval_every, config.keep) == (10, "epoch", "predictions")
+        assert {source.partition(":")[0] for source in config.looked_up.values()} <= {"ours", "section IV"}
+        return config.train.lr, config.train.dropout
+
+    sft = {setting: values("task=pos", "schedule=std", f"setting={setting}") for setting in (1, 2, 3, 4)}
+    assert sft == {1: (2e-5, 0.2), 2: (2e-5, 0.0), 3: (2e-5, 0.1), 4: (pytest.approx(2e-5 * 0.8**0.5, rel=1e-3), 0.0)}
+    for task, lr in (("mnli", 5e-6), ("wpr", 5e-6), ("squad", 1e-5)):
+        assert values(f"task={task}", "schedule=std") == (lr, 0.2)
+        assert values(f"task={task}", "schedule=gradfreeze_topdown") == (lr, 0.2)
+        assert values(f"task={task}", "schedule=std", "mask=layer_graddrop") == (lr, 0.0)
+        assert values(f"task={task}", "setting=4", "schedule=std")[0] == pytest.approx(lr * 0.8**0.5, rel=1e-3)
+
+
+def test_every_run_of_the_miniatures_and_of_the_methods_composes() -> None:
+    together = load(PAPERS / "together")
+    targets = [*PAPER.targets.values(), *together.targets.values()]
+    runs = {unseeded(run.overrides) for target in targets for run in target.needed()}
+    configs = [configuration(run) for run in runs]
+    assert len(configs) > 250
+    # Masks and schedules by epoch have the ten epochs of the preset on the miniature world too.
+    assert {c.train.epochs for c in configs if c.model.name == "micro" and c.task.trains} == {10}
 
 
 # --- as published -------------------------------------------------------------------------------------------
@@ -205,6 +233,35 @@ def test_by_language_differences_and_ratios(printed: Results) -> None:
     points, ratios = (next(line for line in level.lines if line.get_linestyle() == "None") for level in (above, below))
     assert points.get_ydata()[9] == pytest.approx(72.73 - 71.00, abs=0.01)  # type: ignore[index]  # sw
     assert ratios.get_ydata()[0] == pytest.approx(90.01 / 88.35, abs=1e-3)  # type: ignore[index]  # en
+
+
+def test_test_scores_by_epoch_are_averages_over_all_languages(tmp_path: Path) -> None:
+    figure = PAPER.targets["figure2-micro"].model_copy(update={"replicates": ("seed=0", "seed=1")})
+    assert isinstance(figure, Epochs)
+    found: dict[Run, Done | Absent] = {}
+    for number, run in enumerate(figure.needed()):
+        reads = run.values[0][0]
+        folder = RunFolder(tmp_path / str(number), "")
+        folder.path.mkdir()
+        scores = {language: {"accuracy": 10.0 * place, "f1": 10.0 * place} for place, language in enumerate(
+            PAPER.datasets["micronli"].languages)}  # fmt: skip
+        seed = int(run.overrides[-1].removeprefix("seed="))
+        lines = [{"kind": "train", "update": 1, "loss": 1.0}] + [
+            {"kind": "test", "update": 32 * epoch, "epoch": float(epoch), "scores": {reads: {
+                language: {metric: value + epoch + 2 * seed for metric, value in own.items()}
+                for language, own in scores.items()}}} for epoch in (1, 2, 3)]  # fmt: skip
+        (folder.path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        record = Record.sealed(make.content(make.identity(run.overrides), {reads: scores}))
+        found[run.overrides] = Done(record, folder)
+    lost = next(run for run in found if "task=nc" in run and "mask=graddrop" in run)
+    levels = drawing(figure, {**found, lost: Absent(State.MISSING)}).draw().axes
+    nli = next(level for level in levels if level.get_title().startswith("MicroNLI"))
+    marked = [line for line in nli.lines if line.get_marker() != "None"]
+    assert len(marked) == len(figure.rows)
+    assert list(map(float, marked[0].get_xdata())) == [1, 2, 3]  # type: ignore[arg-type]
+    assert list(map(float, marked[0].get_ydata())) == [37, 38, 39]  # type: ignore[arg-type]  # 35, + epoch, + 1
+    nc = next(level for level in levels if level.get_title().startswith("MicroNC"))
+    assert [text.get_text() for text in nc.texts] == ["GradDrop 1/2 runs: no mean"]
 
 
 # --- every method beside each other -------------------------------------------------------------------------

@@ -325,7 +325,7 @@ def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: P
 
 
 def test_the_paper_has_a_page_before_any_run_is_there(tmp_path: Path) -> None:
-    assert main(["report", "--results", str(tmp_path)]) == 0
+    assert main(["report", "l2", "--results", str(tmp_path)]) == 0
     page = (tmp_path / "report" / "l2.html").read_text(encoding="utf-8")
     assert "0 of 8 correlations complete" in page
     assert "-0.677" in page

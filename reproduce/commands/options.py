@@ -128,8 +128,8 @@ def _typed(job: Sequence[str]) -> Needed:
             f"found {sweep} for single runs: type {sweep[1:]} for the search, or hparams=selected as well"
         )
     config = configuration(job)
-    overrides = tuple(override for override in job if not override.startswith("track.fisher_every="))
-    return Needed(overrides, evaluated(config), config.track.fisher_every)
+    overrides = tuple(override for override in job if not override.startswith("track."))
+    return Needed(overrides, evaluated(config), config.track.fisher_every, str(config.track.tests_every or ""))
 
 
 def numbered(name: str, model: str | None, declared: Targets) -> list[Target]:

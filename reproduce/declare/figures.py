@@ -149,8 +149,10 @@ class Orders(Figure):
 class Epochs(Figure):
     """The average over all languages of a test set after every epoch of training (GradDrop, Figure 2)."""
 
-    transfer = False
     tests_every = "epoch"
+
+    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
+        return dataset.everywhere
 
 
 @KINDS.register("t statistics")

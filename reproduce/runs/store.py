@@ -259,6 +259,9 @@ def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
     if needed.fisher_every and record.tracking["fisher_every"] != needed.fisher_every:
         parts.append("without tr(F) along training")
-    if needed.tests_every and str(record.tracking.get("tests_every")) != needed.tests_every:
-        parts.append("without tests along training")
+    if needed.tests_every:
+        followed = record.tracking.get("tests", {})
+        every = str(record.tracking.get("tests_every")) == needed.tests_every
+        if not every or any(language not in followed.get(dataset, ()) for dataset, language, _ in needed.values):
+            parts.append("without test scores along training")
     return " and ".join(parts)

@@ -40,7 +40,7 @@ class Style(NamedTuple):
         return {"color": self.color, "linestyle": self.line}
 
 
-# Okabe and Ito's colours, which the colour-blind can tell apart. Their yellow is too pale for a line.
+# Okabe and Ito's colours, which the colour-blind can tell apart. Their yellow is too pale for a line: a brown for it.
 STYLES = (
     Style("#0072B2", "-", "o", ""),
     Style("#D55E00", (0, (5, 1.5)), "s", "////"),
@@ -49,6 +49,7 @@ STYLES = (
     Style("#CC79A7", (0, (10, 2)), "v", "----"),
     Style("#E69F00", (0, (4, 1.2, 1, 1.2, 1, 1.2)), "P", "++++"),
     Style("#56B4E9", (0, (2, 1)), "X", "oooo"),
+    Style("#7A4A1E", (0, (8, 1.5, 2, 1.5)), "p", "OOOO"),
 )
 
 
