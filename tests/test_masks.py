@@ -294,6 +294,19 @@ def test_what_is_not_open_yet_is_as_it_was_and_clipping_comes_last() -> None:
     assert kept_by_epoch == [pytest.approx(0.5, abs=0.01), 1.0]
 
 
+def test_the_mask_is_that_of_the_update_whatever_its_parts() -> None:
+    given = []
+    for slots in (60, 100_000):
+        loop, model, _ = training(1, slots=slots, schedule="std", typed=["mask=graddrop", "train.clip=1e9"])
+        model.module.double()
+        given.append(gradients_at_step(loop))
+        loop.run()
+    (parts,), (whole,) = given
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-9, atol=1e-12)
+        assert torch.equal(parts[name] == 0, gradient == 0)
+
+
 def test_beside_a_schedule_and_a_regularizer() -> None:
     typed = ["adapter=full", "regularizer=l2", "regularizer.strength=0.5", "mask=layer_graddrop", "mask.p=0.5"]
     loop, model, journal = training(3, typed=typed)
@@ -331,29 +344,29 @@ RUN = ("task=mnli", "schedule=std", "train.updates=12", "train.eval_every=4", "t
        "data_size.examples=48", "checkpoint.every=5", "evaluate.languages=[en]")  # fmt: skip
 
 
-def killed_and_started_again(tmp_path: Path, name: str, update: int) -> None:
+def killed_and_started_again(tmp_path: Path, update: int, *choices: str) -> None:
     """Six updates are an epoch."""
     whole, killed = Cli(tmp_path / "whole"), Cli(tmp_path / "killed")
-    whole(*RUN, f"mask={name}")
-    process = killed.start(*RUN, f"mask={name}")
+    whole(*RUN, *choices)
+    process = killed.start(*RUN, *choices)
     wait_for_update(process, killed, update)
     process.kill()
     process.communicate()
-    killed(*RUN, f"mask={name}")
+    killed(*RUN, *choices)
     (folder, expected), (resumed, record) = only(whole), only(killed)
     assert outcome(record) == outcome(expected)
     assert steps(resumed) == steps(folder)
 
 
-def test_a_killed_run_with_a_mask_resumes_exactly(tmp_path: Path) -> None:
-    killed_and_started_again(tmp_path, "anneal_graddrop", 8)
+def test_a_killed_run_with_a_mask_and_a_schedule_that_closes_layers_resumes_exactly(tmp_path: Path) -> None:
+    killed_and_started_again(tmp_path, 8, "mask=anneal_graddrop", "schedule=gradfreeze_tog_topdown")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("update", [3, 6, 8], ids=["inside the first epoch", "at its border", "inside the second"])
-@pytest.mark.parametrize("name", NAMES)
-def test_every_mask_resumes_exactly(tmp_path: Path, name: str, update: int) -> None:
-    killed_and_started_again(tmp_path, name, update)
+@pytest.mark.parametrize("choice", [*(f"mask={name}" for name in NAMES), "schedule=gradfreeze_tog_topdown"])
+def test_every_mask_and_the_toggle_resume_exactly(tmp_path: Path, choice: str, update: int) -> None:
+    killed_and_started_again(tmp_path, update, choice)
 
 
 # --- As a choice

@@ -240,6 +240,14 @@ def test_a_plan_by_epochs_is_right_by_epoch(choice: str) -> None:
     )
     assert [(change["update"], change["layers"]) for change in shown] == list(zip((1, 4, 7, 10), pairs, strict=True))
     assert [change.get("closed") for change in shown] == [None, *(pairs[:3] if "tog" in choice else [None] * 3)]
+    assert [change["epoch"] for change in shown] == [1, 2, 3, 4]
+    # Windows are counted later: 96 questions have three updates or more.
+    squad = ["task=squad", *typed[1:-1], "train.updates=null", "train.epochs=2"]
+    shown = preview(compose([*squad, f"schedule={choice}"]))["unfreezing"]
+    assert [(change["epoch"], change["update"], change["layers"]) for change in shown] == [
+        (1, 1, pairs[0]),
+        (2, {"at_least": 4}, pairs[1]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,8 @@ class Schedule(ABC):
     """
 
     name: ClassVar[str] = ""
+    by_epoch: ClassVar[bool] = False
+    """Whether stages begin with epochs, however many updates these have."""
 
     @abstractmethod
     def open_layers(self, moment: Moment) -> frozenset[int]:

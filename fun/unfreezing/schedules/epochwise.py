@@ -12,6 +12,8 @@ class GradFreeze(Schedule):
     """The first `layers_per_epoch` layers from one end train from update 1, the next ones from the next epoch on
     (section IV.1). Training need not be long enough to open all of them."""
 
+    by_epoch = True
+
     layers_per_epoch: int
     """Layers that open in an epoch."""
 
