@@ -13,6 +13,7 @@ LOOKED_UP = {
     "mask_padding": True,
     "pad_to_max_length": False,
     "validation_examples": 1,
+    "world": None,
 }
 """Stands for the fields that are null in conf/task."""
 

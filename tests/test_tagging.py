@@ -503,6 +503,7 @@ def test_without_treebanks_a_run_says_where_to_get_them(tmp_path: Path) -> None:
         "task=udpos adapter=prompts schedule=std",  # no tag moves to a prompt
         "task=wikiann adapter=madx schedule=fun fisher=exact",  # each example has as many factors as words
         "task=paws adapter=full schedule=std",
+        "task=wpr adapter=full schedule=std",  # several rows are of one query
     ],
 )
 def test_a_run_in_miniature(typed: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fun.world.splits import Row, Speaker
 
 PAGES = 4
-"""Of a query."""
+"""Of a query, of the grades 0 to 3."""
 
 
 class Story(NamedTuple):
@@ -84,12 +84,11 @@ class Page(NamedTuple):
 
 
 def search(rng: random.Random, number: int) -> list[Page]:
-    """A query with its pages, each of a grade of its own; snippets are of something else."""
+    """A query with a page of each grade, in random order; snippets are of something else."""
     query = anything(rng, below(rng, len(NAMES)), relations=ASKABLE)._replace(colour=-1, number=-1)
     settled: Settled = {(query.person, query.relation)}
     pages = []
-    for _ in range(PAGES):
-        grade = below(rng, 4)
+    for grade in shuffled(rng, range(PAGES)):
         same = set(shuffled(rng, range(3))[:grade])  # 0: person, 1: relation, 2: object
         person = query.person if 0 in same else other(rng, len(NAMES), query.person)
         relations = [each for each in ASKABLE if each != query.relation]
