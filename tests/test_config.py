@@ -285,7 +285,7 @@ def test_help_shows_values_and_meanings_of_what_is_chosen() -> None:
     text = help_text(["schedule=lpft", "model=xlmr", "schedule.k=7"])
     assert "  schedule.k=7                            Updates of the head alone.\n" in text
     assert "  model.pooler=false " in text  # as the paper's rules say it
-    assert re.search(r"\n  paper +fun fun_official l2\n", text)
+    assert re.search(r"\n  paper +fun fun_official graddrop l2 together\n", text)
     assert "schedule.delay" not in text
 
 
