@@ -132,8 +132,16 @@ class Setting:
                 pad_id=self.ours.pad_id,
                 device=self.ours.device,
             )
-            unwritten = cast(Journal, Unwritten())
-            work = Training(config, self.ours, batches, batches.per_epoch, lambda: {"none": 0.0}, unwritten, Progress())
+            work = Training(
+                config=config,
+                model=self.ours,
+                batches=batches,
+                updates=batches.per_epoch,
+                validate=lambda: {"none": 0.0},
+                test=dict,
+                journal=cast(Journal, Unwritten()),
+                progress=Progress(),
+            )
             started = now(self.arguments.device)
             work.run()
             seconds = now(self.arguments.device) - started
@@ -276,10 +284,10 @@ def main() -> None:
                 spent, slots[name] = ways[name]()
                 seconds[name].append(spent)
     padded, ours = seconds["padded to the maximum"], seconds["ours"]
-    for name, spent in seconds.items():
-        to_padded = [other / mine for mine, other in zip(spent, padded, strict=True)]
-        to_ours = [mine / other for mine, other in zip(spent, ours, strict=True)]
-        each = 1000 * statistics.median(spent) / arguments.updates
+    for name, times in seconds.items():
+        to_padded = [other / mine for mine, other in zip(times, padded, strict=True)]
+        to_ours = [mine / other for mine, other in zip(times, ours, strict=True)]
+        each = 1000 * statistics.median(times) / arguments.updates
         print(
             f"{name:22} {each:9.1f} ms  {slots[name]:8,} slots  speed {spread(to_padded)}  time {spread(to_ours)} ours"
         )
