@@ -240,7 +240,8 @@ class Experiment:
             before = keys(inputs)
             named = evaluation_keys(self.config, dataset, language)
             self.model.activate(language)
-            tests.append(TestSet(dataset, language, self.source.rows(dataset, language, "test"), named))
+            rows = self.source.rows(dataset, language, "test")[:: self.config.evaluate.every]
+            tests.append(TestSet(dataset, language, rows, named))
             self.task.check_scored(tests[-1].rows, f"{dataset} ({language})")
             check_unchanged(inputs, before)
         self.model.activate(self.config.training_language)

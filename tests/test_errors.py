@@ -21,7 +21,18 @@ MISTAKES = [
     ("+train.learning_rate=1", "train.learning_rate", "not a field of this configuration", "leave it out"),
     ("+schedule.firts=top", "schedule.firts", "schedule=gu has no such field", "did you mean first?"),
     ("schedule.k=0", "schedule.k is 0", "a whole number of at least 1", ""),
-    ("schedule.name=gradual", "schedule.name is 'gradual'", "expected one of fixed, fun, gu, lpft, rand, rev, std", ""),
+    (
+        "schedule.name=gradual",
+        "schedule.name is 'gradual'",
+        "expected one of fixed, fun, gradfreeze, gu, lpft, rand, rev, std, toggle",
+        "",
+    ),
+    (
+        "task=wpr paper=graddrop adapter=full schedule=std evaluate.every=3",
+        "evaluate.every=3",
+        "tears apart what task=wpr scores together",
+        "type 1",
+    ),
     ("schedule=fixed", "schedule.order has no value", "", "type schedule.order=…"),
     ("schedule=fixed schedule.order=3", "schedule.order is 3", "expected a list", "schedule.order=[3]"),
     (

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -129,6 +130,20 @@ def test_the_same_command_makes_the_evaluation_whose_keys_changed_and_nothing_el
     assert [second[name] for name in ("run_id", "stages", "validation")] == [
         first[name] for name in ("run_id", "stages", "validation")
     ]
+
+    # A seventh of the same rows is another evaluation, with the same predictions.
+    whole = {name: pd.read_parquet(folder / f"predictions/microcopa.{name}.parquet") for name in ("en", "l3")}
+    assert (
+        "is done without microcopa in en, microcopa in l3: evaluating that" in cli(*changed, "evaluate.every=7").stderr
+    )
+    _, third = only(cli)
+    assert third["run_id"] == first["run_id"]
+    for name, rows in whole.items():
+        part = rows.iloc[::7].reset_index(drop=True).assign(example=range(len(rows.iloc[::7])))
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"predictions/microcopa.{name}.parquet"), part)
+        right = (part["prediction"] == part["label"]).mean()
+        assert metrics_of(third)["microcopa"][name]["accuracy"] == pytest.approx(100 * right)
+        assert third["evaluations"]["microcopa"][name]["keys"]["rows"] == f"{keys[name]['rows']}[::7]"
 
 
 # --- identity is by the files that are read, all of them and no others ---

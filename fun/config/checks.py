@@ -184,3 +184,5 @@ def _of_tests(config: RunConfig) -> Iterator[str]:
     for language in config.evaluate.languages or ():
         if language not in tested:
             yield f"evaluate.languages has {language!r}; task={config.task.name} has {', '.join(tested)}"
+    if config.evaluate.every > 1 and config.task.grouped:
+        yield f"evaluate.every={config.evaluate.every} tears apart what task={config.task.name} scores together: type 1"

@@ -219,7 +219,7 @@ def explain(error: ValidationError, *within: str) -> str:
         parts = map(str, problem["loc"])  # of which a union adds which of its types it tried
         field = ".".join([*within, *(part for part in parts if re.fullmatch(r"[\w.]+", part))])
         problems.append(_problem(field, problem))
-    return "; ".join(problems)
+    return "; ".join(dict.fromkeys(problems))  # a union has one for each of its types
 
 
 def _problem(field: str, problem: Mapping[str, Any]) -> str:

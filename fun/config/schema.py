@@ -115,10 +115,12 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Which languages to evaluate; not identity."""
+    """What to evaluate on; not identity, but the keys of each evaluation say which rows it read."""
 
     languages: tuple[str, ...] | None = Field(strict=False)
     """Languages to be tested in, such as [en,l1]; null: every language of the task."""
+    every: int = Field(ge=1)
+    """Of the rows of each test set every so many-th, from the first; 1: all."""
 
 
 class TrackConfig(Section):

@@ -112,19 +112,21 @@ class WorldHead(Input):
 
 @dataclass(frozen=True)
 class Rows(Input):
-    """A split of a data set in one language."""
+    """A split of a data set in one language: of its rows every so many-th, from the first."""
 
     data: Source = field(compare=False)
     dataset: str
     language: str
     split: str
+    every: int = 1
 
     @property
     def place(self) -> str:
         return self.data.place(self.dataset, self.language, self.split)
 
     def key(self) -> str:
-        return self.data.key(self.dataset, self.language, self.split)
+        key = self.data.key(self.dataset, self.language, self.split)
+        return key if self.every == 1 else f"{key}[::{self.every}]"
 
     def fetch(self) -> None:
         # As the run itself reads them: what is incomplete or not as expected shows now.
@@ -277,7 +279,7 @@ def training_inputs(config: RunConfig) -> list[Input]:
 
 def evaluation_inputs(config: RunConfig, dataset: str, language: str) -> list[Input]:
     """What an evaluation reads besides the run's weights and its encoder."""
-    rows = Rows(f"{dataset}.{language}.test", source(config), dataset, language, "test")
+    rows = Rows(f"{dataset}.{language}.test", source(config), dataset, language, "test", config.evaluate.every)
     return [rows, *language_adapters(config, language)]
 
 

@@ -104,6 +104,8 @@ class Task(ABC, Generic[F]):
     """Whether its head reads what the model's `pooler` and `head_layers` say."""
     windows: ClassVar[bool] = False
     """Whether one row may become several features."""
+    grouped: ClassVar[bool] = False
+    """Whether several rows are scored together, so that a part of them is another measure."""
     by_language: ClassVar[bool] = False
     """Whether it is about the running text of one language, the run's `lang`."""
     trains: ClassVar[bool] = True

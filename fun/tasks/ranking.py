@@ -22,6 +22,7 @@ class RankingTask(ClassificationTask):
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("ndcg", "ndcg_expected", "accuracy")
+    grouped: ClassVar[bool] = True
 
     def check_scored(self, rows: Sequence[Row], where: str) -> None:
         """Some query has two pages to be ranked."""
