@@ -384,7 +384,7 @@ def test_every_mask_goes_with_every_tuning_that_has_layers(name: str, adapter: s
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["adapter=prompts", "mask=graddrop"], "adapter=prompts trains none in a layer: type mask=none"),
+        (["adapter=prompts", "mask=graddrop"], "adapter=prompts trains nothing there: type mask=none"),
         (["adapter=madx", "mask=graddrop", "mask.parameters=kvu"], "type mask.parameters=layers, or adapter=full"),
         (
             ["mask=anneal_graddrop", "train.updates=null", "train.epochs=1"],

@@ -141,8 +141,8 @@ class GradientMask(MethodChoice, ABC):
         """See Choice."""
         if not config.layers:
             raise ConfigError(
-                f"mask={self.label} masks gradients by layer, and task={config.task.name} adapter="
-                f"{config.adapter.name} trains none in a layer: type mask=none"
+                f"a mask is for what trains in layers, and task={config.task.name} with adapter={config.adapter.name} "
+                "trains nothing there: type mask=none"
             )
         if self.parameters == "kvu" and not config.adapter.pretrained:
             raise ConfigError(
