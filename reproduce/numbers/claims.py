@@ -32,8 +32,8 @@ from reproduce.runs.store import Results
 RULES = (
     "A claim about means is judged by the means, the printed ones and ours alike; intervals and p-values beside them "
     "say how sure a difference is. Only a claim of significance is judged by p.",
-    "Ours are compared pairwise, seed by seed (paired t), where the runs share everything but the schedule, and as "
-    "independent groups (Welch) where learning rate or epochs differ too.",
+    "Ours are compared pairwise, seed by seed (paired t), where the runs share everything but schedule or mask, and "
+    "as independent groups (Welch) where learning rate or epochs differ too.",
     "Paired runs also get the exact sign-flip p. With n seeds it cannot be smaller than 2/2ⁿ: 0.125 with four.",
     "p-values are two-sided and adjusted after Holm over the cases of their claim; shown intervals are not adjusted.",
 )
@@ -80,7 +80,7 @@ class Finding:
     """One case of a claim: two means in percent, and how sure their difference is.
 
     `estimate` is the difference with its error where both spreads are known: of the paired differences where the runs
-    share everything but the schedule, replicate by replicate, else of independent groups. Paired runs also have the
+    share everything but schedule or mask, replicate by replicate, else of independent groups. Paired runs also have the
     `exact_p` of sign flips. `adjusted_p`: after Holm over the claim's cases, where every case has a p.
     """
 
@@ -220,7 +220,7 @@ def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callabl
 
 
 def compare(label: str, row: Value, over: Value, margin: float) -> Finding:
-    """Two numbers beside each other: paired where only the schedule differs, else as independent groups."""
+    """Two numbers beside each other: paired where only schedule or mask differ, else as independent groups."""
     if row.values and row.settings == over.settings:
         pairs = [difference(first, second) for first, second in zip(row.values, over.values, strict=True)]
         return Finding(label, row.summary, over.summary, margin, Summary.of(pairs).estimate, sign_flip(pairs))
@@ -291,7 +291,7 @@ def _testable(finding: Finding) -> bool:
 
 def _settings(record: Record) -> dict[str, Any]:
     # tr(F) is scored only where the schedule asks for it, so its fields are the schedule's.
-    config = {name: part for name, part in record.config.items() if name not in ("schedule", "fisher")}
+    config = {name: part for name, part in record.config.items() if name not in ("schedule", "fisher", "mask")}
     return {"config": config, "inputs": record.inputs, "semantics": record.semantics}
 
 
