@@ -1,7 +1,7 @@
 """What was found, as lines for a terminal or a file. Any script is shown as it is, and stays in its place."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -10,7 +10,7 @@ from fun.inspect.report import Report, Token
 from fun.tasks.base import Fact
 
 LABEL = 12
-"""Width of the labels at the left."""
+"""Width of the labels at the left, if the names of columns need no more."""
 
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 """Around text from right to left, so that what stands beside it is not reordered."""
@@ -42,10 +42,11 @@ def render(report: Report, width: int) -> Iterator[Text]:
             yield from _flow(tokens, width)
 
 
-def _facts(facts: Iterable[Fact], width: int) -> Iterator[Text]:
+def _facts(facts: Sequence[Fact], width: int) -> Iterator[Text]:
+    left = max([LABEL, *(len(label) + 1 for label, _ in facts)])
     for label, text in facts:
-        for number, line in enumerate(_wrapped(Text(visible(text)), width - LABEL)):
-            yield Text(f"{'' if number else label:<{LABEL}}", style="bold") + line
+        for number, line in enumerate(_wrapped(Text(visible(text)), width - left)):
+            yield Text(f"{'' if number else label:<{left}}", style="bold") + line
 
 
 def _wrapped(text: Text, width: int) -> Iterator[Text]:

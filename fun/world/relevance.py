@@ -57,7 +57,8 @@ def answer(rng: random.Random, number: int) -> Answer:
     one, another = people(rng, 2)
     answering = anything(rng, one, relations=ASKABLE)
     aside = anything(rng, another, {(another, answering.relation)})
-    asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
+    synonym = answering.synonym != (rng.random() < 0.3)
+    asked = answering._replace(value=0, colour=-1, number=-1, synonym=synonym)  # of which no more is said
     if label == 0:
         match below(rng, 5):
             case 0 | 1:

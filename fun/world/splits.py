@@ -182,8 +182,8 @@ def content(item: Any) -> Hashable:
         return tuple(map(_said, item.given)), frozenset(map(_said, item.choices)), item.question
     if isinstance(item, relevance.Story | relevance.Answer):
         return tuple(map(_said, item.clauses))
-    if isinstance(item, list):  # the pages of a query
-        return tuple(_said(clause) for page in item for clause in page.clauses)
+    if isinstance(item, list):  # the pages of a query, which is the first clause of each
+        return _said(item[0].clauses[0])
     if isinstance(item, tagged.Paraphrase):
         return tuple(map(_said, item.first)), tuple(map(_said, item.second))
     return (_said(item.clause), *item[1:])
