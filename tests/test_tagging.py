@@ -236,7 +236,7 @@ def test_a_treebank_that_is_none(tmp_path: Path, lines: list[str], complaint: st
 
 def test_where_to_get_treebanks(tmp_path: Path) -> None:
     expected = r"\(en, train\).*get Universal Dependencies 2\.5 \(ud-treebanks.* into the folder udpos of data\.root"
-    with pytest.raises(ConfigError, match=f"udpos {expected}, and type data.root=DIR$"):
+    with pytest.raises(ConfigError, match=f"udpos {expected}, and type data.root=DIR, or export"):
         HubSource().rows("udpos", "en", "train")
     with pytest.raises(ConfigError, match=f"udpos {expected}, or type data.nonstandard=true"):
         FolderSource(tmp_path).rows("udpos", "en", "train")

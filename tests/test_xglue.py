@@ -15,6 +15,7 @@ from transformers import XLMRobertaTokenizerFast
 from fun import metrics
 from fun.data import FolderSource, HubSource, facts, formats
 from fun.errors import ConfigError
+from fun.inputs import compose, run_id, source
 from fun.inspect.report import report
 from fun.inspect.request import request
 from fun.machine.hub import Hub
@@ -164,13 +165,36 @@ def test_what_only_looks_bad_is_read(tmp_path: Path) -> None:
 def test_where_to_click_and_what_to_agree_to(tmp_path: Path) -> None:
     told = r"open https://microsoft\.github\.io/XGLUE, agree to its terms \(research only, not commercial\), get xglue_full"
     with pytest.raises(
-        ConfigError, match=rf"^wpr_dev \(de, test\) is not on the hub: {told}.*, and type data\.root=DIR$"
+        ConfigError,
+        match=rf"^wpr_dev \(de, test\) is not on the hub: {told}.*, and type data\.root=DIR, or export FUN_DATA=DIR",
     ):
         HubSource().rows("wpr_dev", "de", "test")
     with pytest.raises(ConfigError, match=rf"^qam \(en, train\): found no file .*xglue\.qam\.en\.train; {told}"):
         FolderSource(tmp_path).rows("qam", "en", "train")
     with pytest.raises(ConfigError, match=r"Universal Dependencies 2\.5"):
         HubSource().rows("pos", "th", "test")
+
+
+def test_what_the_hub_lacks_is_read_from_one_folder_by_every_command(
+    root: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is the same run as with the folder typed; what the hub has stays the hub's."""
+    typed = [*TYPED, STANDARD, "model=xlmr", f"model.source=folder:{encoder}", "evaluate.languages=[en,de]"]
+    named, typed = compose(["task=qam", *typed, f"data.root={root}"]), ["task=qam", *typed]
+    asked = ("qam", "en", "train")
+    assert "is not on the hub" in str(source(compose(typed)).gap(*asked))
+    monkeypatch.setenv("FUN_DATA", str(root))
+    found = source(compose(typed))
+    assert found.gap(*asked) is None
+    assert found.rows(*asked) == source(named).rows(*asked)
+    assert found.check(Hub(), *asked) == "12 rows"
+    assert found.place(*asked).endswith("xglue.qam.en.train")
+    assert run_id(compose(typed)) == run_id(named)
+    assert found.key("mnli", "en", "train").startswith("hub:")
+    assert "is not on the hub" in str(found.gap("qam", "fr", "test"))
+    monkeypatch.setenv("FUN_DATA", f"{root}/nowhere")
+    with pytest.raises(ConfigError, match=r"^FUN_DATA is .*nowhere', which is no folder"):
+        compose(typed)
 
 
 def test_the_archive_is_the_publishers_where_it_lies_there(root: Path) -> None:

@@ -1,5 +1,6 @@
 """Which data a configuration is about: facts, without a file being read."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -7,10 +8,12 @@ from fun import data as sources
 from fun import world
 from fun.config.schema import RunConfig
 from fun.data import corpora
+from fun.data.hub import BY_HAND
 
 
 def source(config: RunConfig) -> sources.Source:
-    """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub."""
+    """Where the run's rows come from: `data.root`, else the miniature world with its encoder, else the hub, and
+    `$FUN_DATA` for what that does not have."""
     return config.task.source(config, _examples(config), partial(_text, config))
 
 
@@ -25,7 +28,9 @@ def _examples(config: RunConfig) -> sources.Source:
     if root is not None:
         return sources.FolderSource(Path(root), nonstandard=nonstandard)
     if config.model.source != "world":
-        return sources.HubSource(nonstandard=nonstandard)
+        by_hand = os.environ.get(BY_HAND)
+        folder = sources.FolderSource(by_hand, nonstandard=nonstandard, name=BY_HAND) if by_hand else None
+        return sources.HubSource(nonstandard=nonstandard, by_hand=folder)
     # Only a run that names an adapter for such a language is tested in it.
     return sources.WorldSource(tuple(code for code in world.UNSEEN if config.language_adapters.get(code) is not None))
 

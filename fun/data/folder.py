@@ -20,25 +20,23 @@ class FolderSource(Source):
     """Files below `root`, at the paths of conf/datasets, through the same columns as on the hub.
 
     All of them, or copies, must be there. With `nonstandard`, numbers of rows are not checked, substitutes stand in for
-    absent files, and the task is tested in the languages whose files are there. Raises ConfigError where `root`
-    is no folder.
+    absent files, and the task is tested in the languages whose files are there. Raises ConfigError where `root`,
+    which `name` gives, is no folder.
     """
 
-    def __init__(self, root: str | os.PathLike[str], nonstandard: bool = False) -> None:
+    def __init__(self, root: str | os.PathLike[str], nonstandard: bool = False, name: str = "data.root") -> None:
         super().__init__()
         self._root = Path(root)
         self._nonstandard = nonstandard
         if not self._root.is_dir():
-            raise ConfigError(
-                f"data.root is {str(root)!r}, which is no folder: type the folder of the data sets' files"
-            )
+            raise ConfigError(f"{name} is {str(root)!r}, which is no folder: type the folder of the data sets' files")
 
     def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
         declared = super().test_sets(task)
         if not self._nonstandard:
             return declared
         present = {
-            name: tuple(language for language in languages if self._find(name, language, "test"))
+            name: tuple(language for language in languages if self.find(name, language, "test"))
             for name, languages in declared.items()
         }
         if not any(present.values()):
@@ -76,7 +74,7 @@ class FolderSource(Source):
 
     def _files(self, dataset: str, language: str, split: str) -> tuple[list[Path], File]:
         """The files that hold a split, in the order of their names; raises ConfigError where there is none."""
-        if present := self._find(dataset, language, split):
+        if present := self.find(dataset, language, split):
             return present
         source, theirs = facts.located(dataset, language, split)
         raise ConfigError(
@@ -84,7 +82,7 @@ class FolderSource(Source):
             f"{source.by_hand}, or type data.nonstandard=true to run on what is there, marked and in no paper table"
         )
 
-    def _find(self, dataset: str, language: str, split: str) -> tuple[list[Path], File] | None:
+    def find(self, dataset: str, language: str, split: str) -> tuple[list[Path], File] | None:
         """The split's own file, a copy or, with `nonstandard`, its substitute; None where none is there."""
         source, theirs = facts.located(dataset, language, split)
         candidates = [source.files[theirs], *source.copies.get(theirs, ())]

@@ -4,22 +4,30 @@ from typing import TYPE_CHECKING, Any
 
 from fun.data import facts
 from fun.data.base import Source
+from fun.data.folder import FolderSource
 from fun.errors import ConfigError, FunError, HubError
 from fun.machine.hub import Hub, Repository, snapshot, unreadable
 
 if TYPE_CHECKING:
     from fun.data.parquet import Parquet
 
+BY_HAND = "FUN_DATA"
+"""The environment's name of a folder, laid out as data.root is, for the data sets that the hub does not have."""
+
 
 class HubSource(Source):
-    """Data sets by id and revision. With `nonstandard` their numbers of rows are not checked."""
+    """Data sets by id and revision, and `by_hand` those that the hub does not have. With `nonstandard` their numbers of
+    rows are not checked."""
 
-    def __init__(self, nonstandard: bool = False) -> None:
+    def __init__(self, nonstandard: bool = False, by_hand: FolderSource | None = None) -> None:
         super().__init__()
         self._nonstandard = nonstandard
+        self._by_hand = by_hand
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         """Downloads what the cache lacks; without a network the cache alone answers."""
+        if folder := self._folder(dataset, language, split):
+            return folder.rows(dataset, language, split)
         where = f"{dataset} ({language}, {split})"
         source, theirs = facts.located(dataset, language, split)
         table, read = load(where, *self._files(dataset, language, split))
@@ -33,6 +41,8 @@ class HubSource(Source):
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
+        if folder := self._folder(dataset, language, split):
+            return folder.key(dataset, language, split)
         source, theirs = facts.located(dataset, language, split)
         if source.hub is None:
             return f"by hand:{dataset}/{language}/{theirs}"  # of a run that is planned, and told its gap
@@ -40,6 +50,8 @@ class HubSource(Source):
 
     def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """What its files say of `rows`."""
+        if folder := self._folder(dataset, language, split):
+            return folder.check(hub, dataset, language, split)
         source, theirs = facts.located(dataset, language, split)
         repository, pattern = self._files(dataset, language, split)
         names = hub.matching(repository, pattern)
@@ -53,9 +65,19 @@ class HubSource(Source):
 
     def gap(self, dataset: str, language: str, split: str) -> str | None:
         source, _ = facts.located(dataset, language, split)
-        if source.hub is not None:
+        if source.hub is not None or self._folder(dataset, language, split):
             return None
-        return f"{dataset} ({language}, {split}) is not on the hub: {source.by_hand}, and type data.root=DIR"
+        found = f"{dataset} ({language}, {split}) is not on the hub"
+        return f"{found}: {source.by_hand}, and type data.root=DIR, or export {BY_HAND}=DIR for all commands"
+
+    def place(self, dataset: str, language: str, split: str) -> str:
+        folder = self._folder(dataset, language, split)
+        return folder.place(dataset, language, split) if folder else super().place(dataset, language, split)
+
+    def _folder(self, dataset: str, language: str, split: str) -> FolderSource | None:
+        """The folder that has the rows, where the hub does not have the data set."""
+        missing = facts.located(dataset, language, split)[0].hub is None
+        return self._by_hand if missing and self._by_hand and self._by_hand.find(dataset, language, split) else None
 
     def _files(self, dataset: str, language: str, split: str) -> tuple[Repository, str]:
         """Where the parquet files of a split lie."""
