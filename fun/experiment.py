@@ -300,7 +300,7 @@ class Experiment:
             },
             "peak_memory_bytes": peak_memory_bytes(self.device),
             "environment": {**self._environment(), "code": progress.code},
-            "marks": ["nonstandard"] if config.data.nonstandard else [],
+            "marks": config.marks,
         }
 
     def _environment(self) -> dict[str, Any]:

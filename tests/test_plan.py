@@ -189,6 +189,22 @@ def test_a_sweep_is_done_when_all_that_was_typed_is_there(root: Path, capsys: py
         assert entry["command"] == f"python -m fun.run {shlex.join(typed)}"
 
 
+def test_a_mark_that_the_run_asks_for_counts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who types data.nonstandard=true gets such records; no paper's table types it, and nobody gets made-up ones."""
+    metrics = {
+        "microcopa": {language: {"accuracy": 50.0} for language in ("en", *(f"l{number}" for number in range(1, 8)))}
+    }
+    for seed, marks in enumerate([("nonstandard",), ("nonstandard", "synthetic")]):
+        config = compose(["task=copa", "data.nonstandard=true", f"seed={seed}"])
+        synthetic.write_run(root, config, metrics, marks=marks)
+    synthetic.write_run(root, compose(["task=copa"]), metrics, marks=("nonstandard",))
+    asked, made_up = plan(root, capsys, "task=copa", "data.nonstandard=true", "seed=0,1")
+    assert (asked["state"], asked["missing"]) == ("done", False)
+    assert made_up["reason"] == "its record is marked synthetic and never enters a table"
+    (unasked,) = plan(root, capsys, "task=copa")
+    assert unasked["reason"] == "its record is marked nonstandard and never enters a table"
+
+
 def test_folders_that_differ_are_damaged_in_status_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = compose(["task=copa"])
     synthetic.copy_with_other_values(

@@ -253,6 +253,11 @@ class RunConfig(Section):
         return active
 
     @property
+    def marks(self) -> list[str]:
+        """What its record is marked as, and so kept out of the papers' tables."""
+        return ["nonstandard"] if self.data.nonstandard else []
+
+    @property
     def label(self) -> str:
         """The run's name for people."""
         if self.lang is not None:

@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from fun.config import RunConfig
 from fun.inputs import compose, evaluation_keys, evaluations, inputs_of, run_folder
 from fun.results import (
+    MARKS,
     Damaged,
     NotDone,
     Record,
@@ -108,7 +109,10 @@ def with_producers(needed: Iterable[Needed], results: Results | None = None) -> 
 
 @dataclass(frozen=True)
 class Store:
-    """The lookup in a results folder, as it is when this is made. Records with a mark count only where allowed."""
+    """The lookup in a results folder, as it is when this is made.
+
+    A record's mark counts only where the run's own overrides ask for it (data.nonstandard=true), or all are allowed.
+    """
 
     root: Path
     allow_marked: bool = False
@@ -127,7 +131,8 @@ class Store:
 
     def find(self, runs: Sequence[RunFolder], config: RunConfig, needed: Needed) -> Result:
         """The same where the needed run's configuration is known, and its folders."""
-        return look(runs, needed, self.allow_marked, partial(evaluation_keys, config))
+        allowed = MARKS if self.allow_marked else config.marks
+        return look(runs, needed, allowed, partial(evaluation_keys, config))
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
@@ -140,12 +145,12 @@ Keys = Callable[[str, str], dict[str, str]]
 """Data set, language -> the content keys of what an evaluation reads."""
 
 
-def look(runs: Sequence[RunFolder], needed: Needed, allow_marked: bool = False, keys: Keys | None = None) -> Result:
+def look(runs: Sequence[RunFolder], needed: Needed, allowed: Collection[str] = (), keys: Keys | None = None) -> Result:
     """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
-    results = [examine(run, needed, allow_marked, keys) for run in runs]
+    results = [examine(run, needed, allowed, keys) for run in runs]
     told = [result for result in results if isinstance(result, Done) or result.state in (State.DONE, State.DAMAGED)]
     records = [result.record for result in told if isinstance(result, Done)]
     conflict = any(record.differences(other) for record, other in itertools.combinations(records, 2))
@@ -164,8 +169,11 @@ def checked(copies: Sequence[RunFolder], status: Status) -> Status:
     return status
 
 
-def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | None = None) -> Result:
-    """What a run's folder holds of what is needed of it; an evaluation counts that read what `keys` say."""
+def examine(run: RunFolder, needed: Needed, allowed: Collection[str], keys: Keys | None = None) -> Result:
+    """What a run's folder holds of what is needed of it; an evaluation counts that read what `keys` say.
+
+    `allowed`: the marks that a record may have.
+    """
     try:
         record = run.record()
     except NotDone:
@@ -174,8 +182,8 @@ def examine(run: RunFolder, needed: Needed, allow_marked: bool, keys: Keys | Non
         return Absent(State.DAMAGED, str(error), startable=False)
     except Damaged as error:
         return Absent(State.DAMAGED, str(error), startable=False, option="force=true")
-    if record.marks and not allow_marked:
-        reason = f"its record is marked {', '.join(record.marks)} and never enters a table"
+    if marks := [mark for mark in record.marks if mark not in allowed]:
+        reason = f"its record is marked {', '.join(marks)} and never enters a table"
         return Absent(State.DONE, reason, startable=False, option="force=true")
     lacks = _lacks(record, needed, keys)
     if (needed.fisher_every or needed.tests_every) and not lacks:  # what is tracked is read from the step log

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from fun.results import SCHEMA, Record, RunFolder, run_id_of
+from fun.results import MARKS, SCHEMA, Record, RunFolder, run_id_of
 from reproduce.declare import papers
 from reproduce.declare.parts import Needed
 from reproduce.declare.tables import Table
@@ -56,7 +56,8 @@ class Records:
 
     def __call__(self, needed: Needed) -> Done | Absent:
         run_id = run_id_of(identity(needed.overrides))
-        return examine(RunFolder(self.root / folder_name(needed.overrides), run_id), needed, self.allow_marked)
+        run = RunFolder(self.root / folder_name(needed.overrides), run_id)
+        return examine(run, needed, MARKS if self.allow_marked else ())
 
 
 def identity(overrides: Sequence[str]) -> dict[str, Any]:
