@@ -182,6 +182,8 @@ class Table(Replicated, Target):
         if unknown := list(undeclared("blocks", names, self.paper.datasets)):
             yield unknown[0]
             return
+        for name, dataset in self.datasets.items():
+            yield from undeclared(f"datasets.{name}.mean_of", dataset.mean_of, self.paper.datasets)
         columns = [self.over(column) for column in self.columns]
         languages = dict.fromkeys(name for dataset in self.datasets.values() for name in dataset.languages)
         valid = [*(kind.of for kind in over.KINDS), *languages]

@@ -370,6 +370,12 @@ def _caption(grid: Grid) -> Iterator[str]:
         own = " and ".join(grid.target.datasets[name].label for name in table.own_lowest)
         each = f"; {own}: of each row, named in the cell" if own else ""
         yield f"Lowest: the lowest target language of row {table.rows[table.lowest].label}{each}."
+    if table.reference is not None:
+        yield (
+            f"− {table.rows[table.reference].label}: the difference of the last column, run by run of one replicate. "
+            "Updates and seconds of training are of all runs behind a number, MiB are the most memory of a process, "
+            "parameters are the most that train at once."
+        )
     yield f"n/{len(usual)}: only n runs have the value, so there is no mean yet."
     if table.published:
         quoted = " A quoted row is another paper's." if any(r.quoted for r in table.rows.values()) else ""
