@@ -340,7 +340,7 @@ def test_a_run_that_goes_on_inside_an_epoch_or_at_its_border_is_as_if_it_had_not
         assert resumed.lines == after
 
 
-RUN = ("task=mnli", "schedule=std", "train.updates=12", "train.eval_every=4", "train.batch_size=8", "data_size=1k",
+RUN = ("task=copa", "schedule=std", "train.updates=12", "train.eval_every=4", "train.batch_size=8", "data_size=1k",
        "data_size.examples=48", "checkpoint.every=5", "evaluate.languages=[en]")  # fmt: skip
 
 
