@@ -295,6 +295,20 @@ def test_absent_files_are_a_gap_only_where_that_is_marked(tmp_path: Path) -> Non
         marked.test_sets(declared.task("copa"))
 
 
+def test_what_sha256sum_prints_names_a_file_and_does_not_replace_it(tmp_path: Path) -> None:
+    whole, hashes = tmp_path / "whole" / "copa", tmp_path / "hashes" / "copa"
+    whole.mkdir(parents=True)
+    hashes.mkdir(parents=True)
+    (whole / "copa-dev.xml").write_text("<copa-corpus/>")
+    printed = subprocess.run(["sha256sum", "copa-dev.xml"], cwd=whole, capture_output=True, text=True, check=True)
+    (hashes / "copa-dev.xml.sha256").write_text(printed.stdout)
+    sources = [FolderSource(folder.parent) for folder in (whole, hashes)]
+    for split in ("train", "validation"):
+        assert sources[0].key("copa", "en", split) == sources[1].key("copa", "en", split)
+    with pytest.raises(ConfigError, match=r"copa-dev.xml.sha256 is the hash of a file that is not here"):
+        sources[1].rows("copa", "en", "train")
+
+
 def test_root_that_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.root is .*nowhere', which is no folder"):
         FolderSource(tmp_path / "nowhere")

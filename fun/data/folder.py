@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fun.data import facts, formats
 from fun.data.base import Source
 from fun.data.facts import File
-from fun.data.files import content_key, sha256_of
+from fun.data.files import HASH, content_key, sha256_of
 from fun.errors import ConfigError
 from fun.machine.hub import Hub
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class FolderSource(Source):
     """Files below `root`, at the paths of conf/datasets, through the same columns as on the hub.
 
-    All of them, or copies, must be there. With `nonstandard`, numbers of rows are not checked, substitutes stand in for
-    absent files, and the task is tested in the languages whose files are there. Raises ConfigError where `root`,
-    which `name` gives, is no folder.
+    All of them must be there, or copies, or hashes in their place (`fun.data.files.HASH`), which name runs and give no
+    rows. With `nonstandard`, numbers of rows are not checked, substitutes stand in for absent files, and the task is
+    tested in the languages whose files are there. Raises ConfigError where `root`, which `name` gives, is no folder.
     """
 
     def __init__(self, root: str | os.PathLike[str], nonstandard: bool = False, name: str = "data.root") -> None:
@@ -47,6 +47,8 @@ class FolderSource(Source):
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         source, theirs = facts.located(dataset, language, split)
         paths, file = self._files(dataset, language, split)
+        if absent := [path for path in paths if path.suffix == HASH]:
+            raise ConfigError(f"{absent[0]} is the hash of a file that is not here: give a folder that has the file")
         contents = (formats.read(path, file, language, source.columns, source.labels) for path in paths)
         rows = list(chain.from_iterable(contents))[slice(*(file.part or (None,)))]
         if not self._nonstandard:
@@ -90,7 +92,7 @@ class FolderSource(Source):
             candidates.append(source.substitutes[theirs])
         for file in candidates:
             if file.languages is None or language in file.languages:
-                paths = [path for path in self._root.glob(file.of(language)) if path.is_file()]
-                if paths:
-                    return sorted(paths, key=lambda path: path.name), file
+                for pattern in (file.of(language), file.of(language) + HASH):
+                    if paths := [path for path in self._root.glob(pattern) if path.is_file()]:
+                        return sorted(paths, key=lambda path: path.name), file
         return None
