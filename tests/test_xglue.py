@@ -13,6 +13,7 @@ import pytest
 from transformers import XLMRobertaTokenizerFast
 
 from fun import metrics
+from fun.config.checks import planned_updates
 from fun.data import FolderSource, HubSource, facts, formats
 from fun.errors import ConfigError
 from fun.inputs import compose, run_id, source
@@ -224,6 +225,13 @@ def test_counts_of_xglue() -> None:
         **{"wpr": 70_042, "wpr_dev": 70_027, "ner": 13_186, "ner_dev": 10_944, "pos": 16_246, "pos_dev": 18_387},
         **{"xnli_dev": 15 * 2490, "mlqa_dev": 4199, "pawsx_dev": 8000},
     }
+
+
+def test_updates_are_counted_where_no_sentence_goes_on() -> None:
+    """As many in ten epochs of 32 sentences as in the specification."""
+    typed = ["model=xlmr_large", "paper=graddrop", "adapter=full", STANDARD]
+    counted = {task: planned_updates(compose([f"task={task}", *typed])) for task in ("ner", "pos", "nc")}
+    assert counted == {"ner": (4390, False), "pos": (7940, False), "nc": (31250, False)}
 
 
 # Parts of speech

@@ -102,14 +102,17 @@ class Task(ABC, Generic[F]):
     metrics: ClassVar[tuple[str, ...]]
     classifies: ClassVar[bool] = False
     """Whether its head reads what the model's `pooler` and `head_layers` say."""
-    windows: ClassVar[bool] = False
-    """Whether one row may become several features."""
     grouped: ClassVar[bool] = False
     """Whether several rows are scored together, so that a part of them is another measure."""
     by_language: ClassVar[bool] = False
     """Whether it is about the running text of one language, the run's `lang`."""
     trains: ClassVar[bool] = True
     """Whether its runs make updates; else they read training rows and estimate something."""
+
+    @property
+    def windows(self) -> bool:
+        """Whether one row may become several features."""
+        return False
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -47,7 +47,6 @@ class QaTask(Task[Window]):
     """A question and its context in windows, each of at most `max_length` tokens; an answer is a span of one."""
 
     metrics: ClassVar[tuple[str, ...]] = ("f1", "em")
-    windows: ClassVar[bool] = True
 
     doc_stride: Annotated[int, Field(ge=0)]
     """Tokens that neighbouring windows share."""
@@ -59,6 +58,10 @@ class QaTask(Task[Window]):
     """Whether the softmax over a window's tokens leaves padding out."""
     pad_to_max_length: bool = False
     """Whether every window is padded to `max_length` (the authors' code: unmasked and padded)."""
+
+    @property
+    def windows(self) -> bool:
+        return True
 
     @property
     def texts(self) -> tuple[str, ...]:

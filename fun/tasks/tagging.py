@@ -26,7 +26,6 @@ class TaggingTask(Task[Feature]):
     """Sentences of words, each with a tag."""
 
     metrics: ClassVar[tuple[str, ...]] = ("f1", "accuracy")
-    windows: ClassVar[bool] = True
 
     words: str
     """The column with the words of a sentence."""
@@ -43,6 +42,10 @@ class TaggingTask(Task[Feature]):
     """Languages whose words are not set off by blanks, so that pieces are looked up without SentencePiece's "▁"."""
     beside: tuple[Literal["precision", "recall"], ...] = ()
     """Metrics to report beside F1 and accuracy: of the same spans."""
+
+    @property
+    def windows(self) -> bool:
+        return self.overflow == "continue"
 
     @property
     def reported(self) -> tuple[str, ...]:
