@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 PAPERS := $(patsubst reproduce/papers/%/paper.yaml,%,$(wildcard reproduce/papers/*/paper.yaml))
 TABLES := $(foreach number,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18,table$(number))
 .DEFAULT_GOAL := help
-.PHONY: help install demo report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
+.PHONY: help install demo small report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,14 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 	$(BIN)/python -m reproduce figure demo-orders
 	$(BIN)/python -m reproduce figure demo-traces
 	$(BIN)/python -m reproduce report --model micro
+
+small: $(READY) ## Train on real text with a real encoder, hours on two cores; a table, two figures and a page
+	$(BIN)/python -m reproduce run small-figure3 small-table1 small-table13
+	$(BIN)/python -m reproduce table small-table1
+	$(BIN)/python -m reproduce table small-table13
+	$(BIN)/python -m reproduce figure small-figure3
+	$(BIN)/python -m reproduce figure small-figure5
+	$(BIN)/python -m reproduce report
 
 test: $(READY) ## Run the tests (16 minutes on two cores)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not long'
