@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # One thread per run: two threads collapse when another process holds a core.
 export OMP_NUM_THREADS ?= 1
+# Where it is set, every process compiles our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PAPERS := $(patsubst reproduce/papers/%/paper.yaml,%,$(wildcard reproduce/papers/*/paper.yaml))
 TABLES := $(foreach number,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18,table$(number))
@@ -36,11 +38,11 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 	$(BIN)/python -m reproduce report --model micro
 
 small: $(READY) ## Train on real text with a real encoder, hours on two cores; a table, two figures and a page
-	$(BIN)/python -m reproduce run small-figure3 small-table1 small-table13
-	$(BIN)/python -m reproduce table small-table1
-	$(BIN)/python -m reproduce table small-table13
-	$(BIN)/python -m reproduce figure small-figure3
-	$(BIN)/python -m reproduce figure small-figure5
+	$(BIN)/python -m reproduce run small/figure3 small
+	$(BIN)/python -m reproduce table small/table1
+	$(BIN)/python -m reproduce table small/table13
+	$(BIN)/python -m reproduce figure small/figure3
+	$(BIN)/python -m reproduce figure small/figure5
 	$(BIN)/python -m reproduce report
 
 test: $(READY) ## Run the tests (16 minutes on two cores)

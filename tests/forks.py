@@ -13,7 +13,16 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-IMPORTED = ("adapters", "datasets", "evaluate", "fun.experiment", "fun.preview", "reproduce.commands", "wandb")
+IMPORTED = (
+    "adapters",
+    "datasets",
+    "evaluate",
+    "fun.experiment",
+    "fun.preview",
+    "reproduce.commands",
+    "wandb",
+    "tests.frozen",
+)
 READ_LATE = ("FUN_", "PATH", "PYTEST_", "SLURM_")
 """How the environment variables begin that nothing reads while it is imported."""
 

@@ -106,6 +106,7 @@ def test_a_plain_batch_script_survives(cluster: Cluster, there: ClusterCli, undi
     assert there.resumed()[1] in (update, update + 1)
 
 
+@pytest.mark.long
 def test_hydras_own_launcher(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
     typed = [f"hydra.launcher.{setting}" for setting in SETTINGS]
     sweep = there.start("-m", "hydra/launcher=slurm_a100", *typed, *RUN)

@@ -62,6 +62,7 @@ def nowhere(tmp_path: Path) -> Path:
     return file / "home"
 
 
+@pytest.mark.long
 def test_a_run_needs_no_home(cli: Cli, tmp_path: Path) -> None:
     names = ("HF_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR")
     inherited = {name: value for name, value in cli.environment().items() if name not in names}

@@ -156,14 +156,10 @@ def test_scores_that_xglue_publishes_for_parts_of_speech() -> None:
     [
         ("sw.dev", 0.6795180722891566),
         ("sw.test", 0.6688622754491018),
-        ("ur.dev", 0.6622489959839357),
-        ("ur.test", 0.6548902195608782),
     ],
 )
 def test_scores_that_xglue_publishes_for_xnli(name: str, published: float) -> None:
     path = real_data() / "xnli_unicoder" / f"{name}.prediction"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
     dataset = facts.facts("xnli15")
     language = name.partition(".")[0]
     file = dataset.files["test"]

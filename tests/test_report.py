@@ -167,7 +167,11 @@ CONTRAST = """(() => {
 })()"""
 
 
-@pytest.fixture(scope="module", params=STATES)
+LESS = ("fresh", "miniature")
+"""What a browser shows of these is among what it shows of the others."""
+
+
+@pytest.fixture(scope="module", params=[pytest.param(s, marks=[pytest.mark.long] * (s in LESS)) for s in STATES])
 def opened(
     pages: dict[str, Page], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Browser]:

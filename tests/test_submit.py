@@ -334,6 +334,7 @@ def test_the_local_profile(tmp_path: Path) -> None:
     until(there.records, "the run is done")
 
 
+@pytest.mark.long
 def test_a_failing_job_of_hydras_local_launcher_is_named(tmp_path: Path) -> None:
     (tmp_path / "datasets.py").write_text("raise ImportError('not the library')\n")  # which no job may import
     cli = Cli(tmp_path / "results", cwd=tmp_path)
