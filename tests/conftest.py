@@ -24,6 +24,11 @@ SHORT = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "fisher
 """A run short enough for a test, long enough for every schedule's last opening."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, else it is the last one and the others' processes wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_seams.py")
+
+
 def nobody(job: str) -> bool:
     """A scheduler without jobs."""
     return False
