@@ -45,7 +45,7 @@ small: $(READY) ## Train on real text with a real encoder, hours on two cores; a
 	$(BIN)/python -m reproduce figure small/figure5
 	$(BIN)/python -m reproduce report
 
-test: $(READY) ## Run the tests (12 minutes on two cores)
+test: $(READY) ## Run the tests (12 to 14 minutes on two cores)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not long'
 
 test-long: $(READY) ## Run the counts and the chaos that make test leaves out
