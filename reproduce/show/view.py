@@ -354,6 +354,11 @@ def _caption(grid: Grid) -> Iterator[str]:
     counted = Counter(replicates for replicates in lists.values() if replicates)
     usual = max(counted, key=counted.__getitem__, default=())
     parts = [f"Mean ± sample std over {_runs(usual)}" if len(usual) != 1 else f"Of {_runs(usual)}"]
+    for name, dataset in table.datasets.items():
+        own = {lists[row, name] for row in table.rows} - {()}
+        if len(own) == 1 and usual not in own:
+            parts.append(f"on {dataset.label}: over {_runs(own.pop())}")
+            lists |= dict.fromkeys(((row, name) for row in table.rows), usual)
     for row, group in table.rows.items():
         others = {name: lists[row, name] for name in table.datasets if lists[row, name] not in ((), usual)}
         if len(others) == len(table.datasets) and len(set(others.values())) == 1:
@@ -376,7 +381,9 @@ def _caption(grid: Grid) -> Iterator[str]:
             "Updates and seconds of training are of all runs behind a number, MiB are the most memory of a process, "
             "parameters are the most that train at once."
         )
-    yield f"n/{len(usual)}: only n runs have the value, so there is no mean yet."
+    declared = {len(replicates) for replicates in counted}
+    told = f"n/{len(usual)}: only n" if len(declared) == 1 else "n/N: only n of N"
+    yield f"{told} runs have the value, so there is no mean yet."
     if table.published:
         quoted = " A quoted row is another paper's." if any(r.quoted for r in table.rows.values()) else ""
         yield f"Below each number the published one.{quoted}"
