@@ -355,9 +355,9 @@ def _caption(grid: Grid) -> Iterator[str]:
     usual = max(counted, key=counted.__getitem__, default=())
     parts = [f"Mean ± sample std over {_runs(usual)}" if len(usual) != 1 else f"Of {_runs(usual)}"]
     for name, dataset in table.datasets.items():
-        own = {lists[row, name] for row in table.rows} - {()}
-        if len(own) == 1 and usual not in own:
-            parts.append(f"on {dataset.label}: over {_runs(own.pop())}")
+        theirs = {lists[row, name] for row in table.rows} - {()}
+        if len(theirs) == 1 and usual not in theirs:
+            parts.append(f"on {dataset.label}: over {_runs(theirs.pop())}")
             lists |= dict.fromkeys(((row, name) for row in table.rows), usual)
     for row, group in table.rows.items():
         others = {name: lists[row, name] for name in table.datasets if lists[row, name] not in ((), usual)}
