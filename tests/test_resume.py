@@ -114,6 +114,7 @@ def test_a_stopped_run_that_was_taken_over_writes_nothing_more(cli: Cli, undistu
     busy = cli(*RUN, status=1)  # it still looks alive
     assert "is being run" in busy.stderr
     monkeypatch.setenv("FUN_STALE_SECONDS", "1")
+    time.sleep(1.5)  # nothing beats meanwhile: a fast machine would come before the second is over
     cli(*RUN)
     folder, record = only(cli)
     written = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
