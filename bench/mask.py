@@ -4,7 +4,8 @@
     python -m bench.mask --size xlmr-base --batch 32 --length 128 --device cuda
 
 All are measured in turn within each round, so that a machine that speeds up or slows down meets all of them alike; the
-table shows medians over rounds, of the times and of the ratios within a round.
+table shows medians over rounds, of the times and of the ratios within a round, and memory beside that of the
+largest tensor that is masked.
 """
 
 import argparse
@@ -36,8 +37,8 @@ CHOICES = {
 }
 
 
-def ways(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], dict[str, int]]:
-    """An update without and with each mask, in the fifth epoch; and the bytes that masking takes."""
+def ways(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], dict[str, int], int]:
+    """An update without and with each mask, in the fifth epoch; what masking takes and its largest tensor, in bytes."""
     model, part = build(arguments, PAIRS), text(arguments, arguments.batch)
     del part["masked"]
     labels = torch.randint(3, (arguments.batch, 1), device=arguments.device)
@@ -66,7 +67,7 @@ def ways(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], object]]
         over = LayerMask if isinstance(choice, GradDrop) and choice.over == "layers" else ElementMask
         mask = over(blocks, 0, choice.rule(EPOCHS))
         updates[name] = lambda name=name, mask=mask: update(name, mask)  # type: ignore[misc]
-    return updates, takes
+    return updates, takes, max(p.numel() * p.element_size() for block in blocks.values() for p in block.values())
 
 
 def added(work: Callable[[], object], device: str) -> int:
@@ -100,7 +101,7 @@ def main() -> None:
     arguments.layers, arguments.hidden, arguments.vocabulary = SIZES[arguments.size]
 
     torch.manual_seed(0)
-    updates, takes = ways(arguments)
+    updates, takes, largest = ways(arguments)
     times: dict[str, list[float]] = {name: [] for name in updates}
     for turn in range(arguments.rounds + 1):
         for name, work in updates.items():
@@ -109,7 +110,7 @@ def main() -> None:
                 times[name].append(spent)
     for name, spans in times.items():
         ratio = statistics.median(mine / other for mine, other in zip(spans, times["none"], strict=True))
-        memory = f"  takes {takes[name] / 1e6:5.1f} MB" if name in takes else ""
+        memory = f"  takes {takes[name] / 1e6:5.1f} MB, {takes[name] / largest:.2f} tensors" if name in takes else ""
         print(f"{name:22} {1000 * statistics.median(spans):9.1f} ms  {ratio:6.3f} x{memory}")
 
 

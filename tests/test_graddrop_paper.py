@@ -113,6 +113,19 @@ def test_57_errata_are_shown() -> None:
     assert {row["erratum"] for row in rows("errata.csv")} == {f"G{number}" for number in range(1, 58)}
 
 
+def test_what_is_ours_beside_the_paper_s_takes_few_runs_more() -> None:
+    def runs(*names: str) -> set[Run]:
+        return {run.overrides for name in names for run in PAPER.targets[name].needed()}
+
+    assert len(runs("table7-without-esl") - runs("table7-seeds")) == 3
+    assert {part for run in runs("table7-without-esl") - runs("table7-seeds") for part in run} >= {
+        "task=pos", "task.training_set=pos_without_esl"}  # fmt: skip
+    # Three lines of four seeds; those of the companions' three seeds are the companions' own.
+    assert (len(runs("rate-micro")), len(runs("rate-micro") - runs("companions-micro"))) == (12, 3)
+    rates = {configuration(run).train.lr for run in runs("rate-micro")}
+    assert sorted(rates) == pytest.approx([0.001 * 0.8**0.5, 0.001], rel=1e-3)
+
+
 def test_readings_of_dropout_and_the_matched_learning_rate() -> None:
     def values(*overrides: str) -> tuple[float, float | None]:
         config = configuration(("model=xlmr_large", "adapter=full", "data_size=full", "paper=graddrop", *overrides))

@@ -1,6 +1,7 @@
 """Gradient masks: their statistics, Adam's closed forms, hand-written Adam, and what they leave alone."""
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,17 @@ def test_a_killed_run_with_a_mask_and_a_schedule_that_closes_layers_resumes_exac
 @pytest.mark.parametrize("choice", [*(f"mask={name}" for name in NAMES), "schedule=gradfreeze_tog_topdown"])
 def test_every_mask_and_the_toggle_resume_exactly(tmp_path: Path, choice: str, update: int) -> None:
     killed_and_started_again(tmp_path, update, choice)
+
+
+@pytest.mark.long
+def test_graddrop_beside_its_learning_rate_on_the_miniature_world(cli: Cli) -> None:
+    """Told, not judged (`-rP` shows it): nobody knows which of the three is the best."""
+    cli("run", "graddrop/rate-micro", module="reproduce")
+    print(cli("table", "graddrop/rate-micro", module="reproduce").stdout)
+    configs = [record["config"] for record in cli.records().values()]
+    told = Counter((config.get("mask", {}).get("name"), config["train"]["lr"]) for config in configs)
+    assert told == {(None, 0.001): 4, (None, 0.000894): 4, ("graddrop", 0.001): 4}
+    assert {config["train"]["dropout"] for config in configs} == {0.0}
 
 
 # --- As a choice

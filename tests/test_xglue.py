@@ -1,8 +1,11 @@
 """XGLUE: its publisher's files, good and bad, what its authors do with words and pages, and nine tasks from end to end."""
 
+import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,9 @@ from fun.inputs import compose, run_id, source
 from fun.inspect.report import report
 from fun.inspect.request import request
 from fun.machine.hub import Hub
+from fun.paths import CONFIG_DIR
 from fun.tasks.base import Feature
+from reproduce.carry.preflight import preflight
 from tests import declared, tiny_models, tiny_tokenizers
 from tests.conftest import Cli, metrics_of, real_data
 
@@ -198,22 +203,66 @@ def test_what_the_hub_lacks_is_read_from_one_folder_by_every_command(
         compose(typed)
 
 
-def test_the_archive_is_the_publishers_where_it_lies_there(root: Path) -> None:
-    source, hub = FolderSource(root, nonstandard=True), Hub()
-    assert source.check(hub, "nc", "en", "test") == "12 rows"
-    archive = root / f"{PACKED}.tar.gz"
-    archive.write_bytes(b"cut off")
-    with pytest.raises(
-        ConfigError, match=r"xglue_full_dataset\.tar\.gz has the sha256 [0-9a-f]{64}, expected e11016c0"
-    ):
-        source.check(hub, "nc", "en", "test")
-    assert source.check(hub, "xnli", "de", "test") == "12 rows"
-    archive.unlink()
+@pytest.fixture
+def declarations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of conf/datasets that is read in its place; what is edited there counts behind `reread`."""
+    shutil.copytree(CONFIG_DIR / "datasets", tmp_path / "conf" / "datasets")
+    monkeypatch.setattr(facts, "CONFIG_DIR", tmp_path / "conf")
+    yield tmp_path / "conf" / "datasets"
+    reread()
+
+
+def reread() -> None:
+    for cached in (facts.facts, facts._named):
+        cached.cache_clear()
+
+
+def test_preflight_knows_the_publishers_archive_and_its_numbers_of_rows(
+    root: Path, encoder: Path, declarations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the README says it: the archive unpacked in FUN_DATA, where it may lie beside its files."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("FUN_DATA", str(folder))
+
+    def told(nonstandard: str) -> dict[str, str]:
+        typed = [*TYPED, STANDARD, "model=xlmr", f"model.source=folder:{encoder}", "evaluate.languages=[en,de]"]
+        config = compose(["task=nc", *typed, f"data.nonstandard={nonstandard}"])
+        checks = preflight([config], tmp_path / "results", Hub("http://127.0.0.1:9"))
+        assert all(check.ok == (check.told in ("there", "12 rows")) for check in checks)
+        return {check.name: check.told for check in checks if check.name != "encoder"}
+
+    nothing = told("true")
+    assert nothing.keys() == {
+        *("nc.en.train", "nc.en.validation", "nc.en.test", "nc.de.test", "nc_dev.en.test", "nc_dev.de.test")
+    }
+    assert all("agree to its terms (research only, not commercial)" in line for line in nothing.values())
+    archive = folder / f"{PACKED}.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(root / PACKED, PACKED)
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    expected = "e11016c02d8565d00119833a16679bbbe0fec437f5ad53c2d3f9eef6fa03f65b"
+    wrong = f"{archive} has the sha256 {found}, expected {expected}: get the publisher's file again"
+    assert all(line.startswith(wrong) and "\n" not in line for line in told("true").values())
+    declared = declarations / "publishers" / "xglue.yaml"
+    declared.write_text(declared.read_text(encoding="utf-8").replace(expected, found), encoding="utf-8")
+    reread()
+    assert {*told("true").values()} == {"12 rows"}
+    counted = told("false")
+    assert counted["nc.en.train"].startswith("nc (en, train): found 12 rows, expected 100,000")
+    assert all("found 12 rows, expected 10" in line for line in counted.values())
+    archive.write_bytes(archive.read_bytes()[:-1])
+    assert all("has the sha256" in line for line in told("true").values())
+    archive.unlink()  # the numbers of rows decide
+    assert {*told("true").values()} == {"12 rows"}
 
 
 def test_counts_of_xglue() -> None:
     source = HubSource()
     trained = {"nc": 100_000, "qam": 100_000, "qadsm": 100_000, "wpr": 99_997, "ner": 14_042, "pos": 25_377}
+    assert source.expected_rows("pos_without_esl", "en", "train") == 12_543 + 3_753 + 3_176 + 1_781  # without ESL's
     for task, count in trained.items():
         assert source.expected_rows(task, "en", "train") == count
         assert source.test_sets(declared.task(task)).keys() == {task, f"{task}_dev"}
@@ -254,12 +303,21 @@ def test_parts_of_speech_from_the_treebanks(name: str, treebank: str) -> None:
     assert rebuilt == own
 
 
-def test_withheld_words_are_read_as_they_stand() -> None:
-    dataset = facts.facts("pos")
-    path = real_data() / "xglue_pos" / "esl-excerpt.train"
-    rows = formats.read(path, dataset.files["train"], "en", dataset.columns, dataset.labels)
-    assert len(rows) == 30
-    assert {token for row in rows for token in row["tokens"]} == {"_"}
+def test_withheld_words_are_read_as_they_stand_or_left_out(root: Path, encoder: Path, tmp_path: Path) -> None:
+    withheld = (real_data() / "xglue_pos" / "esl-excerpt.train").read_text(encoding="utf-8").splitlines()
+    lines = ["a DET", "_ NOUN", "", *withheld]
+    written(tmp_path / "tar" / PACKED / "POS" / "en.train", lines)
+    pairs = [line.split() for line in lines]
+    nodes = ["\t".join([str(n), pair[0], "_", pair[1], *"_" * 6]) if pair else "" for n, pair in enumerate(pairs)]
+    written(tmp_path / "treebanks" / "udpos" / "en_ewt-ud-train.conllu", nodes)
+    for folder in ("tar", "treebanks"):
+        source = FolderSource(tmp_path / folder, nonstandard=True)
+        rows = source.rows("pos", "en", "train")
+        assert len(rows) == 1 + 30
+        assert {token for row in rows[1:] for token in row["tokens"]} == {"_"}
+        assert source.rows("pos_without_esl", "en", "train") == rows[:1] == [{"tokens": ["a", "_"], "pos_tags": [5, 7]}]
+    typed = ["task=pos", *TYPED, STANDARD, "model=xlmr", f"model.source=folder:{encoder}", f"data.root={root}"]
+    assert run_id(compose(typed)) != run_id(compose([*typed, "task.training_set=pos_without_esl"]))
 
 
 def test_thai_is_the_start_of_one_treebank_for_both(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class File(Facts):
 
     `names` are those of the fields of a line, where the format has none; `treebanks` say which one {treebank} is in a
     language's path. `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
+    `withheld`: whether sentences are rows whose words are all withheld, written `_`.
     """
 
     path: str
@@ -42,6 +43,7 @@ class File(Facts):
     treebanks: Mapping[str, str] = {}
     part: tuple[int, int] | None = None
     languages: tuple[str, ...] | None = None
+    withheld: bool = True
 
     def of(self, language: str) -> str:
         """The path of a language's."""

@@ -29,7 +29,8 @@ def read(path: Path, file: File, language: str, columns: Sequence[str], labels: 
             if missing := [column for column in columns if column not in row]:
                 raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(columns)}; no {missing[0]}")
             json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no character: no tokenizer takes it
-            rows.append({column: row[column] for column in columns})
+            if file.withheld or set(row[columns[0]]) != {"_"}:
+                rows.append({column: row[column] for column in columns})
     except (KeyError, ValueError, TypeError, AttributeError, ElementTree.ParseError, OSError) as error:
         where = f"{path}, {place}" if place else str(path)
         problem = f"no {error}" if isinstance(error, KeyError) else str(error)
