@@ -52,6 +52,12 @@ class ModelConfig(Section):
     head_layers: int = Field(ge=1)
     """Linear layers of a classification head."""
 
+    @property
+    def told(self) -> str:
+        """Its source as records tell it: a folder by its name, wherever that lies."""
+        kind, _, place = self.source.partition(":")
+        return f"folder:{Path(place).name}" if kind == "folder" else self.source
+
 
 class DataConfig(Section):
     """Where the data come from. Only their content is identity, and whether they may be other than the paper's."""
@@ -227,6 +233,7 @@ class RunConfig(Section):
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
         model = self.model.model_dump(include={"name", "source", "revision"}, exclude_none=True)
+        model["source"] = self.model.told
         if self.task.classifies:
             model |= self.model.model_dump(include={"pooler", "head_layers"})
         active: dict[str, Any] = {

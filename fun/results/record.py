@@ -184,9 +184,10 @@ class Record(BaseModel):
         """What of this run's outcome another record of it tells otherwise; that one has more languages is nothing.
 
         Nor is it that they were evaluated on other test sets or with other language adapters, as their keys say.
-        Compared are configuration, validation, stages, evaluations and predictions; not time, place and weights.
+        Compared are identity, validation, stages, evaluations and predictions; not time, weights, and the place of
+        the run or of what it read.
         """
-        same = ("kind", "identity", "config", "validation", "stages")
+        same = ("kind", "identity", "validation", "stages")
         differing = [name for name in same if getattr(self, name) != getattr(other, name)]
         for dataset, languages in self.evaluations.items():
             for language, evaluation in languages.items():

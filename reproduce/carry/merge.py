@@ -1,7 +1,7 @@
 """Copies the done runs of another results folder that are not in this one; overwrites nothing.
 
 What is here already stays as it is, and is said to be the same or different. Two records of a run are the same where
-configuration, validation, stages, evaluations and predictions are.
+identity, validation, stages, evaluations and predictions are.
 """
 
 import shutil
