@@ -12,7 +12,7 @@ from fun.tasks import TASKS
 from fun.unfreezing import SCHEDULES, Standard
 
 HUB_ID = r"hub:[\w.-]+/[\w.-]+"
-ENCODER = re.compile(rf"world|{HUB_ID}|folder:.+")
+ENCODER = re.compile(rf"world|{HUB_ID}|folder:.+|sha256:[0-9a-f]{{64}}")
 LANGUAGE_ADAPTER = re.compile(rf"world|train|{HUB_ID}(@[\w./-]+)?|run:[0-9a-f]{{16}}|folder:.+")
 
 

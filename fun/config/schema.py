@@ -40,7 +40,7 @@ class ModelConfig(Section):
     name: str
     """What the model is called, in folders and tables."""
     source: str
-    """world, hub:<namespace>/<name> or folder:<path>."""
+    """world, hub:<namespace>/<name> or folder:<path>; for tables alone sha256:<hash>, a folder's key in its records."""
     revision: str | None
     """Commit, tag or branch of the encoder on the hub; null: main."""
     layers: int = Field(ge=1)

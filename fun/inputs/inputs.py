@@ -91,6 +91,11 @@ class Encoder(Input):
         check_encoder(config, name=model.name, layers=model.layers, positions=model.positions)
         return f"{model.layers} layers, {model.positions} positions, {', '.join(names)}"
 
+    def gap(self, root: Path) -> str | None:
+        if self.place.startswith("sha256:"):
+            return f"model.source={self.place} names an encoder that is not here: type model.source=folder:<path>"
+        return None
+
     def description(self, hub: Hub) -> Mapping[str, Any]:
         """What its configuration says, wherever it lies. Raises as `check` does."""
         if repository := _repository(self.place):

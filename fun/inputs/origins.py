@@ -4,6 +4,7 @@ world                             shipped with the miniature world
 hub:<namespace>/<name>[@<revision>]
 run:<run_id>                      a language adapter that a task=mlm run of ours trained
 folder:<path>
+sha256:<hash>                     the content key of an encoder that is not here: it names runs, and none can be made
 train                             the run that task=mlm with default settings is
 """
 
