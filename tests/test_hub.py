@@ -123,6 +123,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             with_head = model == "mbert" and language in ("tr", "vi")
             folder = revision_folder(root, "models", adapter)
             tiny_models.language_adapter(folder, encoder, language, head=with_head)
+    tiny_models.e5small(revision_folder(root, "models", tiny_models.E5SMALL), texts)
     _publish_broken(root)
     return root
 
@@ -207,6 +208,9 @@ TUNED = {
     ("mbert", "squad"): ["adapter=bitfit"],
     ("xlmr", "squad"): ["adapter=prompts"],
     ("mbert", "copa"): ["adapter=houlsby", "adapter.size=4"],
+    ("e5small", "mnli"): ["adapter=madx"],
+    ("e5small", "squad"): ["adapter=lora"],
+    ("e5small", "copa"): ["adapter=full"],
     # XLM-R Large in everything but its size
     ("xlmr_large", "mnli"): ["adapter=full", "model.source=hub:FacebookAI/xlm-roberta-base", "model.layers=12",
                              "task.max_length=64", "train.slots=999", "train.eval_slots=4096", "keep=predictions"],
@@ -296,6 +300,7 @@ def test_whatever_is_wrong_with_a_repository_is_told_in_one_line(hub: HubStandin
         "architecture": ["hub:broken/architecture"],
         "absent": ["hub:somebody/nothing"],
         "revision": ["hub:google-bert/bert-base-multilingual-cased", "v9"],
+        "e5small": [f"hub:{tiny_models.E5SMALL}"],
         "good": ["hub:FacebookAI/xlm-roberta-base", hub.commit("models", "FacebookAI/xlm-roberta-base")],
     }
     adapters = {
@@ -318,6 +323,7 @@ def test_whatever_is_wrong_with_a_repository_is_told_in_one_line(hub: HubStandin
         "architecture": ("ConfigError", "a model of type gpt2; expected one of bert"),
         "absent": ("ConfigError", "no repository somebody/nothing"),
         "revision": ("ConfigError", "has no revision v9"),
+        "e5small": ("nothing", "raised"),
         "good": ("nothing", "raised"),
         "adapter cut": ("HubError", "broken/adapter cannot be read"),
         "adapter absent": ("ConfigError", "no repository somebody/nothing"),

@@ -234,7 +234,7 @@ BROKEN = {
         with_more_tokens,
         r"tokenizer has \d+ tokens, and its encoder 800 rows of",
     ),
-    "another padding": ("mbert", lambda f: changed(f, pad_token_id=3), "tokenizer pads with 0, and its encoder with 3"),
+    "another padding": ("xlmr", lambda f: changed(f, pad_token_id=3), "tokenizer pads with 1, and its encoder with 3"),
     "no separator": ("mbert", lambda f: retyped(f, sep_token=None), "tokenizer has no sep token"),
     "a safetensors header": ("mbert", lambda f: cut(f / "model.safetensors", 100), "cannot be read"),
     "half of the safetensors": ("mbert", lambda f: cut(f / "model.safetensors", 40_000), "cannot be read"),

@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     BertConfig,
     BertForPreTraining,
+    BertModel,
     DebertaV2Config,
     DebertaV2Model,
     PreTrainedModel,
@@ -84,12 +85,21 @@ def deberta(folder: Path, texts: Iterable[str]) -> Path:
     return folder
 
 
+def e5small(folder: Path, texts: Iterable[str]) -> Path:
+    """As intfloat/multilingual-e5-small: a BERT alone, with XLM-R's tokenizer, which pads otherwise than its config says."""
+    tiny_tokenizers.xlmr(texts, folder, PIECES)
+    model = _random(BertModel, BertConfig(**SIZE, max_position_embeddings=512, pad_token_id=0))
+    return _saved(model, folder, architecture="BertModel", tokenizer_class="XLMRobertaTokenizer")
+
+
 MODELS = {
     "mbert": ("google-bert/bert-base-multilingual-cased", bert),
     "xlmr": ("FacebookAI/xlm-roberta-base", xlmr),
     "mdeberta": ("microsoft/mdeberta-v3-base", deberta),
 }
-"""conf/model's name -> the id on the hub, and what builds its tiny double."""
+"""conf/model's name -> the id on the hub, and what builds its tiny double: of the papers' models."""
+
+E5SMALL = "intfloat/multilingual-e5-small"
 
 
 def language_adapter(
@@ -125,10 +135,10 @@ def _random(kind: type[PreTrainedModel], config: Any) -> PreTrainedModel:
     return kind(config)
 
 
-def _saved(model: PreTrainedModel, folder: Path, *, architecture: str) -> Path:
+def _saved(model: PreTrainedModel, folder: Path, *, architecture: str, **more: str) -> Path:
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     path = folder / "config.json"
-    described = json.loads(path.read_text(encoding="utf-8")) | {"architectures": [architecture]}
+    described = json.loads(path.read_text(encoding="utf-8")) | {"architectures": [architecture], **more}
     path.write_text(json.dumps(described, indent=2), encoding="utf-8")
     return folder
