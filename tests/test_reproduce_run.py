@@ -2,16 +2,19 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fun.errors import RunError
 from fun.inputs import run_folder
+from fun.results import NEVER_BEGUN, State
 from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import configuration, producers
-from reproduce.start.here import Child, run_missing, work
+from reproduce.runs.plan import Entry
+from reproduce.runs.store import Absent, configuration, producers
+from reproduce.start.here import Child, _left, run_missing, work
 from reproduce.start.jobs import last_line
 from tests.conftest import Cli
 from tests.synthetic import fail, write_run
@@ -79,10 +82,11 @@ def test_a_run_that_leaves_no_record_is_failed(
     """The child's own last line is shown: without a hub and a cache a real model cannot be had."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    typed = ["model=xlmr", "task=copa", "adapter=madx", "data_size=full", "schedule=std"]
-    assert main(["run", *typed, "--results", str(tmp_path), "--jobs", "1"]) == 1
+    typed = ["model=xlmr", "task=copa", "adapter=madx", "data_size=full", "schedule=std", "seed=0"]
+    sweep = [*typed[:-1], "seed=0,1"]
+    assert main(["run", *sweep, "--results", str(tmp_path), "--jobs", "1", "--at-most", "1"]) == 1
     count, *_, outcome, reason, log = capsys.readouterr().out.splitlines()
-    assert count.startswith("1 of 1 runs to do, 1 at a time")
+    assert count.startswith("1 of 2 runs to do, 1 for the next time, 1 at a time")
     assert outcome == f"[1/1] FAILED (exit status 1): {' '.join(typed)}"
     assert "FacebookAI/xlm-roberta-base is not in the cache" in reason
     assert Path(log.removeprefix("    log: ")).read_text().splitlines()[-1] == reason.strip()
@@ -99,6 +103,16 @@ def test_what_one_run_makes_the_next_reads(cli: Cli) -> None:
     record = run_folder(config, cli.results).record()
     assert list(record.metrics["microcopa"]) == ["en", "l1"]
     assert run_folder(made, cli.results).record()
+
+
+def test_the_time_left_is_that_of_runs_of_the_shape_or_of_those_that_ended() -> None:
+    """Two at a time: 1 h, half an hour, and one that nobody measured, as long as the mean of 20 and 40 minutes."""
+    run = configuration(COPA)
+    entry = Entry(Needed(COPA), run_folder(run, Path("nowhere")), Absent(State.MISSING), NEVER_BEGUN)
+    entries = [replace(entry, hours=hours) for hours in (1.0, 0.5, None)]
+    assert _left(entries, [1200.0, 2400.0], workers=2) == ", about 1:00:00 left"
+    assert _left(entries[:1], [1200.0], workers=2) == ", about 1:00:00 left"
+    assert _left([], [1200.0], workers=2) == ""
 
 
 def _python(code: str, log: Path) -> Child:

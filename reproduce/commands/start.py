@@ -37,6 +37,7 @@ WATCH_SECONDS = 10.0
         default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         help="runs side by side (default: one per core)",
     ),
+    option("--at-most", type=options.positive, metavar="N", help="so many runs, and the rest the next time"),
     flag("--retry", "also runs that failed by their method, or often because of their machine"),
     flag("--dry-run", "print the commands and run nothing"),
 )
@@ -44,7 +45,8 @@ def run(typed: argparse.Namespace, declared: Targets) -> int:
     # A terminated run command must stop its children too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     groups = options.needed(typed, declared)
-    left = run_missing(groups, options.root(typed), typed.jobs, dry_run=typed.dry_run, retry=typed.retry)
+    told = {"dry_run": typed.dry_run, "retry": typed.retry}
+    left = run_missing(groups, options.root(typed), typed.jobs, typed.at_most, **told)
     return 1 if left else 0
 
 

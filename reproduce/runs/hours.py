@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ Shape = tuple[Any, ...]
 
 
 class Hours:
-    """Measured on runs of the same task, model, adapter and data size, with a budget of the same unit."""
+    """Measured on runs of the same task, model, adapter, data size and marks, with a budget of the same unit."""
 
     def __init__(self) -> None:
         self._records: dict[Path, dict[Shape, list[Record]]] = {}
@@ -26,7 +26,7 @@ class Hours:
         folder = run.path.parent
         if folder not in self._records:
             self._records[folder] = _by_shape(folder)
-        records = self._records[folder].get(_shape(config.active()), [])
+        records = self._records[folder].get(_shape(config.active(), config.marks), [])
         tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
         if not tested:
             return None
@@ -41,20 +41,19 @@ class Hours:
 
 
 def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
-    """The records of the runs in a folder, but for marked ones."""
+    """The records of the runs in a folder."""
     records: dict[Shape, list[Record]] = defaultdict(list)
     with suppress(Unreadable):
         for name in sorted(names_in(folder)):
             with suppress(NotDone, Damaged):
                 record = RunFolder(folder / name, name.rpartition("-")[2]).record()
-                if not record.marks:
-                    records[_shape(record.config)].append(record)
+                records[_shape(record.config, record.marks)].append(record)
     return records
 
 
-def _shape(config: Mapping[str, Any]) -> Shape:
+def _shape(config: Mapping[str, Any], marks: Iterable[str]) -> Shape:
     names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
-    return (*names, config.get("data_size", {}).get("examples"), "updates" in config.get("train", {}))
+    return (*names, config.get("data_size", {}).get("examples"), "updates" in config.get("train", {}), *marks)
 
 
 def _budget(config: Mapping[str, Any]) -> int:

@@ -5,13 +5,15 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 
 from fun.machine import signals as survival
-from fun.results import Damaged, RunFolder, State
+from fun.results import Damaged, State
 from fun.results.files import make_folder
 from reproduce.runs.logs import last_line
 from reproduce.runs.plan import Entry, Groups, plan, remarks, waves
@@ -21,6 +23,9 @@ from reproduce.start.progress import Training
 
 POLL_SECONDS = 0.1
 TELL_SECONDS = 8.0
+SELDOM_SECONDS = 60.0
+"""How often it is told who runs: at the beginning, and behind twenty minutes."""
+
 GRACE_SECONDS = 10.0
 
 
@@ -32,12 +37,14 @@ class Child:
     log: Path
 
 
-def run_missing(groups: Groups, root: Path, workers: int, *, dry_run: bool = False, retry: bool = False) -> int:
+def run_missing(
+    groups: Groups, root: Path, workers: int, at_most: int | None = None, *, dry_run: bool = False, retry: bool = False
+) -> int:
     """Run what the groups lack, producers first, `workers` at a time; return how many are then not done.
 
     A run counts as done when its record is there, not when its process says so. Runs that must not be started
-    unasked (`retry` asks), and those that other processes or jobs have, are listed and counted too. Raises
-    ConfigError.
+    unasked (`retry` asks), and those that other processes or jobs have, are listed and counted too; those beyond the
+    first `at_most` are left for the next time, and are not. Raises ConfigError.
     """
     entries = asking(lambda jobs: plan(groups, Store(root), jobs, retry=retry))
     todo, waiting = _to_do(entries)
@@ -50,6 +57,7 @@ def run_missing(groups: Groups, root: Path, workers: int, *, dry_run: bool = Fal
     print(*(f"{line}\n" for line in told), sep="", end="")
     done = sum(entry.complete or entry.gap for entry in entries)
     left = len(entries) - done - len(todo)
+    todo, later = todo[:at_most], todo[at_most:] if at_most else []
     if not todo:
         print(f"Nothing to run: {done} of {len(entries)} runs are done.")
         return left
@@ -58,11 +66,13 @@ def run_missing(groups: Groups, root: Path, workers: int, *, dry_run: bool = Fal
         return left
     logs = root / "logs"
     make_folder(logs)
-    print(f"{len(todo)} of {len(entries)} runs to do, {workers} at a time; output in {logs}", flush=True)
+    left_over = f", {len(later)} for the next time" if later else ""
+    print(f"{len(todo)} of {len(entries)} runs to do{left_over}, {workers} at a time; output in {logs}", flush=True)
     _run(waves(todo), root, logs, workers)
     entries = asking(lambda jobs: plan(groups, Store(root), jobs))
     print(*(f"{line}\n" for line in remarks(entries)), sep="", end="")
-    return sum(bool(entry.wanted or entry.held) for entry in entries)
+    runs_later = {entry.run for entry in later}
+    return sum(bool(entry.wanted or entry.held) and entry.run not in runs_later for entry in entries)
 
 
 def _to_do(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -78,16 +88,22 @@ def _to_do(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
 
 def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int) -> None:
     """Wave by wave: what the runs of one make, those of the next read."""
-    count = sum(map(len, waves))
-    runs: dict[Child, RunFolder] = {}
-    ended = 0
+    children = [
+        {
+            Child((sys.executable, "-m", "fun.run", *entry.typed), logs / f"{entry.run.path.name}.log"): entry
+            for entry in wave
+        }
+        for wave in waves
+    ]
+    entries = {job: entry for wave in children for job, entry in wave.items()}
+    took: dict[Child, float] = {}
 
     def report(job: Child, status: int, seconds: float) -> None:
-        nonlocal ended
-        ended += 1
-        done = status == 0 and runs[job].status().state is State.DONE
+        took[job] = seconds
+        done = status == 0 and entries[job].run.status().state is State.DONE
         outcome = f"done in {seconds:.0f} s" if done else f"FAILED (exit status {status})"
-        print(f"[{ended}/{count}] {outcome}: {' '.join(job.arguments[3:])}", flush=True)
+        to_go = _left((entry for other, entry in entries.items() if other not in took), [*took.values()], workers)
+        print(f"[{len(took)}/{len(entries)}] {outcome}{to_go}: {' '.join(job.arguments[3:])}", flush=True)
         if not done:
             print(
                 f"    {last_line(job.log.read_text(encoding='utf-8', errors='replace'))}\n    log: {job.log}",
@@ -96,16 +112,22 @@ def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int)
 
     def tell(running: Sequence[Child]) -> None:
         for job in running:
+            run = entries[job].run
             with suppress(Damaged):  # told when the run has ended
-                print(f"    {runs[job].path.name.rpartition('-')[0]}: {Training.of(runs[job])}", flush=True)
+                print(f"    {run.path.name.rpartition('-')[0]}: {Training.of(run)}", flush=True)
 
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
-    for wave in waves:
-        commands = ((entry.run, (sys.executable, "-m", "fun.run", *entry.typed)) for entry in wave)
-        jobs = {Child(typed, logs / f"{run.path.name}.log"): run for run, typed in commands}
-        runs |= jobs
-        work(list(jobs), workers, environment, report, tell)
+    for wave in children:
+        work(list(wave), workers, environment, report, tell)
+
+
+def _left(entries: Iterable[Entry], took: Sequence[float], workers: int) -> str:
+    """How long the runs that have not ended may take: as runs of their shape did, or those that ended (seconds)."""
+    seconds = [fmean(took) if entry.hours is None else 3600 * entry.hours for entry in entries]
+    if not seconds:
+        return ""
+    return f", about {timedelta(seconds=round(sum(seconds) / min(workers, len(seconds))))} left"
 
 
 def work(
@@ -121,7 +143,7 @@ def work(
     """
     waiting = deque(jobs)
     running: dict[subprocess.Popen[bytes], tuple[Child, float]] = {}
-    told = time.monotonic()
+    began = told = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -134,9 +156,10 @@ def work(
             for process in [process for process in running if process.poll() is not None]:
                 job, started = running.pop(process)
                 ended(job, process.returncode, time.monotonic() - started)
-            if time.monotonic() - told > TELL_SECONDS:
+            now = time.monotonic()
+            if now - told > min(max(TELL_SECONDS, (now - began) / 20), SELDOM_SECONDS):
                 tell([job for job, _ in running.values()])
-                told = time.monotonic()
+                told = now
             time.sleep(POLL_SECONDS)
     finally:
         _stop(list(running))

@@ -46,4 +46,4 @@ class Training:
         if not self.updates:
             return "starting"
         loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-        return f"update {self.counted}{loss}, open layers {self.open_layers}"
+        return f"update {self.counted}{loss}, open layers {self.open_layers}, {self.left} to the last update"
