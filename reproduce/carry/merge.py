@@ -1,19 +1,24 @@
-"""Copies the done runs of another results folder that are not in this one; overwrites nothing.
+"""Copies done runs of another results folder, all or those that targets need, that are not in this one.
 
-What is here already stays as it is, and is said to be the same or different. Two records of a run are the same where
-identity, validation, stages, evaluations and predictions are.
+Nothing is overwritten: what is here already stays as it is, and is said to be the same or different. Two records of a
+run are the same where identity, validation, stages, evaluations and predictions are.
 """
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from fun.config import RunConfig
 from fun.errors import ConfigError
+from fun.inputs import identity, run_folder
 from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, run_folders
+from fun.results.record import WEIGHTS
 
 
 class Outcome(StrEnum):
@@ -23,6 +28,7 @@ class Outcome(StrEnum):
     SAME = "same"
     DIFFERENT = "different"
     LEFT = "left"
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,58 @@ class Merged:
     detail: str = ""
 
 
-def merge(other: Path, root: Path) -> Iterator[Merged]:
-    """Copy the done runs of the results folder `other` into `root`, one by one.
+def merge(
+    other: Path, root: Path, needed: Iterable[RunConfig] | None = None, *, weights: bool = True
+) -> Iterator[Merged]:
+    """Copy the done runs of the results folder `other` into `root`, one by one; with or without their `weights`.
 
-    Each run is copied as an attempt of its own, record last: interrupted, it is copied again the next time; and where
-    another process writes the same run, one of them does. Raises ConfigError where `other` is no results folder, and
-    ResultsError where nothing more can be written.
+    Of all runs, or of those that are `needed`. Each run is copied as an attempt of its own, record last: interrupted,
+    it is copied again the next time; and where another process writes the same run, one of them does. Raises
+    ConfigError where `other` is no results folder, and ResultsError where nothing more can be written.
     """
     if not (other / "runs").is_dir():
         raise ConfigError(f"{other} has no runs/: expected another results folder")
     if other.resolve() == root.resolve():
         raise ConfigError(f"{other} is the results folder that it was to be merged into: type another one")
+    asked = None if needed is None else {run_folder(config, root).path: identity(config) for config in needed}
+    wanted = {path.name.rpartition("-")[2] for path in asked or ()}
+    namesakes = {_without_id(path): own for path, own in (asked or {}).items()}
     paths, closed = run_folders(other)
     for reason in closed:
         yield Merged("runs", Outcome.LEFT, str(reason))
     for path in paths:
-        theirs = RunFolder(path, path.name.rpartition("-")[2])
+        theirs, place = RunFolder(path, path.name.rpartition("-")[2]), root / path.relative_to(other)
         with suppress(NotDone):
-            ours = RunFolder(root / path.relative_to(other), theirs.run_id).present()
-            yield Merged(path.name, *_merge_run(theirs, ours))
+            if asked is None or theirs.run_id in wanted:
+                ours = RunFolder(place, theirs.run_id).present()
+                yield Merged(path.name, *_merge_run(theirs, ours, weights))
+            else:
+                yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesakes.get(_without_id(place))))
+
+
+def _without_id(path: Path) -> Path:
+    """The folder of a run without what names its content: task, model and label are left."""
+    return path.with_name(path.name.rpartition("-")[0])
+
+
+def _otherwise(theirs: RunFolder, ours: Mapping[str, Any] | None) -> str:
+    """What their run reads, and is set to, otherwise than the one here with its label has it (`identity`).
+
+    Empty where there is none. Raises NotDone.
+    """
+    try:
+        found = theirs.record().identity
+    except Damaged as damage:
+        return f"damaged there: {damage}"
+    if ours is None:
+        return ""
+    told = (
+        f"{name} is {found[part].get(name, 'none')}, here {ours[part].get(name, 'none')}"
+        for part in ("inputs", "fields")
+        for name in sorted(found[part].keys() | ours[part].keys())
+        if found[part].get(name) != ours[part].get(name)
+    )
+    return re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1…", "; ".join(told))
 
 
 def _read(run: RunFolder) -> Record:
@@ -60,7 +99,7 @@ def _read(run: RunFolder) -> Record:
     return run.record(verify_files=True, without_weights=True)
 
 
-def _merge_run(theirs: RunFolder, ours: RunFolder) -> tuple[Outcome, str]:
+def _merge_run(theirs: RunFolder, ours: RunFolder, weights: bool) -> tuple[Outcome, str]:
     """Raises NotDone where their run is not."""
     try:
         record = _read(theirs)
@@ -77,11 +116,11 @@ def _merge_run(theirs: RunFolder, ours: RunFolder) -> tuple[Outcome, str]:
     try:
         with ours.begin(retry=True) as attempt:  # a failure here is no reason to lose what was finished there
             for file in sorted(record.files):
-                if (theirs.path / file).exists():
+                if (theirs.path / file).exists() and (weights or not file.endswith(WEIGHTS)):
                     attempt.publish(file, partial(shutil.copyfile, theirs.path / file))
             attempt.finish(record.body())
     except AlreadyDone:  # another process finished it between the look and the copy
-        return _merge_run(theirs, ours)
+        return _merge_run(theirs, ours, weights)
     except (Busy, Damaged) as reason:
         return Outcome.LEFT, str(reason)
     except OSError as error:  # a full disk: nothing that follows would fare better

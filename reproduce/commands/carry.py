@@ -78,13 +78,23 @@ def archive(typed: argparse.Namespace, declared: Targets) -> int:
     "merge",
     "take over the finished runs of another results folder",
     option("other", metavar="OTHER", type=Path, help="a results folder, for example of another cluster"),
+    options.targets("*"),
+    options.MODEL,
+    flag("--without-weights", "leave adapters and heads where they are"),
     options.RESULTS,
 )
 def merge(typed: argparse.Namespace, declared: Targets) -> int:
+    needed = with_producers(run for runs in options.needed(typed, declared).values() for run in runs)
+    wanted = [configuration(run.overrides) for run in needed] if typed.targets else None
     counts: Counter[merging.Outcome] = Counter()
-    for merged in merging.merge(typed.other, options.root(typed)):
+    others: Counter[str] = Counter()
+    for merged in merging.merge(typed.other, options.root(typed), wanted, weights=not typed.without_weights):
         counts[merged.outcome] += 1
-        if merged.detail:
+        if merged.outcome is merging.Outcome.OTHER:
+            others[merged.detail] += 1
+        elif merged.detail:
             print(f"{merged.outcome}: {merged.name}: {' '.join(merged.detail.split())}", flush=True)
+    for detail, number in others.items():
+        print(f"not of {' '.join(typed.targets)} as typed here: {number} runs{f': {detail}' if detail else ''}")
     print(", ".join(f"{counts[outcome]} {outcome}" for outcome in merging.Outcome))
     return 1 if counts[merging.Outcome.DIFFERENT] or counts[merging.Outcome.LEFT] else 0
