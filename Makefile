@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 MODEL ?=
 PROFILE ?= a100
+RUNS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -15,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PAPERS := $(patsubst reproduce/papers/%/paper.yaml,%,$(wildcard reproduce/papers/*/paper.yaml))
 TABLES := $(foreach number,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18,table$(number))
 .DEFAULT_GOAL := help
-.PHONY: help install demo small report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
+.PHONY: help install demo small readme report test test-long lint tables $(TABLES) figure2 figure3 figure4 figure5 submit-table1 status world clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +38,19 @@ demo: $(READY) ## Train std, gu and fun on the miniature world; print a table, d
 	$(BIN)/python -m reproduce figure demo-traces
 	$(BIN)/python -m reproduce report --model micro
 
-small: $(READY) ## Train on real text with a real encoder, hours on two cores; a table, two figures and a page
-	$(BIN)/python -m reproduce run small/figure3 small
+small: $(READY) ## Train on real text with a real encoder, hours on two cores; tables, figures and a page (RUNS=2: two runs a time)
+	-$(if $(wildcard docs/small/runs),$(BIN)/python -m reproduce merge docs/small small)
+	$(BIN)/python -m reproduce run small/figure3 small $(if $(RUNS),--at-most $(RUNS))
 	$(BIN)/python -m reproduce table small/table1
 	$(BIN)/python -m reproduce table small/table13
 	$(BIN)/python -m reproduce figure small/figure3
 	$(BIN)/python -m reproduce figure small/figure5
 	$(BIN)/python -m reproduce report
+
+readme: export FUN_SMALL_ENCODER = sha256:ee1d2e82f9e58291ca2079b33218972a043386c8188941bf07a1312d4f7cfbac
+readme: export FUN_SMALL_DATA = docs/small/data
+readme: $(READY) ## Regenerate the README's table from docs/small, without encoder and data
+	$(BIN)/python -m reproduce table small/table1 --results docs/small --into README.md
 
 test: $(READY) ## Run the tests (12 to 14 minutes on two cores)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not long'

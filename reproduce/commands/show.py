@@ -6,19 +6,31 @@ from pathlib import Path
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console
+from reproduce.commands.command import Targets, command, console, option
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, Store, missing, results_of, sweeps, with_producers
 from reproduce.show import latex
 from reproduce.show.latex import to_latex
+from reproduce.show.markdown import placed, to_markdown
 from reproduce.show.spreadsheet import to_csv
 from reproduce.show.text import to_text
 from reproduce.show.view import View, view
 
 
-@command("table", "print a target's table; write it as CSV and LaTeX", *options.ONE, *options.READING)
+@command(
+    "table",
+    "print a target's table; write it as CSV and LaTeX",
+    *options.ONE,
+    *options.READING,
+    option(
+        "--into",
+        type=options.folder,
+        metavar="FILE",
+        help="write it as Markdown instead, between the lines <!-- TARGET --> and <!-- /TARGET --> of this file",
+    ),
+)
 def table(typed: argparse.Namespace, declared: Targets) -> int:
     target = options.target(typed, declared)
     if isinstance(target, Figure):
@@ -30,9 +42,18 @@ def table(typed: argparse.Namespace, declared: Targets) -> int:
     if target.note:
         print(f"{target.note}\n")
     print_missing(target, results, store)
-    for path in write(filled, target, options.out(typed)):
+    for path in _place(filled, target, typed.into) if typed.into else write(filled, target, options.out(typed)):
         print(f"wrote {path}")
     return 0
+
+
+def _place(table: View, target: Target, file: Path) -> list[Path]:
+    """Write a table, with the target's note, into a Markdown file, and return that. Raises ConfigError."""
+    if not file.is_file():
+        raise ConfigError(f"found --into {file}, which is no file; expected one in Markdown.")
+    text = "\n\n".join(filter(None, [to_markdown(table), target.note]))
+    file.write_text(placed(file.read_text(encoding="utf-8"), target.name, text), encoding="utf-8")
+    return [file]
 
 
 def write(table: View, target: Target, out: Path) -> list[Path]:
