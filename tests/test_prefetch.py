@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fun import world
+from fun.inputs import compose
+from reproduce.carry.prefetch import prefetch
 from tests import hub_datasets, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of
 from tests.hub_standin import HubStandin, revision_folder
@@ -71,3 +73,13 @@ def test_after_prefetch_a_run_needs_no_network(tree: Path, tmp_path: Path) -> No
         language: ["accuracy"] for language in ("en", "vi", "tr")
     }
     assert record["inputs"]["encoder"] == "hub:FacebookAI/xlm-roberta-base@main"
+
+
+def test_what_the_hub_does_not_have_is_told_once() -> None:
+    """Universal Dependencies: three splits in three languages, one line."""
+    encoder = f"model.source=folder:{world.folder('encoder')}"
+    typed = ["task=udpos", "model=mbert", encoder, "adapter=full", "schedule=std", "paper=l2"]
+    ((name, told),) = prefetch([compose([*typed, "evaluate.languages=[en,de,zh]"])])
+    assert name == "udpos"
+    assert told.startswith("udpos (en, train) is not on the hub: get Universal Dependencies 2.5")
+    assert "\n" not in told

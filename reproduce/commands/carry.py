@@ -43,15 +43,18 @@ def preflight(typed: argparse.Namespace, declared: Targets) -> int:
 @command("prefetch", "download everything that targets need", options.targets(), options.MODEL)
 def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
     needed = [run for runs in options.needed(typed, declared).values() for run in runs]
-    count = failed = 0
+    here, by_hand = Counter[bool](), 0
     for place, problem in downloading.prefetch(configuration(run.overrides) for run in with_producers(needed)):
-        count += 1
-        failed += bool(problem)
-        print(f"failed: {place}\n    {' '.join(problem.split())}" if problem else f"here: {place}", flush=True)
-    print(f"{count - failed} of {count} inputs from the hub are in its cache")
-    if not failed:
+        if place.startswith("hub:"):
+            here[not problem] += 1
+            print(f"failed: {place}\n    {' '.join(problem.split())}" if problem else f"here: {place}", flush=True)
+        else:
+            by_hand += 1
+            print(f"by hand: {problem}", flush=True)
+    print(f"{here[True]} of {here.total()} inputs from the hub are in its cache")
+    if complete := not here[False] and not by_hand:
         print("jobs with the same cache (HF_HOME) need no network: let them run with HF_HUB_OFFLINE=1")
-    return 1 if failed else 0
+    return 0 if complete else 1
 
 
 @command(
