@@ -4,6 +4,7 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import product
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +18,8 @@ from fun.inputs import run_id
 from fun.models.files import FISHER
 from fun.results import Record, RunFolder, State
 from reproduce.__main__ import main
+from reproduce.declare import claims
+from reproduce.declare.claims import Negative
 from reproduce.declare.correlation import Correlation
 from reproduce.declare.figures import Curve
 from reproduce.declare.papers import PAPERS, load
@@ -24,6 +27,8 @@ from reproduce.declare.parts import Needed, Run, merged
 from reproduce.declare.settings import Settings
 from reproduce.declare.tables import Place, Table
 from reproduce.numbers import correlation, settings
+from reproduce.numbers.claims import Value, check, correlated, evaluate
+from reproduce.numbers.statistics import Summary
 from reproduce.runs.store import Absent, Done, Results, configuration, producers
 from reproduce.show.figures.drawing import drawing
 from reproduce.show.latex import to_latex
@@ -34,6 +39,9 @@ from tests.latex import check_latex
 
 L2 = load(PAPERS / "l2")
 TABLES = [target for target in L2.targets.values() if isinstance(target, Table) and target.published]
+STATEMENTS = claims.load(L2)
+PAPER = STATEMENTS.scopes["paper"]
+NOTHING_RUN = {run.overrides: Absent(State.MISSING) for run in STATEMENTS.needed(PAPER)}
 WITH_STDS = ("table4", "table11", "table12", "table13")
 
 
@@ -80,6 +88,8 @@ def test_29_fishers_and_30_further_runs_of_the_figure() -> None:
     assert isinstance(figure1, Curve)
     fishers = [run.overrides for run in table5.needed() if "task=fisher" in run.overrides]
     assert len(named(fishers)) == 29
+    tasks = [configuration(run).task for run in fishers]
+    assert {(task.blocks, task.max_length, task.labels) for task in tasks} == {(10_000, 128, "sampled")}  # type: ignore[attr-defined]
     assert [len(table5.languages("wikipedia", name)) for name in table5.datasets] == [13, 14, 13, 5]
     assert [len(table5.languages("xnli", name)) for name in table5.datasets] == [13, 13, 12, 4]
     drawn = [run.overrides for run in figure1.needed()]
@@ -104,6 +114,21 @@ def test_every_printed_number_stands_in_one_cell() -> None:
     placed = [(table.stem, table.number(place)) for table in TABLES for place in table.places()]
     assert sorted((name, number.mean, number.std) for name, number in placed if number) == printed
     assert len(printed) == 670 - 8
+
+
+def test_38_printed_averages_are_those_of_their_languages() -> None:
+    """But for the rounding of either: at most 0.0064 points."""
+    differences = []
+    for table in TABLES:
+        for panel, row, name in product(table.panels, table.rows, table.datasets):
+            columns = ["average", *table.datasets[name].targets]
+            metric = table.datasets[name].main_metric
+            printed = [table.number(Place(panel, row, name, c, metric)) for c in columns if c in table.columns]
+            if len(printed) == len(columns) and all(printed):
+                average, *languages = (float(number.mean) for number in printed if number)
+                differences.append(abs(average - fmean(languages)))
+    assert len(differences) == 38
+    assert max(differences) < 0.00645
 
 
 def test_every_erratum_is_shown() -> None:
@@ -259,7 +284,10 @@ def made(
     results: dict[Run, Done | Absent] = {}
     for run in needed:
         said = next((scores[part] for part in run.overrides if part in scores), {})
-        measured = {"pawsx": {language: {"accuracy": value} for language, value in said.items()}}
+        measured = {
+            dataset.reads: {language: {dataset.main_metric: value} for language, value in said.items()}
+            for dataset in L2.datasets.values()
+        }
         record = Record.sealed(make.content(make.identity(run.overrides), measured if said else {}))
         lang = next((part.removeprefix("lang=") for part in run.overrides if part.startswith("lang=")), None)
         at = RunFolder(folder / (lang or "trained"), "")
@@ -300,6 +328,27 @@ def test_the_correlation_is_pearson_s_of_squared_distances_and_mean_transfer(tmp
     assert [slot.texts[0][0] for slot in gap.parts[0].lines[0].slots][3] == "4/5"
 
 
+def test_every_correlation_is_to_be_negative(tmp_path: Path) -> None:
+    """The farther the weaker, on every data set; without one Fisher nothing is judged."""
+    table = L2.targets["table5"]
+    assert isinstance(table, Correlation)
+    languages = dict.fromkeys(language for name in table.datasets for language in L2.datasets[name].targets)
+    squared = {"en": 0.0} | {language: n / 20 for n, language in enumerate(languages, 1)}
+    falling = {language: 90.0 - n for n, language in enumerate(languages, 1)}
+    claim = next(claim for claim in STATEMENTS.claims if isinstance(claim, Negative))
+    seeds = dict.fromkeys(table.replicates, falling)
+    results = made(table.needed(), tmp_path, seeds, squared)
+    outcome = correlated(claim, PAPER, results)
+    assert str(outcome) == "holds (8 of 8)"
+    assert [finding.row.n for finding in outcome.findings] == [13, 13, 14, 13, 13, 12, 5, 4]
+    rising = {"seed=42": falling, "seed=10": falling, "seed=20": {name: 900.0 - v for name, v in falling.items()}}
+    turned = made(table.needed(), tmp_path, rising, squared)
+    assert str(correlated(claim, PAPER, turned)) == "holds (8 of 8)"  # of means
+    absent = table.fisher("wikipedia", "sw")
+    lacking = correlated(claim, PAPER, {**results, absent: Absent(State.MISSING)})
+    assert (str(lacking), lacking.missing) == ("incomplete: needs 1 more run", (absent,))
+
+
 def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: Path) -> None:
     figure = L2.targets["figure1"].model_copy(update={"replicates": ("seed=42", "seed=10")})
     assert isinstance(figure, Curve)
@@ -322,6 +371,62 @@ def test_the_curve_is_relative_to_the_reference_run_of_the_same_seed(tmp_path: P
     gap, _ = drawing(figure, {**results, lost: Absent(State.MISSING)}).draw().axes
     (means,) = [list(line.get_ydata()) for line in gap.lines if line.get_marker() == "o"]
     assert means == pytest.approx([0.001, 0.01, math.nan, 1.0, 10.0], nan_ok=True)  # no line leads over it
+
+
+# --- claims -------------------------------------------------------------------------------------------------
+
+
+def test_claims_on_the_printed_numbers() -> None:
+    checked = {each.claim.id: each.published for each in check(STATEMENTS, PAPER, NOTHING_RUN)}
+    assert {name: str(outcome) for name, outcome in checked.items()} == {
+        "l2-above-vanilla": "holds (4 of 4)",
+        "ewc-below-vanilla": "holds (4 of 4)",
+        "l2-gain-xnli": "holds (1 of 1)",
+        "l2-above-frozen": "holds (6 of 6)",
+        "l2-high-rate": "holds (4 of 4)",
+        "l2-steadier": "holds (4 of 4)",
+        "l2-steadier-source": "holds (4 of 4)",
+        "distance-and-transfer": "holds in part (7 of 8)",
+        "a-strength-between": "cannot be judged: a statement about curves; see figure 1",
+    }
+    steadier, correlated_, high = (checked[name] for name in ("l2-steadier", "distance-and-transfer", "l2-high-rate"))
+    assert steadier
+    assert correlated_
+    assert high
+    assert [finding.difference for finding in high.findings] == [10.45, 15.69, 11.24, 23.71]
+    assert [finding.difference for finding in steadier.findings] == [-1.38, -0.75, -0.16, -0.56]
+    for finding in steadier.findings:  # of four and four degrees of freedom F has a closed form
+        y = finding.row.mean**2 / (finding.row.mean**2 + finding.over.mean**2)
+        assert finding.other_p == pytest.approx(2 * y**2 * (3 - 2 * y), rel=1e-9)
+    significant = {f.label: round(f.other_p or 0, 4) for f in correlated_.findings if (f.other_p or 0) < 0.05}
+    assert significant == {  # as the specification has them
+        "Wikipedia, XNLI: r − 0": 0.0110,
+        "XNLI, XNLI: r − 0": 0.0007,
+        "XNLI, Wikiann: r − 0": 0.0008,
+        "XNLI, PAWS-X: r − 0": 0.0470,
+    }
+
+
+def test_a_spread_is_judged_by_the_std() -> None:
+    claim = next(claim for claim in STATEMENTS.claims if claim.id == "l2-steadier")
+
+    def judged(**values: tuple[float, ...]) -> str:
+        return str(
+            evaluate(claim, STATEMENTS, PAPER, lambda at: Value(Summary.of(values[at.row[:2]]), values[at.row[:2]]))
+        )
+
+    assert judged(l2=(50.0, 52.0), va=(70.0, 73.0)) == "holds (4 of 4)"
+    assert judged(l2=(50.0, 53.0), va=(70.0, 73.0)) == "does not hold (0 of 4)"
+    assert judged(l2=(50.0,), va=(70.0,)) == "cannot be judged: a number has no spread"
+
+
+@pytest.mark.parametrize("scope", ["paper", "miniature"])
+def test_claims_need_no_run_that_no_table_needs(scope: str) -> None:
+    claimed = named(run.overrides for run in STATEMENTS.needed(STATEMENTS.scopes[scope]))
+    shown = named(run.overrides for target in L2.targets.values() for run in target.needed())
+    assert claimed < shown
+    settings = [run for run in STATEMENTS.needed(STATEMENTS.scopes[scope]) if "setting=5" in run.overrides]
+    assert len(settings) == 4 * 2
 
 
 def test_the_paper_has_a_page_before_any_run_is_there(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fun.errors import ConfigError
+from reproduce.declare.correlation import Correlation
 from reproduce.declare.over import LOWEST
-from reproduce.declare.papers import Paper
-from reproduce.declare.parts import Declaration, Needed, checked, read, undeclared
+from reproduce.declare.papers import Paper, Target
+from reproduce.declare.parts import Declaration, Needed, checked, merged, read, undeclared
 from reproduce.declare.published import SELECTED
 from reproduce.declare.tables import Place, Table
 
@@ -83,16 +84,30 @@ class GapClosed(Compared):
         return (*super().named, self.standard)
 
 
+class Steadier(Compared):
+    """The std over replicates is below that of the other row."""
+
+    kind: Literal["steadier"]
+
+
 class Gain(Compared):
     """The difference of means, averaged over the datasets: one case per panel, column and pair of rows.
 
-    `equals`: it is the stated number; printed numbers must give its last decimal, runs must come within the margin.
-    `at_least`: it is no less than the stated number.
+    `each`: one case per dataset too. `equals`: it is the stated number; printed numbers give its last decimal, runs
+    come within the margin. `at_least`: it is no less than the stated number.
     """
 
     kind: Literal["gain"]
+    each: bool = False
     equals: float | None = None
     at_least: float | None = None
+
+
+class Negative(Claim):
+    """The correlations of the table `target` are below 0."""
+
+    kind: Literal["negative correlation"]
+    target: str
 
 
 class Pictured(Claim):
@@ -102,15 +117,17 @@ class Pictured(Claim):
     figure: int
 
 
-AnyClaim = Annotated[Above | Comparable | GapClosed | Gain | Pictured, Field(discriminator="kind")]
+AnyClaim = Annotated[
+    Above | Comparable | GapClosed | Steadier | Gain | Negative | Pictured, Field(discriminator="kind")
+]
 
 
 class Scope(Table):
     """What claims are checked on: a table with a row for every way of training that they compare.
 
-    `main` are the panels that a claim is about unless it names its own. `instead` are its data sets in the place of the
-    paper's. Its printed numbers are those of the first table that prints them. Without any it is not what the paper
-    is about: claims about one panel or a stated number have no meaning there.
+    `main` are the panels that a claim is about unless it names its own. `instead` are its data sets and targets in the
+    place of the paper's. Its printed numbers are those of the first table that prints them. Without any it is not what
+    the paper is about: claims about one panel or a stated number have no meaning there.
     """
 
     selectors: ClassVar[tuple[str, ...]] = SELECTED[1:]
@@ -121,6 +138,16 @@ class Scope(Table):
     def dataset(self, name: str) -> str:
         """Its data set in the place of one of the paper's."""
         return self.instead.get(name, name)
+
+    def target(self, name: str) -> Target | None:
+        """Its target in the place of one of the paper's; None where there is none."""
+        return self.paper.targets.get(self.instead.get(name, name))
+
+    def correlations(self, claim: Negative) -> Correlation:
+        """The table that a claim is about."""
+        table = self.target(claim.target)
+        assert isinstance(table, Correlation)  # `load` has looked
+        return table
 
 
 @dataclass(frozen=True)
@@ -170,7 +197,8 @@ class Statements:
             for place in places_of(claim, scope)
         ]
         deciding = (scope.deciding(place) for place in places if scope.over(place.column) == LOWEST)
-        return scope.needed_for((*places, *deciding))
+        tables = [scope.correlations(claim) for claim in self.claims if isinstance(claim, Negative)]
+        return merged([*scope.needed_for((*places, *deciding)), *(run for table in tables for run in table.needed())])
 
 
 def cases(claim: Compared, scope: Scope) -> list[Case]:
@@ -181,7 +209,7 @@ def cases(claim: Compared, scope: Scope) -> list[Case]:
         for name, dataset in datasets.items()
         for metric in (dataset.metrics if claim.metrics == "all" else (dataset.main_metric,))
     ]
-    averaged = [tuple(each)] if isinstance(claim, Gain) else [(number,) for number in each]
+    averaged = [tuple(each)] if isinstance(claim, Gain) and not claim.each else [(number,) for number in each]
     parts = (claim.panels or scope.main, averaged, claim.columns, claim.rows, claim.over)
     return [Case(*chosen) for chosen in product(*parts)]
 
@@ -220,11 +248,14 @@ def _problems(statements: Statements) -> Iterator[str]:
     for name, scope in scopes.items():
         yield from (f"scopes.{name}.{problem}" for problem in scope.problems())
         yield from undeclared(f"scopes.{name}.main", scope.main, scope.panels)
-        yield from undeclared(f"scopes.{name}.instead", scope.instead.values(), scope.datasets)
+        yield from undeclared(f"scopes.{name}.instead", scope.instead.values(), (*scope.datasets, *scope.paper.targets))
     ids = [claim.id for claim in statements.claims]
     yield from (f"two claims are called '{name}'; rename one" for name in ids if ids.count(name) > 1)
     panels = [name for scope in scopes.values() for name in scope.panels]
     for claim in statements.claims:
+        if isinstance(claim, Negative):
+            wrong = [name for name, scope in scopes.items() if not isinstance(scope.target(claim.target), Correlation)]
+            yield from (f"{claim.id}: '{claim.target}' is no table of correlations in scopes.{name}" for name in wrong)
         if not isinstance(claim, Compared):
             continue
         yield from undeclared(f"{claim.id}.panels", claim.panels, panels)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from reproduce.declare.papers import KINDS, Target
 from reproduce.declare.parts import LANGUAGE, Declaration, Needed, Run, merged, undeclared, words
+from reproduce.declare.published import Number
 
 
 class Corpus(Declaration):
@@ -42,6 +43,11 @@ class Correlation(Target):
         """The runs whose transfer is looked at, one per replicate."""
         overrides = self.paper.datasets[dataset].overrides
         return [words(self.overrides, overrides, replicate) for replicate in self.replicates]
+
+    def number(self, row: str, dataset: str) -> Number | None:
+        """The printed coefficient of a cell, None where the paper prints none."""
+        selected = {**self.published, **self.rows[row].published, "dataset": self.paper.datasets[dataset].reads}
+        return self.paper.published.number(selected) if self.published else None
 
     def needed(self) -> list[Needed]:
         fishers, trained = [], []

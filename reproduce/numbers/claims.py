@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import product
 from typing import Any
 
 from fun.results import Record
@@ -16,25 +17,39 @@ from reproduce.declare.claims import (
     Compared,
     Gain,
     GapClosed,
+    Negative,
     Pictured,
     Scope,
     Statements,
+    Steadier,
     cases,
     places_of,
 )
 from reproduce.declare.parts import Run
 from reproduce.declare.tables import Place
-from reproduce.numbers import cells
-from reproduce.numbers.statistics import SIGNIFICANCE, Estimate, Summary, difference, holm, sign_flip, welch
+from reproduce.numbers import cells, correlation
+from reproduce.numbers.statistics import (
+    SIGNIFICANCE,
+    Estimate,
+    Summary,
+    correlation_p,
+    difference,
+    holm,
+    sign_flip,
+    spread_p,
+    welch,
+)
 from reproduce.numbers.verdicts import FEWEST, summary_of, testable
-from reproduce.runs.store import Results
+from reproduce.runs.store import Done, Results
 
 RULES = (
     "A claim about means is judged by the means, the printed ones and ours alike; intervals and p-values beside them "
     "say how sure a difference is. Only a claim of significance is judged by p.",
-    "Ours are compared pairwise, seed by seed (paired t), where the runs share everything but schedule or mask, and "
-    "as independent groups (Welch) where learning rate or epochs differ too.",
+    "Ours are compared pairwise, seed by seed (paired t), where the runs share everything but schedule, mask or "
+    "regularizer, and as independent groups (Welch) where learning rate or epochs differ too.",
     "Paired runs also get the exact sign-flip p. With n seeds it cannot be smaller than 2/2ⁿ: 0.125 with four.",
+    "A claim about spread is judged by the stds, beside the p of their ratio (F test); one about correlations by their "
+    "signs, beside the p of Pearson's r.",
     "p-values are two-sided and adjusted after Holm over the cases of their claim; shown intervals are not adjusted.",
 )
 """How every claim is judged, to be printed with them."""
@@ -58,7 +73,7 @@ class Value:
     """A number of the paper, or of a complete set of our runs, in percent.
 
     `values` and `settings`, one per replicate of ours, are empty for a printed number. `settings` is everything that
-    its runs read but their schedule: replicates that share it differ by nothing else. `records` are all behind it.
+    its runs read but their methods: replicates that share it differ by nothing else. `records` are all behind it.
     """
 
     summary: Summary
@@ -77,11 +92,12 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Finding:
-    """One case of a claim: two means in percent, and how sure their difference is.
+    """One case of a claim: two means in percent (or stds, or a correlation and 0), and how sure their difference is.
 
     `estimate` is the difference with its error where both spreads are known: of the paired differences where the runs
-    share everything but schedule or mask, replicate by replicate, else of independent groups. Paired runs also have the
-    `exact_p` of sign flips. `adjusted_p`: after Holm over the claim's cases, where every case has a p.
+    share everything but their methods, replicate by replicate, else of independent groups. Paired runs also have the
+    `exact_p` of sign flips. `other_p` is that of a test without an estimate. `adjusted_p`: after Holm over the claim's
+    cases, where every case has a p.
     """
 
     label: str
@@ -90,8 +106,14 @@ class Finding:
     margin: float
     estimate: Estimate | None
     exact_p: float | None
+    other_p: float | None = None
     adjusted_p: float | None = None
     holds: bool = False
+
+    @property
+    def p(self) -> float | None:
+        """Of the hypothesis that the true difference is 0."""
+        return self.estimate.p if self.estimate else self.other_p
 
     @property
     def difference(self) -> float:
@@ -156,14 +178,14 @@ class Checked:
 def check(statements: Statements, scope: Scope, results: Results) -> list[Checked]:
     """Every claim on both sides; `results` holds what was found for every run that the statements need."""
     ours, theirs = partial(measured, scope, results), partial(printed, scope)
-    return [
-        Checked(
-            claim,
-            evaluate(claim, statements, scope, ours),
-            evaluate(claim, statements, scope, theirs) if scope.published else None,
-        )
-        for claim in statements.claims
-    ]
+    checked = []
+    for claim in statements.claims:
+        if isinstance(claim, Negative):
+            sides = correlated(claim, scope, results), correlated(claim, scope, None)
+        else:
+            sides = evaluate(claim, statements, scope, ours), evaluate(claim, statements, scope, theirs)
+        checked.append(Checked(claim, sides[0], sides[1] if scope.published else None))
+    return checked
 
 
 def printed(scope: Scope, place: Place) -> Value | Lacking:
@@ -206,6 +228,8 @@ def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callabl
         return Outcome(Result.unjudged, reason=reasons[0])
     if gaps:
         return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.runs)))
+    if isinstance(claim, Steadier) and any(value.summary.std is None for value in values.values()):
+        return Outcome(Result.unjudged, reason="a number has no spread")
     every = cases(claim, scope)
     with_gap = [case for case in every if _has_gap(claim, case, values)]
     findings = tuple(_findings(claim, scope, with_gap, values))
@@ -225,6 +249,42 @@ def compare(label: str, row: Value, over: Value, margin: float) -> Finding:
         pairs = [difference(first, second) for first, second in zip(row.values, over.values, strict=True)]
         return Finding(label, row.summary, over.summary, margin, Summary.of(pairs).estimate, sign_flip(pairs))
     return Finding(label, row.summary, over.summary, margin, welch(row.summary, over.summary), None)
+
+
+def compare_spreads(label: str, row: Value, over: Value, margin: float) -> Finding:
+    """The stds of two numbers beside each other."""
+    first, second = row.summary, over.summary
+    assert first.std is not None
+    assert second.std is not None
+    tested = testable(first.n) and testable(second.n)
+    p = spread_p(first.std, first.n or 0, second.std, second.n or 0) if tested else None
+    stds = (Summary(first.std, None, first.n), Summary(second.std, None, second.n))
+    return Finding(f"{label} (std)", *stds, margin, None, None, p)
+
+
+def correlated(claim: Negative, scope: Scope, results: Results | None) -> Outcome:
+    """Whether correlations are negative: those of our runs, or the printed ones where there are no `results`."""
+    table, findings, nothing = scope.correlations(claim), [], Summary(0.0, None, None)
+    if results is not None:
+        runs = [run.overrides for run in table.needed()]
+        done = {run: found for run in runs if isinstance(found := results[run], Done) and not found.lacks}
+        if absent := tuple(run for run in runs if run not in done):
+            return Outcome(Result.incomplete, missing=absent)
+    for name, row in product(table.datasets, table.rows):
+        label = f"{table.rows[row].label}, {table.paper.datasets[name].label}: r − 0"
+        if results is None:
+            number = table.number(row, name)
+            if number is None:
+                return Outcome(Result.unjudged, reason=f"the paper prints no number for {label}")
+            r = float(number.mean)
+        else:
+            pairs = correlation.pairs(table, results, row, name)
+            r, _ = pairs.pearson(pairs.squared)
+        n = len(table.languages(row, name))
+        findings.append(Finding(label, Summary(r, None, n), nothing, 0.0, None, None, correlation_p(r, n), holds=r < 0))
+    adjusted = holm([correlation_p(finding.row.mean, finding.row.n or 0) for finding in findings])
+    judged = [replace(finding, adjusted_p=p) for finding, p in zip(findings, adjusted, strict=True)]
+    return Outcome(_result(claim, judged), tuple(judged))
 
 
 def average(numbers: Sequence[Value]) -> Value:
@@ -260,8 +320,9 @@ def _findings(
     for case in compared:
         margin = statistics.fmean(scope.paper.margin(metric) for _, metric in case.numbers)
         row, over = (_average(case, row, numbers) for row in (case.row, case.over))
-        findings.append(compare(case.label(scope), row, over, margin))
-    tested = [finding.estimate.p for finding in findings if finding.estimate]
+        beside = compare_spreads if isinstance(claim, Steadier) else compare
+        findings.append(beside(case.label(scope), row, over, margin))
+    tested = [finding.p for finding in findings if finding.p is not None]
     adjusted = holm(tested) if len(tested) == len(findings) else [None] * len(findings)
     on_paper = not all(number.values for number in numbers.values())
     for finding, adjusted_p in zip(findings, adjusted, strict=True):
@@ -278,6 +339,8 @@ def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:
             return abs(gain) <= margin
         case GapClosed():
             return gain >= -margin
+        case Steadier():
+            return gain < 0
         case Gain(equals=float() as stated):
             return abs(gain - stated) <= (LAST_DIGIT if on_paper else margin)
         case Gain(at_least=float() as stated):
@@ -289,13 +352,16 @@ def _testable(finding: Finding) -> bool:
     return finding.estimate is not None and testable(finding.row.n) and testable(finding.over.n)
 
 
+METHODS = ("schedule", "mask", "regularizer", "fisher")  # tr(F) is scored only where a schedule asks for it
+
+
 def _settings(record: Record) -> dict[str, Any]:
-    # tr(F) is scored only where the schedule asks for it, so its fields are the schedule's.
-    config = {name: part for name, part in record.config.items() if name not in ("schedule", "fisher", "mask")}
-    return {"config": config, "inputs": record.inputs, "semantics": record.semantics}
+    config = {name: part for name, part in record.config.items() if name not in METHODS}
+    inputs = {name: key for name, key in record.inputs.items() if not name.startswith("fisher.")}
+    return {"config": config, "inputs": inputs, "semantics": record.semantics}
 
 
-def _result(claim: Compared, findings: Sequence[Finding]) -> Result:
+def _result(claim: Claim, findings: Sequence[Finding]) -> Result:
     holding, of = sum(finding.holds for finding in findings), len(findings)
     if isinstance(claim, Above) and claim.least is not None:
         return Result.holds if holding * claim.least.of >= claim.least.count * of else Result.does_not_hold

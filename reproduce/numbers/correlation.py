@@ -1,6 +1,8 @@
 """How the distance of languages' Fishers goes with transfer (L2 paper, Table 5)."""
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fun.models.files import FISHER
@@ -52,8 +54,6 @@ class Pairs:
 
 def pairs(target: Correlation, results: Results, row: str, name: str) -> Pairs:
     """What there is behind a cell. Raises ConfigError for Fishers that do not compare."""
-    from fun.fisher.frechet import distances  # torch
-
     dataset = target.paper.datasets[name]
     languages = target.languages(row, name)
     records = [record_of(results, run) for run in target.runs(name)]
@@ -64,5 +64,13 @@ def pairs(target: Correlation, results: Results, row: str, name: str) -> Pairs:
         values = (None if r is None else value(r, dataset.reads, language, dataset.main_metric) for r in records)
         mean = Statistic(tuple(values)).mean
         if mean is not None and isinstance(source, Done) and isinstance(fisher, Done):
-            measured.append((distances(source.run.path / FISHER, fisher.run.path / FISHER), mean))
+            measured.append((_distances(source.run.path / FISHER, fisher.run.path / FISHER), mean))
     return Pairs(len(languages), tuple(d for d, _ in measured), tuple(mean for _, mean in measured))
+
+
+@cache
+def _distances(first: Path, second: Path) -> "Distances":
+    """From files that nothing changes: read once for every data set, table and claim."""
+    from fun.fisher.frechet import distances  # torch
+
+    return distances(first, second)

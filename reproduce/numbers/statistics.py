@@ -99,6 +99,23 @@ def welch(first: Summary, second: Summary) -> Estimate | None:
     return Estimate(difference(first.mean, second.mean), math.sqrt(variance), degrees)
 
 
+def spread_p(first: float, runs: int, second: float, others: int) -> float:
+    """Two-sided p of two stds being equal, of independent groups of so many runs (F test)."""
+    if first == second:
+        return 1.0
+    from scipy.special import fdtr
+
+    below = float(fdtr(runs - 1, others - 1, (first / second) ** 2)) if second else 1.0
+    return 2 * min(below, 1 - below)
+
+
+def correlation_p(r: float, n: int) -> float:
+    """Two-sided p of Pearson's r of n > 2 pairs, of the hypothesis that the true one is 0 (t test)."""
+    from scipy.special import stdtr
+
+    return 0.0 if abs(r) == 1 else float(2 * stdtr(n - 2, -abs(r) * math.sqrt((n - 2) / (1 - r * r))))
+
+
 def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
     """Student's t of the mean difference first − second of at least one pair.
 

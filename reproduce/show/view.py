@@ -451,10 +451,7 @@ def of_correlation(target: Correlation, results: Results) -> View:
 
 
 def _correlated(target: Correlation, results: Results, row: str, name: str) -> Slot:
-    pairs = correlation.pairs(target, results, row, name)
-    dataset = target.paper.datasets[name]
-    selected = {**target.published, **target.rows[row].published, "dataset": dataset.reads}
-    number = target.paper.published.number(selected) if target.published else None
+    pairs, number = correlation.pairs(target, results, row, name), target.number(row, name)
     exact: dict[str, object] = {"table": target.stem, "row": row, "dataset": name, "n": len(pairs.transfers)}
     exact |= {"declared": pairs.declared, "published": number and number.mean}
     measures = ("r", "p", "rho", "p_rho", "r_layers", "rho_layers")
