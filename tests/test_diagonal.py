@@ -149,6 +149,21 @@ def test_observed_labels_are_another_quantity_and_batches_of_them_are_refused() 
         estimation(**{"task.labels": "observed", "task.batch_size": 2})
 
 
+@pytest.mark.long
+def test_another_batch_size_estimates_the_same_fisher() -> None:
+    """Layer by layer, within three times the noise √(2/K) of a single parameter at K = 32 batches of 4 blocks."""
+    single, batched = (estimation(**{"task.blocks": 128, "task.batch_size": size}) for size in (1, 4))
+    for estimated in (single, batched):
+        estimated.run()
+    layers = [
+        {layer: sum(t.sum().item() for n, t in estimated.sums.items() if f".layer.{layer}." in n) / estimated.task.batches
+         for layer in range(12)}
+        for estimated in (single, batched)
+    ]  # fmt: skip
+    for layer, trace in layers[0].items():
+        assert layers[1][layer] == pytest.approx(trace, rel=3 * math.sqrt(2 / 32))
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [

@@ -112,6 +112,22 @@ def test_clipping_sees_the_penalty_by_hand() -> None:
         assert theta.grad.tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_boundless_strength_keeps_the_pretrained_weights_up_to_one_step() -> None:
+    held = parameters()
+    pretrained = {name: parameter.detach().clone() for name, parameter in held.items()}
+    method, descent = Anchored(held, 1e12), torch.optim.SGD(held.values(), lr=0.01)
+    farthest = 0.0
+    for update in range(50):  # clipped to a norm of 1, each is as long as the learning rate
+        descent.zero_grad()
+        loss(held).backward()
+        method.add_gradient(update)
+        nn.utils.clip_grad_norm_(held.values(), 1.0)
+        descent.step()
+        farthest = max(farthest, method.logged()["distance"])
+    assert 0 < farthest <= 0.01 * (1 + 1e-9)
+    assert all((parameter - pretrained[name]).norm() <= 0.01 for name, parameter in held.items())
+
+
 class World:
     """What a regularizer asks of a model."""
 

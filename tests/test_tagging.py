@@ -20,7 +20,7 @@ from fun.inspect.report import report
 from fun.inspect.request import request
 from fun.models.heads import TaggingHead
 from fun.tasks.base import Feature, collate
-from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
+from tests import declared, hub_datasets, tiny_tokenizers
 from tests.conftest import SHORT, Cli, real_data
 from tests.hub_standin import HubStandin
 from tests.test_real_text import KINDS
@@ -431,80 +431,13 @@ def test_labels_of_a_batch_are_as_wide_as_its_words() -> None:
     assert batch["words"].tolist() == [[0, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]]
 
 
-# From the command line, on real text
-
-
-TYPED = (
-    "adapter=full",
-    "schedule=std",
-    "data_size=1k",
-    "data_size.examples=48",
-    "data.nonstandard=true",
-    "task.max_length=24",
-    "train.lr=0.001",
-    "train.lr_schedule=linear",
-    "train.batch_size=16",
-    "train.updates=3",
-    "train.eval_every=3",
-    "device=cpu",
-)
-
-
-def texts(task: str, language: str) -> list[str]:
-    rows = FolderSource(real_data(), nonstandard=True).rows(task, language, "test")
-    return [" ".join(row["tokens"]) for row in rows]
-
-
-def test_parts_of_speech_of_real_treebanks_by_a_tiny_bert(tmp_path: Path) -> None:
-    encoder = tiny_models.bert(tmp_path / "bert", texts("udpos", "vi"))
-    typed = ["task=udpos", "model=mbert", f"model.source=folder:{encoder}", *TYPED, f"data.root={real_data()}"]
-    cli = Cli(tmp_path / "results")
-    cli(*typed, "evaluate.languages=[en,vi]")
-    (record,) = cli.records().values()
-    scores = record["evaluations"]["udpos"]
-    assert scores.keys() == {"en", "vi"}
-    assert all(0 <= scores[language]["metrics"]["accuracy"] <= 100 for language in scores)
-    assert record["validation"][-1]["metrics"].keys() == {"f1", "accuracy"}
-    shown = cli("lang=vi", "n=1", *typed, module="fun.inspect").stdout
-    assert "sentences go on in a further example; no word is lost" in shown
-    assert "/PUNCT" in shown
-
-
-def test_entities_of_real_files_by_a_tiny_xlmr(tmp_path: Path) -> None:
-    root = tmp_path / "data"
-    for language in ("en", "af"):  # the one language there is, twice
-        (root / "wikiann").mkdir(parents=True, exist_ok=True)
-        (root / "wikiann" / language).symlink_to(real_data() / "wikiann" / "af")
-    encoder = tiny_models.xlmr(tmp_path / "xlmr", texts("wikiann", "af"))
-    cli = Cli(tmp_path / "results")
-    typed = ["task=wikiann", "model=xlmr", f"model.source=folder:{encoder}", *TYPED, f"data.root={root}"]
-    cli(*typed)
-    (record,) = cli.records().values()
-    scores = record["evaluations"]["wikiann"]
-    assert scores["en"]["metrics"] == scores["af"]["metrics"]
-    assert "/B-" in cli("n=8", *typed, module="fun.inspect").stdout
-
-
-def test_paraphrases_of_real_files_by_a_tiny_bert(tmp_path: Path) -> None:
-    root = tmp_path / "data"
-    (root / "pawsx" / "en").mkdir(parents=True)
-    (root / "pawsx" / "zh").symlink_to(real_data() / "pawsx" / "zh")
-    for name in ("train", "dev_2k", "test_2k"):
-        (root / "pawsx" / "en" / f"{name}.tsv").symlink_to(real_data() / "pawsx" / "en" / "dev_2k.tsv")
-    source = FolderSource(root, nonstandard=True)
-    english = [text for row in source.rows("pawsx", "en", "test") for text in (row["sentence1"], row["sentence2"])]
-    encoder = tiny_models.bert(tmp_path / "bert", english)
-    cli = Cli(tmp_path / "results")
-    typed = ["task=paws", "model=mbert", f"model.source=folder:{encoder}", *TYPED, f"data.root={root}"]
-    cli(*typed)
-    (record,) = cli.records().values()
-    assert record["evaluations"]["pawsx"].keys() == {"en", "zh"}
-    assert "0 (0)" in cli("n=8", *typed, module="fun.inspect").stdout
+# From the command line; on real text in test_l2_runs.py
 
 
 def test_without_treebanks_a_run_says_where_to_get_them(tmp_path: Path) -> None:
-    typed = [value for value in TYPED if not value.startswith("data.")]
-    failed = Cli(tmp_path / "results")("task=udpos", "model=mbert", *typed, status=2)
+    typed = ["model=mbert", "adapter=full", "schedule=std", "task.max_length=24", "train.lr=0.001", "train.batch_size=16",
+             "train.lr_schedule=linear", "train.updates=3", "train.eval_every=3", "device=cpu"]  # fmt: skip
+    failed = Cli(tmp_path / "results")("task=udpos", *typed, status=2)
     (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
     assert "udpos (en, train) is not on the hub: get Universal Dependencies 2.5" in line
 
