@@ -40,7 +40,7 @@ def table(typed: argparse.Namespace, declared: Targets) -> int:
     filled = view(target, results)
     console().print(to_text(filled))
     if target.note:
-        print(f"{target.note}\n")
+        console().print(f"{target.note}\n", markup=False, highlight=False)
     print_missing(target, results, store)
     for path in _place(filled, target, typed.into) if typed.into else write(filled, target, options.out(typed)):
         print(f"wrote {path}")

@@ -62,6 +62,11 @@ class Figure(Target):
         counts = sorted({len(self.replicates_of(row)) for row in self.rows})
         return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} run{'s' * (counts[-1] > 1)}"
 
+    @property
+    def single(self) -> bool:
+        """Whether each row is of one run, so that there are no means."""
+        return all(len(self.replicates_of(row)) == 1 for row in self.rows)
+
     def problems(self) -> Iterator[str]:
         for listed in map(self.replicates_of, self.rows):
             if len(set(listed)) < len(listed):

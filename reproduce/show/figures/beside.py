@@ -35,6 +35,7 @@ class Beside(Drawing[T]):
         super().__init__(figure, results)
         self.looks = {row: style.look(number) for number, row in enumerate(figure.compared)}
         self.reference = figure.rows[figure.reference].label
+        self.measured = "single runs" if figure.single else f"means over {figure.runs_of_a_mean}"
 
     def means(self, part: Part, row: str, dataset: Dataset) -> list[float]:
         """In each language of a data set; nan where a run lacks it."""
@@ -69,8 +70,9 @@ class TStatisticsDrawing(Beside[TStatistics]):
                     "fontsize": style.SMALL,
                 }
                 level.text(x, y, f"{t:.2f}" if isfinite(t) else "–", ha="center", va="center", **told)
-        labels = [dataset.label.replace(", ", "\n") for dataset in datasets]
-        level.set_xticks(range(len(labels) + 1), [*labels, f"averages\nof {len(labels)}"], fontsize=style.SMALL)
+        labels = [*(dataset.label for dataset in datasets), f"averages of {len(datasets)}"]
+        aslant: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor", "fontsize": style.SMALL}
+        level.set_xticks(range(len(labels)), labels, **aslant)
         level.set_yticks(range(len(matrix)), [self.figure.rows[row].label for row in self.figure.compared])
         level.axvline(len(datasets) - 0.5, color="white", linewidth=4)
         level.spines[:].set_visible(False)
@@ -85,8 +87,8 @@ class TStatisticsDrawing(Beside[TStatistics]):
     @property
     def reading(self) -> str:
         return (
-            f"paired t beside {self.reference} of means over {self.figure.runs_of_a_mean}: over the languages of a "
-            "test set,\nwhich are no independent samples, and over the averages of all"
+            f"paired t of {self.measured}, above 0 where the row is better than {self.reference}: over the languages "
+            "of\na test set, which are no independent samples, and over the averages of all"
         )
 
 
@@ -122,7 +124,7 @@ class ByLanguageDrawing(Beside[ByLanguage]):
 
     @property
     def reading(self) -> str:
-        return f"means over {self.figure.runs_of_a_mean}; nothing where one is missing"
+        return f"{self.measured}; nothing where one is missing"
 
     def handles(self) -> list[Artist]:
         rows = self.figure.rows

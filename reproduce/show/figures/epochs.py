@@ -40,7 +40,8 @@ class EpochsDrawing(Drawing[Epochs]):
 
     @property
     def reading(self) -> str:
-        return f"marked: mean over {self.figure.runs_of_a_mean}; thin: each run, where there are several"
+        several = f"marked: mean over {self.figure.runs_of_a_mean}; thin: each run"
+        return "single runs" if self.figure.single else several
 
     def handles(self) -> list[Artist]:
         return [Line2D([], [], **self._line(name), label=row.label) for name, row in self.figure.rows.items()]
