@@ -136,7 +136,7 @@ def test_every_erratum_is_shown() -> None:
             "table9.lowest: a column over the lowest language and `lowest: <row>` go together",
         ),
         ("targets.table14.own_lowest", ["copa"], "table14.own_lowest: 'copa' is not declared; valid: mlqa, xquad"),
-        ("targets.table1.kind", "chart", "table1: found kind: chart; valid: table, "),
+        ("targets.table1.kind", "chart", "table1: found kind: chart; valid: "),
         ("targets.table3.columns.lr.runs", ["gu", "rand"], "table3.columns.lr.runs: 'rand' is not declared"),
         ("targets.table5.rows", ["imdb"], "table5.rows: 'imdb' is not declared; valid: mlqa, xquad"),
         ("targets.table6.names", {"fr": "French"}, "table6.names: 'fr' is the target language of no dataset"),

@@ -183,11 +183,12 @@ class ByLanguage(Referred):
 class Curve(Referred):
     """Transfer and the source language's score over a field of the configuration (L2 paper, Figure 1).
 
-    `at` says where on the axis of `field` a row's runs lie; `reference` is the row that transfer is relative to, run by
-    run of the same replicate.
+    `at` says where on the axis of `field`, called `label`, a row's runs lie; `reference` is the row that transfer is
+    relative to, run by run of the same replicate.
     """
 
     field: str
+    label: str = ""
     at: Mapping[str, float] = Field(min_length=2)
 
     def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:

@@ -10,8 +10,9 @@ from functools import singledispatch
 from itertools import groupby
 
 from reproduce.declare.correlation import Correlation
-from reproduce.declare.over import AVERAGE_WITH_SOURCE, LOWEST
+from reproduce.declare.over import AVERAGE_WITH_SOURCE, LOWEST, SOURCE
 from reproduce.declare.papers import Target
+from reproduce.declare.parts import LANGUAGE
 from reproduce.declare.settings import Languages, Settings
 from reproduce.declare.tables import Place, Rank, Table
 from reproduce.numbers import cells, correlation, costs, settings
@@ -371,6 +372,9 @@ def _caption(grid: Grid) -> Iterator[str]:
     if not all(column.spread for column in table.columns.values()):
         parts.append("the std of a single language is in the CSV file")
     yield f"{'; '.join(parts)}."
+    for group in (group for group in table.rows.values() if LANGUAGE in group.overrides):
+        source = f", the source language from that of {group.source_from}" if SOURCE in over else ""
+        yield f"{group.label}: each language is read from a run of its own{source}."
     if table.lowest is not None:
         own = " and ".join(grid.target.datasets[name].label for name in table.own_lowest)
         each = f"; {own}: of each row, named in the cell" if own else ""
@@ -461,5 +465,5 @@ def _correlated(target: Correlation, results: Results, row: str, name: str) -> S
     (r, p), (rho, p_rho) = pairs.pearson(pairs.squared), pairs.spearman(pairs.squared)
     layers = pairs.pearson(pairs.squared_in_layers)[0], pairs.spearman(pairs.squared_in_layers)[0]
     exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, *layers)), strict=True))
-    text = f"{r:.3f} (n={pairs.declared}, p={p:.3f}) / {rho:.3f}"
+    text = f"{r:.3f} (n={pairs.declared}, p{'<0.001' if p < 0.001 else f'={p:.3f}'}) / {rho:.3f}"
     return Slot((Item(text, number.mean if number else "", exact=exact),))

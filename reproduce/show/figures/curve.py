@@ -40,7 +40,7 @@ class CurveDrawing(Drawing[Curve]):
         for level, mean in zip(axes, (0.0, source.mean), strict=True):
             if level.has_data() and mean is not None:
                 level.axhline(mean, color="black", linewidth=0.8, linestyle="--")
-        axes[1].set_xlabel(self.figure.field)
+        axes[1].set_xlabel(self.figure.label or self.figure.field)
         axes[1].set_ylabel(f"{dataset.source.title()}, {next(iter(dataset.metrics.values()))}")
         say_missing(axes[0], rows)
 
