@@ -116,7 +116,9 @@ class Drawing(ABC, Generic[F]):
 def say_missing(part: Axes, rows: Mapping[str, Row]) -> None:
     """Name the rows that lack runs in a part; nothing where all are complete."""
     lacking = [f"{row.label} {len(row.done)}/{len(row.runs)}" for row in rows.values() if not row.complete]
-    if lacking:
+    if not any(row.done for row in rows.values()):
+        style.say(part, f"none of {sum(len(row.runs) for row in rows.values())} runs yet")
+    elif lacking:
         style.say(part, f"{', '.join(lacking)} runs: no mean")
 
 

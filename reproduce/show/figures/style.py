@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
@@ -15,6 +16,9 @@ WIDTHS = {1: 6.6, 2: 4.8, 3: 3.8}
 
 TITLE, SMALL = 11, 8
 """Points of a figure's title, and of its small print."""
+
+LETTERS = 14
+"""Of small print to an inch of a part's width, which its vertical axis takes a share of."""
 
 LOOK: dict[Any, Any] = {
     "font.size": 9,
@@ -96,9 +100,13 @@ def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
 
 
 def say(part: Axes, text: str) -> None:
-    """A line of small print between a part and its title: what is missing from it."""
-    part.text(0.5, 1.02, text, transform=part.transAxes, ha="center", va="bottom", fontsize=SMALL)
-    part.set_title(part.get_title(), pad=2 * SMALL)
+    """Small print between a part and its title: what is missing from it."""
+    figure, place = part.get_figure(root=True), part.get_subplotspec()
+    assert figure is not None
+    assert place is not None
+    lines = wrap(text, int(LETTERS * figure.get_figwidth() / place.get_gridspec().ncols))
+    part.text(0.5, 1.02, "\n".join(lines), transform=part.transAxes, ha="center", va="bottom", fontsize=SMALL)
+    part.set_title(part.get_title(), pad=(0.8 + 1.2 * len(lines)) * SMALL)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
