@@ -126,6 +126,12 @@ def test_what_is_ours_beside_the_paper_s_takes_few_runs_more() -> None:
     assert sorted(rates) == pytest.approx([0.001 * 0.8**0.5, 0.001], rel=1e-3)
 
 
+def test_claims_on_the_miniature_read_what_its_tables_are_made_from() -> None:
+    statements = claims.load(PAPER)
+    asked = {run.overrides for run in statements.needed(statements.scopes["miniature"])}
+    assert set() < asked <= {run.overrides for run in PAPER.targets["table10-micro"].needed()}
+
+
 def test_readings_of_dropout_and_the_matched_learning_rate() -> None:
     def values(*overrides: str) -> tuple[float, float | None]:
         config = configuration(("model=xlmr_large", "adapter=full", "data_size=full", "paper=graddrop", *overrides))
@@ -246,6 +252,10 @@ def test_by_language_differences_and_ratios(printed: Results) -> None:
     points, ratios = (next(line for line in level.lines if line.get_linestyle() == "None") for level in (above, below))
     assert points.get_ydata()[9] == pytest.approx(72.73 - 71.00, abs=0.01)  # type: ignore[index]  # sw
     assert ratios.get_ydata()[0] == pytest.approx(90.01 / 88.35, abs=1e-3)  # type: ignore[index]  # en
+    without = {run: result for run, result in printed.items() if "mask" in " ".join(run)}
+    for level in drawing(figure, defaultdict(lambda: Absent(State.MISSING), without)).draw().axes:
+        assert not level.lines
+        assert not level.get_yticks().size  # none are made up
 
 
 def test_test_scores_by_epoch_are_averages_over_all_languages(tmp_path: Path) -> None:

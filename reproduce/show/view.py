@@ -354,7 +354,7 @@ def _caption(grid: Grid) -> Iterator[str]:
     lists = {(row, name): table.replicates_of(row, name) for row in table.rows for name in table.datasets}
     counted = Counter(replicates for replicates in lists.values() if replicates)
     usual = max(counted, key=counted.__getitem__, default=())
-    parts = [f"Mean ± sample std over {_runs(usual)}" if len(usual) != 1 else f"Of {_runs(usual)}"]
+    parts = [f"Mean ± sample std over {_runs(usual)}" if len(usual) != 1 else f"Single runs ({usual[0]})"]
     for name, dataset in table.datasets.items():
         theirs = {lists[row, name] for row in table.rows} - {()}
         if len(theirs) == 1 and usual not in theirs:
@@ -381,13 +381,13 @@ def _caption(grid: Grid) -> Iterator[str]:
         yield f"Lowest: the lowest target language of row {table.rows[table.lowest].label}{each}."
     if table.reference is not None:
         yield (
-            f"− {table.rows[table.reference].label}: the difference of the last column, run by run of one replicate. "
+            f"− {table.rows[table.reference].label}: the difference of the last column, run by run of a replicate. "
             "Updates and seconds of training are of all runs behind a number, MiB are the most memory of a process, "
             "parameters are the most that train at once."
         )
     declared = {len(replicates) for replicates in counted}
     told = f"n/{len(usual)}: only n" if len(declared) == 1 else "n/N: only n of N"
-    yield f"{told} runs have the value, so there is no mean yet."
+    yield "0/1: the run is missing." if declared == {1} else f"{told} runs have the value, so there is no mean yet."
     if table.published:
         quoted = " A quoted row is another paper's." if any(r.quoted for r in table.rows.values()) else ""
         yield f"Below each number the published one.{quoted}"
@@ -412,7 +412,7 @@ def of_settings(target: Settings, results: Results) -> View:
     compared = [value for value in values if value.printed]
     same = sum(not value.differs for value in compared)
     caption = "Ours are the values that runs get; below each row the printed ones, where the paper prints any."
-    summary = f"{same} of {len(compared)} values as printed"
+    summary = f"{same} of {len(compared)} values as printed" if compared else "none of these values is printed"
     return View(target.stem, target.title, (caption,), tuple(parts), tuple(notes), same, len(compared), summary)
 
 

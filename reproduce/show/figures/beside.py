@@ -100,6 +100,8 @@ class ByLanguageDrawing(Beside[ByLanguage]):
 
     def draw_part(self, axes: Sequence[Axes], part: Part) -> None:
         dataset = self.paper.datasets[part.datasets[0]]
+        axes[0].set_title(f"{part.label} ({dataset.metrics[dataset.main_metric]})")
+        axes[1].set_ylabel(f"ratio to {self.reference}")
         for number, (row, look) in enumerate(self.looks.items()):
             own, reference = self.pairs(part, row, dataset)
             aside = WIDTH * ((number + 0.5) / len(self.looks) - 0.5)
@@ -108,6 +110,9 @@ class ByLanguageDrawing(Beside[ByLanguage]):
             for level, values in zip(axes, (_differences(own, reference), _ratios(own, reference)), strict=True):
                 if any(map(isfinite, values)):
                     level.plot(places, values, **marked)
+        if not axes[0].has_data():
+            style.say(axes[0], f"no row has all its runs beside {self.reference}'s yet")
+            return
         for level, zero in zip(axes, (0.0, 1.0), strict=True):
             level.axhline(zero, color="black", linewidth=0.8)
             level.set_xlim(-0.5, len(dataset.languages) - 0.5)
@@ -115,8 +120,6 @@ class ByLanguageDrawing(Beside[ByLanguage]):
                 level.axvline(place - 0.5, color="0.9", linewidth=0.6, zorder=0)
         axes[1].set_xticks(range(len(dataset.languages)), dataset.languages)
         axes[0].set_xticks([])
-        axes[1].set_ylabel(f"ratio to {self.reference}")
-        axes[0].set_title(f"{part.label} ({dataset.metrics[dataset.main_metric]})")
 
     @property
     def axis(self) -> str:
