@@ -381,7 +381,7 @@ def _caption(grid: Grid) -> Iterator[str]:
         yield f"Lowest: the lowest target language of row {table.rows[table.lowest].label}{each}."
     if table.reference is not None:
         yield (
-            f"− {table.rows[table.reference].label}: the difference of the last column, run by run of a replicate. "
+            f"− {table.rows[table.reference].label}: the difference of the last column, replicate by replicate. "
             "Updates and seconds of training are of all runs behind a number, MiB are the most memory of a process, "
             "parameters are the most that train at once."
         )
