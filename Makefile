@@ -52,7 +52,7 @@ readme: export FUN_SMALL_DATA = docs/small/data
 readme: $(READY) ## Regenerate the README's table from docs/small, without encoder and data
 	$(BIN)/python -m reproduce table small/table1 --results docs/small --into README.md
 
-test: $(READY) ## Run the tests (12 to 14 minutes on two cores)
+test: $(READY) ## Run the tests (6 to 14 minutes on two cores)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not long'
 
 test-long: $(READY) ## Run the counts and the chaos that make test leaves out
