@@ -151,22 +151,27 @@ def test_scores_that_xglue_publishes_for_parts_of_speech() -> None:
     assert judged >= 6
 
 
-@pytest.mark.parametrize(
-    ("name", "published"),
-    [
-        ("sw.dev", 0.6795180722891566),
-        ("sw.test", 0.6688622754491018),
-    ],
-)
-def test_scores_that_xglue_publishes_for_xnli(name: str, published: float) -> None:
-    path = real_data() / "xnli_unicoder" / f"{name}.prediction"
-    dataset = facts.facts("xnli15")
-    language = name.partition(".")[0]
-    file = dataset.files["test"]
-    gold = formats.read(real_data() / "xnli" / f"{name}.tsv", file, language, dataset.columns, dataset.labels)
-    predicted = [dataset.labels.index(label) for label in path.read_text(encoding="utf-8").split()]
-    found = metrics.load("accuracy").compute(predictions=predicted, references=[row["label"] for row in gold])
-    assert found["accuracy"] == published
+def test_scores_that_xglue_publishes_for_xnli() -> None:
+    published = {
+        "sw.dev": 0.6795180722891566,
+        "sw.test": 0.6688622754491018,
+        "ur.dev": 0.6622489959839357,
+        "ur.test": 0.6548902195608782,
+    }
+    dataset, judged = facts.facts("xnli15"), 0
+    for name, expected in published.items():
+        path = real_data() / "xnli_unicoder" / f"{name}.prediction"
+        if not path.is_file():
+            continue
+        judged += 1
+        language = name.partition(".")[0]
+        gold = formats.read(
+            real_data() / "xnli" / f"{name}.tsv", dataset.files["test"], language, dataset.columns, dataset.labels
+        )
+        predicted = [dataset.labels.index(label) for label in path.read_text(encoding="utf-8").split()]
+        found = metrics.load("accuracy").compute(predictions=predicted, references=[row["label"] for row in gold])
+        assert found["accuracy"] == expected
+    assert judged >= 2
 
 
 def test_f1_is_of_class_1() -> None:
