@@ -271,7 +271,7 @@ def correlated(claim: Negative, scope: Scope, results: Results | None) -> Outcom
         if absent := tuple(run for run in runs if run not in done):
             return Outcome(Result.incomplete, missing=absent)
     for name, row in product(table.datasets, table.rows):
-        label = f"{table.paper.datasets[name].label}, Fishers on {table.rows[row].label}: r − 0"
+        label = f"{table.paper.datasets[name].label}, Fishers on {table.rows[row].label}: r"
         if results is None:
             number = table.number(row, name)
             if number is None:
