@@ -113,10 +113,11 @@ def _merge_run(theirs: RunFolder, ours: RunFolder, weights: bool) -> tuple[Outco
         return Outcome.LEFT, f"damaged here: {damage}. {remedy}"
     except NotDone:
         pass
+    left = set() if weights else {_folder(file) for file in record.files if file.endswith(WEIGHTS)}
     try:
         with ours.begin(retry=True) as attempt:  # a failure here is no reason to lose what was finished there
             for file in sorted(record.files):
-                if (theirs.path / file).exists() and (weights or not file.endswith(WEIGHTS)):
+                if (theirs.path / file).exists() and _folder(file) not in left:
                     attempt.publish(file, partial(shutil.copyfile, theirs.path / file))
             attempt.finish(record.body())
     except AlreadyDone:  # another process finished it between the look and the copy
@@ -127,6 +128,11 @@ def _merge_run(theirs: RunFolder, ours: RunFolder, weights: bool) -> tuple[Outco
         name = theirs.path.name
         raise ResultsError(f"{name} could not be copied ({error}): the same command goes on from here") from error
     return Outcome.COPIED, ""
+
+
+def _folder(file: str) -> str:
+    """The folder of a run's file: an adapter without its weights, but with its description, would be half of one."""
+    return file.partition("/")[0]
 
 
 def _compared(record: Record, ours: Record) -> tuple[Outcome, str]:
