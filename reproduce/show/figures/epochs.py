@@ -41,7 +41,8 @@ class EpochsDrawing(Drawing[Epochs]):
     @property
     def reading(self) -> str:
         several = f"marked: mean over {self.figure.runs_of_a_mean}; thin: each run"
-        return "single runs" if self.figure.single else several
+        drawn = "single runs" if self.figure.single else several
+        return f"{drawn}; tables have the epoch that English validation selects"
 
     def handles(self) -> list[Artist]:
         return [Line2D([], [], **self._line(name), label=row.label) for name, row in self.figure.rows.items()]
