@@ -412,5 +412,7 @@ def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: p
     assert list(tested) == ["xnli"]
     assert tested["xnli"][-2:] == ("zh", "fr")
     assert HubSource().key("xnli", "fr", "test") == "hub:facebook/xnli@main/fr/test-*.parquet"
+    with pytest.raises(ConfigError, match=r"xnli has no language 'ja'; expected one of en, ar, .*zh, bg, fr, ur$"):
+        HubSource().key("xnli", "ja", "test")
     for cached in (facts.facts, facts._named):
         cached.cache_clear()

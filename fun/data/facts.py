@@ -136,7 +136,8 @@ def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
     """The data set and the split that hold the rows of a split, after `english`; raises ConfigError for others."""
     dataset = _named(name, language)
     if language not in dataset.languages:
-        raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(dataset.languages)}")
+        valid = languages_of(each for each in _declarations() if facts(each).name == name)[name]
+        raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(valid)}")
     if split not in dataset.rows:
         raise ConfigError(f"{name} has no split {split!r}; expected one of {', '.join(dataset.rows)}")
     if dataset.english and language == dataset.languages[0]:
