@@ -1,6 +1,7 @@
 """The small family: merged for its targets alone, read without encoder and data, its table put into a README."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ import pytest
 from fun.inputs import compose, run_folder
 from fun.results import load_records
 from reproduce.__main__ import main
-from reproduce.declare import papers
+from reproduce.declare import claims, papers
+from reproduce.declare.claims import Compared
+from reproduce.numbers.claims import Result, check
 from reproduce.runs import store
+from reproduce.runs.store import results_of
+from reproduce.show.page.material import miniatures
 from reproduce.start.here import run_missing
 from tests import synthetic
 from tests.conftest import ROOT, Cli
@@ -130,6 +135,22 @@ def test_the_table_goes_into_a_readme_from_the_archive_alone(
     readme.write_text("Before.\n<!-- small/table1 -->\nAfter.\n")
     assert main(into) == 2
     assert "found no lines <!-- small/table1 --> and <!-- /small/table1 -->" in capsys.readouterr().err
+
+
+def test_methods_are_compared_seed_by_seed_on_its_own_page(archive: Path) -> None:
+    """GU is one point above in each of four seeds, on COPA; the claim itself waits for XNLI."""
+    statements = claims.load(TABLE.paper)
+    assert miniatures(TABLE.paper, statements) == []
+    assert statements.own is not None
+    results = results_of(statements.needed(statements.own), store.Store(archive))
+    claim = statements.claims[0]
+    assert isinstance(claim, Compared)
+    on_copa = replace(statements, claims=(claim.model_copy(update={"datasets": ("xcopa",)}), claim))
+    (copa, whole) = (checked.ours for checked in check(on_copa, statements.own, results))
+    (finding,) = copa.findings
+    assert finding.estimate is not None
+    assert (finding.estimate.value, finding.estimate.error, finding.row.n) == (1.0, 0.0, 4)
+    assert (copa.result, finding.exact_p, whole.result) == (Result.holds, 0.125, Result.incomplete)
 
 
 def test_a_budget_is_kept_and_no_run_begins_without_the_encoder_itself(

@@ -174,10 +174,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Statements:
-    """What one paper claims, and what its claims are checked on. A paper without a claims.yaml claims nothing."""
+    """What one paper claims, and what its claims are checked on: its own data first, then its miniatures.
+
+    A paper without a claims.yaml claims nothing.
+    """
 
     scopes: Mapping[str, Scope]
     claims: tuple[AnyClaim, ...]
+
+    @property
+    def own(self) -> Scope | None:
+        """What is no miniature."""
+        return next(iter(self.scopes.values()), None)
 
     def foreign(self, claim: Compared, scope: Scope) -> str:
         """Why a claim has no meaning in a scope; empty where it has one."""

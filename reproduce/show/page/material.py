@@ -48,7 +48,8 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
     """
     statements = claims.load(paper)
     targets = _targets(paper, model, statements)
-    scopes = [scope for scope in statements.scopes.values() if (model in scope.main if model else scope.published)]
+    own = statements.own
+    scopes = [scope for scope in statements.scopes.values() if (model in scope.main if model else scope is own)]
     results = {target.name: results_of(target.needed(), store) for target in targets}
     groups = {target.name: target.needed() for target in targets}
     compared: Results = {}
@@ -68,8 +69,8 @@ def gather(paper: Paper, model: str | None, store: Store) -> Material:
 
 
 def miniatures(paper: Paper, statements: Statements) -> list[str]:
-    """The models that a paper has a miniature for: targets of their own, or claims without published numbers."""
-    claimed = [model for scope in statements.scopes.values() if not scope.published for model in scope.main]
+    """The models that a paper has a miniature for: targets of their own, or claims on other data than its own."""
+    claimed = [model for scope in statements.scopes.values() if scope is not statements.own for model in scope.main]
     variants = ((target, *target.stem.rpartition("-")[::2]) for target in paper.targets.values())
     owned = [model for target, stem, model in variants if stem in paper.targets and _owner(target, [model]) == model]
     return list(dict.fromkeys([*claimed, *owned]))
