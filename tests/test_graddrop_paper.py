@@ -130,6 +130,7 @@ def test_claims_on_the_miniature_read_what_its_tables_are_made_from() -> None:
     statements = claims.load(PAPER)
     asked = {run.overrides for run in statements.needed(statements.scopes["miniature"])}
     assert set() < asked <= {run.overrides for run in PAPER.targets["table10-micro"].needed()}
+    assert {column.label for column in statements.scopes["miniature"].columns.values()} == {"Average"}
 
 
 def test_readings_of_dropout_and_the_matched_learning_rate() -> None:
