@@ -387,7 +387,8 @@ def _caption(grid: Grid) -> Iterator[str]:
         )
     declared = {len(replicates) for replicates in counted}
     told = f"n/{len(usual)}: only n" if len(declared) == 1 else "n/N: only n of N"
-    yield "0/1: the run is missing." if declared == {1} else f"{told} runs have the value, so there is no mean yet."
+    if grid.complete < grid.numbers:
+        yield "0/1: the run is missing." if declared == {1} else f"{told} runs have the value, so there is no mean yet."
     if table.published:
         quoted = " A quoted row is another paper's." if any(r.quoted for r in table.rows.values()) else ""
         yield f"Below each number the published one.{quoted}"
