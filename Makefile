@@ -49,7 +49,7 @@ small: $(READY) ## Train on real text with a real encoder, hours on two cores; t
 
 readme: export FUN_SMALL_ENCODER = sha256:ee1d2e82f9e58291ca2079b33218972a043386c8188941bf07a1312d4f7cfbac
 readme: export FUN_SMALL_DATA = docs/small/data
-readme: $(READY) ## Regenerate the README's table from docs/small, without encoder and data
+readme: $(READY) ## Write small/table1 from docs/small between its two lines in README.md, without encoder and data
 	$(BIN)/python -m reproduce table small/table1 --results docs/small --into README.md
 
 test: $(READY) ## Run the tests (6 to 14 minutes on two cores)
