@@ -67,7 +67,7 @@ def test_two_planners_submit_each_run_once(cluster: Cluster, there: ClusterCli) 
     try:
         planners = [there.start("submit", "four", "--profile", "a100", module="tests.cluster") for _ in range(2)]
         told = [planner.communicate() for planner in planners]
-        submitted = [re.search(r"^submitted (\d+) runs, under way (\d+)", out, re.MULTILINE) for out, _ in told]
+        submitted = [re.search(r"^submitted (\d+) runs?, under way (\d+)", out, re.MULTILINE) for out, _ in told]
         assert sum(int(found[1]) for found in submitted if found) == 4, told
         assert len(cluster.jobs()) == 4
         assert there.reproduce("status", "four").splitlines()[1].split() == ["four", "·", "4", "·", "·", "·", "·", "·"]
