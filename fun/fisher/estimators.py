@@ -8,15 +8,17 @@ Improving Generalization of Adapter-Based Cross-lingual Transfer with Scheduled 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import Batch, Blocks
-from fun.models.tuning.base import AdapterTuning
+from fun.fisher.totals import Batch
+from fun.models.tuning.adapters import AdapterTuning
 from fun.registry import Choice, Registry
+from fun.unfreezing.unfreezer import Blocks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from fun.models.heads import Head, Predictive
 
 FISHERS = Registry("fisher")
-"""Every estimator by the name that configuration files use."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,22 @@ class Algorithm2(Estimator):
     expectation, but values at different batch sizes do not compare.
     """
 
+    def nll(self, predictive: "Predictive", generator: "Generator") -> "Tensor":
+        """[B]."""
+        return predictive.nll(predictive.sample(generator))
+
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
     ) -> dict[int, float]:
-        from fun.fisher.batch_mean import squared_mean_gradients
+        from fun.fisher.gradients import squared_mean_gradients
 
-        def nll(predictive: "Predictive") -> "Tensor":
-            return predictive.nll(predictive.sample(generator))
-
+        nll = partial(self.nll, generator=generator)
         return squared_mean_gradients(model, head, blocks, islice(batches, self.batches), nll)
 
 
 @FISHERS.register("official")
 @dataclass(frozen=True)
-class Official(Estimator):
+class Official(Algorithm2):
     """The authors' code: as `Algorithm2`, with the most probable label, on 41 batches.
 
     A different quantity in kind: these gradients do not have mean zero. The start and the end of a question
@@ -79,17 +82,9 @@ class Official(Estimator):
     """
 
     batches: Annotated[int, Field(ge=1)] = 41
-    """How many batches of the training batch size one scoring reads at most."""
 
-    def score(
-        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
-    ) -> dict[int, float]:
-        from fun.fisher.batch_mean import squared_mean_gradients
-
-        def nll(predictive: "Predictive") -> "Tensor":
-            return predictive.nll(predictive.mode()) / predictive.counts
-
-        return squared_mean_gradients(model, head, blocks, islice(batches, self.batches), nll)
+    def nll(self, predictive: "Predictive", generator: "Generator") -> "Tensor":
+        return predictive.nll(predictive.mode()) / predictive.counts
 
 
 @FISHERS.register("exact")
@@ -105,7 +100,7 @@ class Exact(Estimator):
     """sampled: one ŷ per example; expected: all classes with their probabilities, for heads with one distribution."""
 
     def check(self, config: "RunConfig") -> None:
-        """See Choice. Modules that `per_example` does not know are found there too, but in the middle of training."""
+        """See Choice. Modules that `recorded` does not know are found there too, but in the middle of training."""
         if self.labels == "expected" and config.task.windows:
             raise ConfigError(
                 "fisher.labels=expected sums over all classes, and a QA span has too many: type fisher.labels=sampled"
@@ -124,7 +119,7 @@ class Exact(Estimator):
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
     ) -> dict[int, float]:
-        from fun.fisher.per_example import mean_squared_norms
+        from fun.fisher.gradients import mean_squared_norms
 
         def weighted_labels(predictive: "Predictive") -> Iterator[tuple["Tensor", "Tensor | float"]]:
             if self.labels == "expected":

@@ -5,8 +5,8 @@ are equal, 1 where they have no parameter in common, whatever their scales.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,8 +19,7 @@ PER_LANGUAGE = ("language", "text")
 """What the metadata of comparable Fishers may have different."""
 
 
-@dataclass(frozen=True)
-class Distances:
+class Distances(NamedTuple):
     """d² of two Fishers, over all parameters and over those of the layers alone (no embeddings)."""
 
     squared: float
@@ -44,11 +43,6 @@ def squared_distance(first: Diagonal, second: Diagonal) -> float:
     return total.item() / 2
 
 
-def in_layers(fisher: Diagonal) -> Diagonal:
-    """What a Fisher says of the layers' parameters."""
-    return {name: tensor for name, tensor in fisher.items() if layer_of(name) is not None}
-
-
 def distances(first: Path, second: Path) -> Distances:
     """The distances of two Fishers from their files.
 
@@ -61,4 +55,5 @@ def distances(first: Path, second: Path) -> Distances:
         raise ConfigError(
             f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"
         )
-    return Distances(squared_distance(one, other), squared_distance(in_layers(one), in_layers(other)))
+    layers = [{name: t for name, t in fisher.items() if layer_of(name) is not None} for fisher in (one, other)]
+    return Distances(squared_distance(one, other), squared_distance(*layers))

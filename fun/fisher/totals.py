@@ -1,4 +1,4 @@
-"""What the estimators read, and how they sum up."""
+"""What the estimators read, and how they sum up. Free of torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from fun.errors import RunError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-Blocks = Mapping[int, Mapping[str, "nn.Parameter"]]
-"""Layer -> full parameter name -> parameter."""
+    from torch import Tensor
 
 Key = TypeVar("Key")
 
@@ -22,11 +19,6 @@ class Batch(Protocol):
     def size(self) -> int: ...
     @property
     def parts(self) -> Sequence[Mapping[str, "Tensor"]]: ...
-
-
-def parameters_of(blocks: Blocks) -> list["nn.Parameter"]:
-    """All parameters, block by block."""
-    return [parameter for block in blocks.values() for parameter in block.values()]
 
 
 def add(totals: dict[Key, "Tensor"], terms: Mapping[Key, "Tensor"]) -> None:

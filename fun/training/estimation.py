@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from fun.config import RunConfig
 from fun.errors import ConfigError, RunError
 from fun.fisher.diagonal import add_squares, write
-from fun.fisher.undisturbed import undisturbed
+from fun.fisher.gradients import undisturbed
 from fun.inputs import keys, training_inputs
 from fun.machine import signals as survival
 from fun.models.files import FISHER

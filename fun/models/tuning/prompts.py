@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.models.tuning.base import TUNINGS, AdapterTuning
+from fun.models.tuning.adapters import AdapterTuning
+from fun.models.tuning.base import TUNINGS
 
 if TYPE_CHECKING:
     from adapters import AdapterConfig
-
-    from fun.models.blocks import Block
 
 
 @TUNINGS.register("prompts")
@@ -43,13 +42,6 @@ class Prompts(AdapterTuning):
         encoder.prompt_tuning.prompt_tunings[name].register_forward_hook(lambda _, inputs, outputs: (outputs[0], None))
         encoder.encoder.register_forward_pre_hook(_attend_to_prompts, with_kwargs=True)
         encoder.encoder.register_forward_hook(self._drop_prompts)
-
-    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        """None."""
-        return {}
-
-    def always(self, module: Any, name: str) -> "Block":
-        return {n: parameter for n, parameter in module.named_parameters() if f".prompt_tunings.{name}." in n}
 
     def _drop_prompts(self, encoder: Any, inputs: Any, outputs: Any) -> Any:
         import torch

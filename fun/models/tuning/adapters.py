@@ -1,0 +1,146 @@
+"""Adapters of the adapters library, in every layer of an encoder that stays frozen."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from fun.errors import ConfigError
+from fun.models.tuning.base import TUNINGS, Tuning
+
+if TYPE_CHECKING:
+    from adapters import AdapterConfig
+    from transformers import PreTrainedTokenizerBase
+
+    from fun.models.blocks import Block
+
+Nonlinearity = Literal["relu", "gelu", "swish", "tanh"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterTuning(Tuning):
+    """An adapter of the adapters library; all else is frozen, language adapters below it too."""
+
+    @abstractmethod
+    def config(self, hidden: int) -> "AdapterConfig":
+        """The adapter for an encoder of `hidden` numbers per token, as the library's configuration."""
+
+    def attach(self, module: Any, name: str) -> None:
+        module.add_adapter(name, config=self.config(module.config.hidden_size))
+
+    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
+        from fun.models.blocks import task_blocks
+
+        return task_blocks(module, name) if self.layered else {}
+
+    def always(self, module: Any, name: str) -> "Block":
+        """An invertible block or prompts, if the adapter has them."""
+        parts = (f".invertible_adapters.{name}.", f".prompt_tunings.{name}.")
+        return {n: p for n, p in module.named_parameters() if any(part in f".{n}" for part in parts)}
+
+    def activate(self, module: Any, name: str, language: str | None) -> None:
+        from adapters.composition import Stack
+
+        module.set_active_adapters(Stack(language, name) if language else name)
+
+    def save(self, module: Any, name: str, folder: Path, tokenizer: "PreTrainedTokenizerBase", *, head: bool) -> None:
+        """For `load_adapter(folder, use_safetensors=True)`."""
+        module.save_adapter(str(folder), name, use_safetensors=True, with_head=head)
+
+    def load(self, module: Any, name: str, folder: Path) -> None:
+        module.load_adapter(str(folder), load_as=name, use_safetensors=True)
+
+
+@TUNINGS.register("madx")
+@dataclass(frozen=True, kw_only=True)
+class Madx(AdapterTuning):
+    """MAD-X: a bottleneck after the FFN of every layer, above the frozen one of the language (Pfeiffer et al., 2020).
+
+    It has no invertible block of its own (FUN, appendix B).
+    """
+
+    reduction: Annotated[int, Field(ge=1)]
+    """Hidden size / bottleneck size."""
+    nonlinearity: Nonlinearity
+    """Between down and up projection."""
+    language_adapter: bool
+    """Whether inputs go through the language adapter of their language too."""
+
+    @property
+    def uses_language_adapters(self) -> bool:
+        return self.language_adapter
+
+    def config(self, hidden: int) -> "AdapterConfig":
+        from adapters import SeqBnConfig
+
+        return SeqBnConfig(reduction_factor=self.reduction, non_linearity=self.nonlinearity)
+
+
+@TUNINGS.register("language")
+@dataclass(frozen=True, kw_only=True)
+class Language(AdapterTuning):
+    """MAD-X's language adapter: a bottleneck after every FFN, and a NICE block half as wide as the embeddings."""
+
+    by_language: ClassVar[bool] = True
+
+    reduction: Annotated[int, Field(ge=1)]
+    """Hidden size / bottleneck size."""
+    nonlinearity: Nonlinearity
+    """Of the bottleneck."""
+
+    def config(self, hidden: int) -> "AdapterConfig":
+        from adapters import SeqBnInvConfig
+
+        bottleneck = {"reduction_factor": self.reduction, "non_linearity": self.nonlinearity}
+        return SeqBnInvConfig(**bottleneck, inv_adapter="nice", inv_adapter_reduction_factor=2)
+
+
+@TUNINGS.register("houlsby")
+@dataclass(frozen=True, kw_only=True)
+class Houlsby(AdapterTuning):
+    """A bottleneck behind the attention and one behind the FFN; the encoder's layer norms stay frozen.
+
+    Both are common to all languages (Houlsby et al., 2019).
+    """
+
+    size: Annotated[int, Field(ge=1)]
+    """Of the bottleneck; a divisor of the encoder's hidden size."""
+    nonlinearity: Nonlinearity
+    """Between down and up projection."""
+
+    def config(self, hidden: int) -> "AdapterConfig":
+        """Raises ConfigError for a size that does not divide `hidden`."""
+        from adapters import DoubleSeqBnConfig
+
+        if hidden % self.size:
+            raise ConfigError(
+                f"adapter.size is {self.size}, and the encoder's hidden size {hidden}: type adapter.size=…, a divisor"
+            )
+        return DoubleSeqBnConfig(reduction_factor=hidden // self.size, non_linearity=self.nonlinearity)
+
+
+@TUNINGS.register("lora")
+@dataclass(frozen=True, kw_only=True)
+class Lora(AdapterTuning):
+    """LoRA: a product of rank `r`, times `alpha` / `r`, beside each query and value projection (Hu et al., 2022).
+
+    Both open together (FUN, appendix G.4). No dropout.
+    """
+
+    r: Annotated[int, Field(ge=1)]
+    """Rank."""
+    alpha: Annotated[int, Field(ge=1)]
+    """Scale, before it is divided by the rank."""
+    language_adapter: bool
+    """Whether inputs go through the language adapter of their language too."""
+
+    @property
+    def uses_language_adapters(self) -> bool:
+        return self.language_adapter
+
+    def config(self, hidden: int) -> "AdapterConfig":
+        from adapters import LoRAConfig
+
+        return LoRAConfig(r=self.r, alpha=self.alpha, dropout=0.0, attn_matrices=["q", "v"])
