@@ -4,8 +4,7 @@ A regularizer or a mask is a frozen dataclass in a module of this package, regis
 needs of torch is imported when it is built.
 """
 
-from fun.methods.base import MASKS, REGULARIZERS, Method, MethodChoice
-from fun.methods.unfreezing import Unfreezing
+from fun.methods.base import MASKS, REGULARIZERS, Method, MethodChoice, Unfreezing
 from fun.registry import import_modules
 
 import_modules(__name__, __path__)

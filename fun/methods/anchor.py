@@ -1,24 +1,28 @@
 """Regularizers that hold the encoder near its pretrained weights θ*: λ/2 Σ_i w_i (θ_i - θ*_i)².
 
-Equations 1 and 2 of "Frustratingly Simple Regularization to Improve Zero-shot Cross-lingual Robustness". The penalty is
-part of the loss, not decoupled: its gradient goes through clipping and Adam like that of the loss.
+L2 and EWC (elastic weight consolidation), equations 1 and 2 of "Frustratingly Simple Regularization to Improve
+Zero-shot Cross-lingual Robustness". The penalty is part of the loss, not decoupled: its gradient goes through clipping
+and Adam like that of the loss.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from fun.errors import ConfigError
 from fun.fisher.totals import pieces
-from fun.methods.base import Method, MethodChoice
+from fun.methods.base import REGULARIZERS, Method, MethodChoice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fun.config import RunConfig
+    from fun.models.task_model import TaskModel
 
 
 class Anchored(Method):
@@ -36,7 +40,6 @@ class Anchored(Method):
         self.weights = weights
 
     def add_gradient(self, update: int) -> None:
-        """See Method."""
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
                 for gradient, (_, pull) in zip(pieces(parameter.grad), self._pulls(name), strict=True):
@@ -60,9 +63,10 @@ class Anchored(Method):
             yield moved, moved if weight is None else moved * weight
 
 
+@REGULARIZERS.register("l2")
 @dataclass(frozen=True, kw_only=True)
-class Anchoring(MethodChoice):
-    """What holds weights near their pretrained values."""
+class L2(MethodChoice):
+    """λ/2 ‖θ - θ*‖² (Eq. 1): every weight is held alike."""
 
     holds: ClassVar[tuple[str, ...]] = ("θ*",)
 
@@ -71,11 +75,9 @@ class Anchoring(MethodChoice):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return "-".join([self.name, *self.fishers, f"lambda{self.strength:g}"])
 
     def check(self, config: "RunConfig") -> None:
-        """See Choice."""
         if self.strength == 0:
             raise ConfigError("regularizer.strength=0 adds nothing to the gradient: type regularizer=none")
         if not config.adapter.pretrained:
@@ -88,3 +90,51 @@ class Anchoring(MethodChoice):
                 f"train.weight_decay={config.train.weight_decay:g} draws towards 0 what regularizer={self.name} holds "
                 "near its pretrained value: type train.weight_decay=0"
             )
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
+        return Anchored(model.anchored(), self.strength)
+
+
+@REGULARIZERS.register("ewc")
+@dataclass(frozen=True, kw_only=True)
+class Ewc(L2):
+    """λ/2 Σ_i F_i (θ_i - θ*_i)², with F the diagonal Fisher of the languages' text under masked language modelling.
+
+    Eq. 2: weights are held by what the pretrained encoder knows of other languages.
+    """
+
+    holds: ClassVar[tuple[str, ...]] = ("θ*", "F")
+
+    languages: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Whose Fishers are taken."""
+    combine: Literal["sum", "mean"]
+    """Of several Fishers; their mean at strength λ is their sum at λ by their number."""
+    normalise: Literal["mean", "none"]
+    """mean: each Fisher has mean 1 over the weights that are held, so that λ has the meaning of L2's; none: Eq. 2."""
+    origins: Mapping[str, str] = field(default_factory=dict, metadata={"identity": False})
+    """Language -> run:<run_id> of another task=fisher run than the default one."""
+
+    @property
+    def fishers(self) -> Mapping[str, str]:
+        return {language: self.origins.get(language, "train") for language in self.languages}
+
+    def check(self, config: "RunConfig") -> None:
+        super().check(config)
+        for language, origin in self.origins.items():
+            if language not in self.languages or not re.fullmatch(r"train|run:[0-9a-f]{16}", origin):
+                raise ConfigError(
+                    f"regularizer.origins.{language} is {origin!r}; expected train or run:<16 hexadecimal digits> for "
+                    f"one of {', '.join(self.languages)}: type +regularizer.origins.{self.languages[0]}=run:…"
+                )
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
+        from fun.fisher.diagonal import combined, normalised, read
+
+        held = model.anchored()
+        read_fishers = []
+        for language in self.languages:
+            fisher, _ = read(fishers[language])
+            fisher = {name: fisher[name] for name in held}
+            read_fishers.append(normalised(fisher) if self.normalise == "mean" else fisher)
+        total = combined(read_fishers, len(read_fishers) if self.combine == "mean" else 1)
+        return Anchored(held, self.strength, {name: total[name].to(held[name].device) for name in held})

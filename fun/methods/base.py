@@ -4,20 +4,20 @@ before_update → parts forward and backward → unscale → add_gradient → fi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fun.registry import Choice, Registry
+from fun.unfreezing import Stage
+from fun.unfreezing.unfreezer import Unfreezer
 
 if TYPE_CHECKING:
     from fun.models.task_model import TaskModel
 
 REGULARIZERS = Registry("regularizer")
-"""Every regularizer by the name that configuration files use."""
-
 MASKS = Registry("mask")
-"""Every gradient mask by the name that configuration files use."""
 
 
 class Method:
@@ -46,8 +46,20 @@ class Method:
         return {}
 
 
+class Unfreezing(Method):
+    """The first method of every run: lets `unfreezer` open and close layers, and tells `begun` of every new stage."""
+
+    def __init__(self, unfreezer: Unfreezer, begun: Callable[[Stage], None]) -> None:
+        self.unfreezer = unfreezer
+        self.begun = begun
+
+    def before_update(self, update: int, epoch: int) -> None:
+        if stage := self.unfreezer.before_update(update, epoch):
+            self.begun(stage)
+
+
 class MethodChoice(Choice, ABC):
-    """What `regularizer=` or `mask=` names; `name` is what it is registered under."""
+    """What `regularizer=` or `mask=` names."""
 
     holds: ClassVar[tuple[str, ...]] = ()
     """What it holds beside the weights, each once for every number that trains, in fp32."""
@@ -71,3 +83,17 @@ class MethodChoice(Choice, ABC):
 
         `fishers` maps each language of `self.fishers` to its file; training has `epochs`, the last perhaps cut short.
         """
+
+
+@REGULARIZERS.register("none")
+@MASKS.register("none")
+@dataclass(frozen=True)
+class Without(MethodChoice):
+    """The gradient of the loss, as it is."""
+
+    @property
+    def label(self) -> str:
+        return ""
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> None:
+        return None

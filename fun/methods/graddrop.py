@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import Blocks, pieces
+from fun.fisher.totals import pieces
 from fun.methods.base import MASKS, Method, MethodChoice
+from fun.unfreezing.unfreezer import Blocks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,14 +28,15 @@ PURPOSE = "gradient mask"
 
 
 class Kept(NamedTuple):
-    """What an update keeps: that whose number u, uniform in [0, 1), has `least` <= u < `below`."""
+    """What an update keeps, times `factor`: that whose number u, uniform in [0, 1), has `least` <= u < `below`.
+
+    Updates of one `position` have the same numbers.
+    """
 
     position: int
-    """Of the numbers; updates of one position have the same ones."""
     least: float
     below: float
     factor: float
-    """What is kept is multiplied by it."""
 
 
 Rule = Callable[[int, int], Kept]
@@ -58,11 +60,9 @@ class Masking(Method, ABC):
         """
 
     def before_update(self, update: int, epoch: int) -> None:
-        """See Method."""
         self.now = self.rule(update, epoch)
 
     def mask_gradient(self, update: int, epoch: int) -> None:
-        """See Method."""
         for layer, name, parameter in self.parameters:
             if parameter.grad is not None:  # else a schedule has closed it
                 for gradient, kept in zip(pieces(parameter.grad), self.kept(layer, name, parameter), strict=True):
@@ -85,7 +85,7 @@ class ElementMask(Masking):
     """A number for each element, drawn on the parameter's device: another GPU model may draw others, as of dropout."""
 
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
-        """See Masking. A stream for each parameter: what a schedule has closed does not shift the others' numbers."""
+        """A stream for each parameter: what a schedule has closed does not shift the others' numbers."""
         import torch
 
         from fun.randomness import derive
@@ -107,7 +107,6 @@ class LayerMask(Masking):
     """A number for each layer, all drawn at once on the CPU."""
 
     def before_update(self, update: int, epoch: int) -> None:
-        """See Method."""
         import torch
 
         from fun.randomness import generator
@@ -117,7 +116,6 @@ class LayerMask(Masking):
         self.open = (numbers >= self.now.least) & (numbers < self.now.below)
 
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
-        """See Masking."""
         return repeat(self.open[layer], len(pieces(parameter)))
 
 
@@ -138,7 +136,6 @@ class GradientMask(MethodChoice, ABC):
         """What each update of a training of so many epochs keeps."""
 
     def check(self, config: "RunConfig") -> None:
-        """See Choice."""
         if not config.layers:
             raise ConfigError(
                 f"a mask is for what trains in layers, and task={config.task.name} with adapter={config.adapter.name} "
@@ -151,7 +148,6 @@ class GradientMask(MethodChoice, ABC):
             )
 
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Masking:
-        """See MethodChoice."""
         from fun.models.blocks import is_projection, layer_of
 
         whole = self.parameters == "layers"
@@ -181,16 +177,13 @@ class GradDrop(GradientMask):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return f"{'anneal_' if self.anneal else ''}{'layer_' if self.over == 'layers' else ''}graddrop-p{self.p:g}"
 
     @property
     def masking(self) -> type[Masking]:
-        """See GradientMask."""
         return LayerMask if self.over == "layers" else ElementMask
 
     def check_epochs(self, epochs: int) -> None:
-        """See MethodChoice."""
         if self.anneal and epochs == 1:
             raise ConfigError(
                 "mask.p is annealed from epoch to epoch, and training has one: type train.epochs=2 or more, or "
@@ -204,8 +197,6 @@ class GradDrop(GradientMask):
         return self.p * (1 - epoch / (epochs - 1)) if self.anneal else self.p
 
     def rule(self, epochs: int) -> Rule:
-        """See GradientMask."""
-
         def kept(update: int, epoch: int) -> Kept:
             p = self.dropped(epoch, epochs)
             return Kept(update if self.per == "update" else epoch, p, 1.0, 1 / (1 - p) if self.rescale else 1.0)
@@ -227,12 +218,9 @@ class GradDropEpoch(GradientMask):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return f"{self.name}{'_toggle' if self.toggle else ''}"
 
     def rule(self, epochs: int) -> Rule:
-        """See GradientMask."""
-
         def kept(update: int, epoch: int) -> Kept:
             return Kept(0, epoch / epochs if self.toggle else 0.0, (epoch + 1) / epochs, 1.0)
 
