@@ -5,23 +5,22 @@ first gradient in update n. The head trains always and is no layer.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From update `update` until the next stage, the layers of `open` train, and no others."""
+    """From update `update` until the next stage, the layers of `open` train, and no others.
+
+    The first stage begins at update 1. `open` is empty where the head trains alone; `scores` is tr(F) per layer, where
+    the layers were chosen by it.
+    """
 
     update: int
-    """The first update of the stage; the first stage begins at update 1."""
-
     open: frozenset[int]
-    """The open layers; none where the head trains alone."""
-
     scores: Mapping[int, float] = field(default_factory=dict)
-    """tr(F) per layer, where the layers were chosen by it."""
 
     def to_json(self) -> dict[str, Any]:
         """`open` ascending; the layers of `scores` as text."""
@@ -37,39 +36,30 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """What is known before training of the stage that begins at `update`: its difference to the one before."""
+    """What is known before training of the stage that begins at `update`: its difference to the one before.
+
+    Layers that open and close, from top to bottom; none where they are chosen while training.
+    """
 
     update: int
-    """The first update of the stage."""
-
     opened: tuple[int, ...]
-    """The layers that newly open, from top to bottom; none where they are chosen while training."""
-
     closed: tuple[int, ...] = ()
-    """The layers that close, from top to bottom."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """All that a schedule may look at when it is asked about update `update`."""
+    """All that a schedule may look at when it is asked about update `update`, which is about to be made.
+
+    Its `epoch`, from 0; L; the run's seed; the stages before it, oldest first; and tr(F) per layer, if the schedule
+    asked for it.
+    """
 
     update: int
-    """The update about to be made."""
-
     epoch: int
-    """Its epoch, from 0."""
-
     layers: int
-    """L."""
-
     seed: int
-    """The run's seed."""
-
     history: tuple[Stage, ...] = ()
-    """The stages before this update, oldest first."""
-
     scores: Mapping[int, float] = field(default_factory=dict)
-    """tr(F) per layer, if the schedule asked for it."""
 
     @property
     def opened(self) -> frozenset[int]:
@@ -113,12 +103,11 @@ class Schedule(ABC):
         stages: tuple[Stage, ...] = ()
         now: frozenset[int] = frozenset()
         for update in asked:
-            layers_open = self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
-            if layers_open != now:
-                changes.append(Change(update, descending(layers_open - now), descending(now - layers_open)))
-            if layers_open != now or update == 1:
-                stages += (Stage(update, layers_open),)
-                now = layers_open
+            before, now = now, self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
+            if now != before:
+                changes.append(Change(update, descending(now - before), descending(before - now)))
+            if now != before or update == 1:
+                stages += (Stage(update, now),)
         return changes
 
 
@@ -152,13 +141,10 @@ class Stepwise(Schedule):
 
     k: int
     """Updates between openings."""
-
     delay: int = 0
     """Whole intervals to wait before the first opening."""
-
     offset: int = 1
     """1: an opening takes effect after k updates; 0: one update earlier."""
-
     first: str = "top"
     """top: the highest layer trains from update 1 (footnote 9, and the code); select: the schedule chooses that too."""
 
@@ -200,6 +186,14 @@ class Stepwise(Schedule):
 
 def descending(layers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(layers, reverse=True))
+
+
+def layers_text(layers: Set[int]) -> str:
+    """Open layers for people: 11-8, or 11,3,0, or head."""
+    ordered = descending(layers)
+    if len(ordered) > 1 and ordered[0] - ordered[-1] == len(ordered) - 1:
+        return f"{ordered[0]}-{ordered[-1]}"
+    return ",".join(map(str, ordered)) or "head"
 
 
 def check_int(name: str, value: object, least: int) -> None:
