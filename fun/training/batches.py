@@ -28,16 +28,14 @@ PART_COST = 64
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples in length-sorted parts, each padded to its own longest."""
+    """`size` examples in length-sorted parts: tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F].
+
+    The loss is a mean over its `units`: examples or labels, as the head says.
+    """
 
     size: int
-    """The number of examples."""
-
     units: int
-    """The number of units over which the loss is a mean: examples or labels, as the head says."""
-
     parts: list[dict[str, Tensor]]
-    """Tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
 
     def pinned(self) -> "Batch":
         """The same in memory from which a GPU reads while the processor goes on."""
@@ -63,19 +61,21 @@ def training_features(
 
 @dataclass(eq=False)
 class Batches:
-    """The training batches of every update, as a function of (seed, update)."""
+    """The training batches of every update, as a function of (seed, update).
+
+    `slots` bounds the padded token slots of a part. With `ahead` a thread makes the next update's batch meanwhile: a
+    GPU would wait for it, a CPU has no time left.
+    """
 
     features: Sequence[Feature]
     _: KW_ONLY
     batch_size: int
     seed: int
     slots: int
-    """Padded token slots of the largest part."""
     pad_id: int
     device: torch.device
     unit: Unit = "examples"
     ahead: bool = False
-    """Whether a thread makes the next update's batch meanwhile: a GPU would wait for it, a CPU has no time left."""
     _epoch_order: tuple[int, list[int]] = (-1, [])
     _next: tuple[int, "Future[Batch]"] | None = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), init=False)
@@ -114,8 +114,7 @@ class Batches:
         return batch.pinned() if self.device.type == "cuda" else batch
 
     def _permutation(self, purpose: str, position: int) -> list[int]:
-        count = len(self.features)
-        return torch.randperm(count, generator=generator(self.seed, purpose, position)).tolist()
+        return torch.randperm(len(self.features), generator=generator(self.seed, purpose, position)).tolist()
 
     def _batch(self, indices: Sequence[int], random: torch.Generator) -> Batch:
         chosen = [self.features[index].reading(random) for index in indices]

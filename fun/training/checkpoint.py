@@ -55,6 +55,5 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """Read a file that `write` wrote."""
         content = torch.load(path, map_location="cpu", weights_only=True)
         return cls(Progress(**content.pop("progress")), **content)

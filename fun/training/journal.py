@@ -27,20 +27,20 @@ class WandbView:
         # wandb takes a second to import and is off by default.
         import wandb
 
-        logger = config.logger
+        logger, run = config.logger, attempt.run
         self._offline = logger.mode == "offline"
-        attempt.run.path.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir(parents=True, exist_ok=True)
         if self._offline:
-            for earlier in (attempt.run.path / "wandb").glob(f"offline-run-*-{attempt.run.run_id}"):
+            for earlier in (run.path / "wandb").glob(f"offline-run-*-{run.run_id}"):
                 if not any(earlier.glob("*.synced")):
                     shutil.rmtree(earlier)
         self.run = wandb.init(
-            id=attempt.run.run_id,
+            id=run.run_id,
             name=config.label,
             project=logger.project,
             entity=logger.entity,
             mode=logger.mode,
-            dir=str(attempt.run.path),
+            dir=str(run.path),
             resume="allow",
             config=config.active(),
             settings=wandb.Settings(silent=True),
@@ -51,8 +51,8 @@ class WandbView:
         """Show a line of the log, in the order of the log."""
         update, kind = line["update"], line["kind"]
         if update >= self._first:
-            values = {name: value for name, value in line.items() if name not in ("kind", "update")}
-            self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
+            values = {f"{kind}/{name}": value for name, value in line.items() if name not in ("kind", "update")}
+            self.run.log(values, step=update)
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """Show the final metrics."""
@@ -62,7 +62,6 @@ class WandbView:
                     self.run.summary[f"test/{dataset}/{language}/{name}"] = value
 
     def close(self) -> None:
-        """Flush."""
         self.run.finish()
         if self._offline:
             log.info("wandb, offline: send it with wandb sync %s", Path(self.run.dir).parent)
@@ -109,8 +108,3 @@ def check_view(config: RunConfig) -> None:
 
         if not wandb.api.api_key:
             raise ConfigError("logger.mode=online needs a key: type wandb login first, or logger.mode=offline")
-
-
-def open_view(config: RunConfig, attempt: Attempt) -> WandbView | None:
-    """The view that `logger=` asks for."""
-    return WandbView(config, attempt) if config.logger.name == "wandb" else None

@@ -38,9 +38,10 @@ def check_memory(config: RunConfig, model: TaskModel, device: torch.device) -> N
     """Tell what the run will hold. Raises DeviceTooSmall for a GPU with less; on a CPU the system decides."""
     numbers = [sum(p.numel() for p in each) for each in (model.module.parameters(), model.parameters().values())]
     held = memory(config, model.module.config, *numbers)
-    told = f"{_gb(sum(held.values()))} ({', '.join(f'{name} {_gb(size)}' for name, size in held.items())})"
+    total = sum(held.values())
+    told = f"{_gb(total)} ({', '.join(f'{name} {_gb(size)}' for name, size in held.items())})"
     log.info("%s holds at least %s", config.label, told)
-    if device.type == "cuda" and (there := torch.cuda.get_device_properties(device).total_memory) < sum(held.values()):
+    if device.type == "cuda" and (there := torch.cuda.get_device_properties(device).total_memory) < total:
         raise DeviceTooSmall(
             f"{config.label} holds at least {told}, and {torch.cuda.get_device_name(device)} has {_gb(there)}: type a "
             "smaller train.slots, or take a larger GPU"

@@ -55,7 +55,9 @@ class Unfreezer:
     def restore(self, history: Iterable[Stage]) -> None:
         """Take up in the last stage of `history`, as it was then; in none, nothing changes."""
         self.history = list(history)
-        for layer, parameters in self.blocks.items() if self.history else ():
+        if not self.history:
+            return
+        for layer, parameters in self.blocks.items():
             for parameter in parameters.values():
                 parameter.requires_grad_(layer in self.open)
                 if layer not in self.open:
