@@ -9,21 +9,13 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The weights' file: the first of these that a repository has. The second is a pickle, read with weights_only."""
 
-TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "sentencepiece.bpe.model",
-    "spm.model",
-)
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
+"""Any of them makes a tokenizer."""
+
+TOKENIZER = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 FISHER = "fisher/fisher.safetensors"
 """What a task=fisher run makes, below its folder."""
-
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model")
-"""Any of them makes a tokenizer."""
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
@@ -31,7 +23,6 @@ ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
 
 A head that was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded.
 """
-
 
 UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
 """What transformers, adapters and safetensors raise for files that are cut off, or that do not belong together."""
@@ -54,5 +45,5 @@ def _weights(folder: Path) -> list[Path]:
 
 def adapter_files(folder: Path) -> list[Path]:
     """What is read of a language adapter's folder."""
-    weights = next((path for name in ADAPTER_WEIGHTS if (path := folder / name).is_file()), None)
-    return [path for path in (folder / ADAPTER_CONFIG, weights) if path is not None and path.is_file()]
+    weights = [path for name in ADAPTER_WEIGHTS if (path := folder / name).is_file()][:1]
+    return [path for path in (folder / ADAPTER_CONFIG, *weights) if path.is_file()]

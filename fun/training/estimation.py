@@ -61,15 +61,10 @@ class Estimation:
 
     def run(self) -> None:
         """Add the remaining squares. Raises RunError where a number is not finite, and Stopped behind a checkpoint."""
-        total, done = self.task.batches, self.progress
-        saved_at = time.monotonic()
+        total, done, saved_at = self.task.batches, self.progress, time.monotonic()
         bar = tqdm(total=total, initial=done.update, unit="batch", disable=None, dynamic_ncols=True)
-        with (
-            survival.deferred(),
-            logging_redirect_tqdm(),
-            bar,
-            undisturbed(self.model.module, self.parameters.values()),
-        ):
+        borrowed = undisturbed(self.model.module, self.parameters.values())
+        with survival.deferred(), logging_redirect_tqdm(), bar, borrowed:
             for position in range(done.update + 1, total + 1):
                 self._add(position)
                 bar.update()
@@ -94,11 +89,10 @@ class Estimation:
     def _add(self, position: int) -> None:
         started = time.perf_counter()
         batch, labels = self.batches[position], generator(self.config.seed, "fisher labels", position)
-        loss = 0.0
+        loss, head = 0.0, self.model.head
         for part in batch.parts:
-            predictive = predict(self.model.module, self.model.head, part)
-            sampled = self.task.labels == "sampled"
-            drawn = predictive.sample(labels) if sampled else self.model.head.labels(part)
+            predictive = predict(self.model.module, head, part)
+            drawn = predictive.sample(labels) if self.task.labels == "sampled" else head.labels(part)
             share = predictive.nll(drawn).sum() / batch.size
             share.backward()
             loss += share.item()
