@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import Batch
 from fun.models.tuning.adapters import AdapterTuning
 from fun.registry import Choice, Registry
 from fun.unfreezing.unfreezer import Blocks
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
     from fun.config import RunConfig
+    from fun.fisher.gradients import Batch
     from fun.models.heads import Head, Predictive
 
 FISHERS = Registry("fisher")
@@ -38,7 +38,7 @@ class Estimator(Choice, ABC):
 
     @abstractmethod
     def score(
-        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
+        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: "Iterable[Batch]", generator: "Generator"
     ) -> dict[int, float]:
         """tr(F) of each of `blocks`, open or closed.
 
@@ -64,7 +64,7 @@ class Algorithm2(Estimator):
         return predictive.nll(predictive.sample(generator))
 
     def score(
-        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
+        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: "Iterable[Batch]", generator: "Generator"
     ) -> dict[int, float]:
         from fun.fisher.gradients import squared_mean_gradients
 
@@ -117,7 +117,7 @@ class Exact(Estimator):
             )
 
     def score(
-        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: Iterable[Batch], generator: "Generator"
+        self, model: "nn.Module", head: "Head", blocks: Blocks, batches: "Iterable[Batch]", generator: "Generator"
     ) -> dict[int, float]:
         from fun.fisher.gradients import mean_squared_norms
 

@@ -12,8 +12,7 @@ import torch
 
 from fun.errors import ConfigError
 from fun.fisher.diagonal import Diagonal, read
-from fun.fisher.totals import pieces
-from fun.models.blocks import layer_of
+from fun.models.blocks import layer_of, pieces
 
 PER_LANGUAGE = ("language", "text")
 """What the metadata of comparable Fishers may have different."""

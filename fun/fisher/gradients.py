@@ -6,22 +6,56 @@ batch is the sum over its examples, and no example's loss reaches another exampl
 to the outputs y, yields the g_t of all examples.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from adapters.methods.lora import LoRA
 from torch import Tensor, nn
 
 from fun.errors import RunError
-from fun.fisher.totals import Batch, add, mean
 from fun.models.heads import Head, Predictive, predict
 from fun.unfreezing.unfreezer import Blocks
 
 WeightedLabels = Callable[[Predictive], Iterator[tuple[Tensor, Tensor | float]]]
 """p(y|x) of a part -> the labels ŷ [B, F] to take, each with its weight [B]."""
+
+Key = TypeVar("Key")
+
+
+class Batch(Protocol):
+    """`size` examples, cut into parts; a part is a tokenised batch on the model's device."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def parts(self) -> Sequence[Mapping[str, Tensor]]: ...
+
+
+def add(totals: dict[Key, Tensor], terms: Mapping[Key, Tensor]) -> None:
+    """Add `terms` to `totals`, key by key."""
+    for key, term in terms.items():
+        totals[key] = totals[key] + term if key in totals else term
+
+
+def mean(totals: Mapping[int, Tensor], count: int) -> dict[int, float]:
+    """Each total divided by `count`. Raises RunError where `count` is 0 or a value is not finite."""
+    if count == 0:
+        raise RunError(
+            "tr(F) was asked for on no batch; at least one is needed. "
+            "Give a training set with at least one example, and fisher.batches of at least 1."
+        )
+    scores = {layer: float(total) / count for layer, total in totals.items()}
+    for layer, score in scores.items():
+        if not math.isfinite(score):
+            raise RunError(
+                f"tr(F) of layer {layer} is {score}; a finite number was expected. "
+                f"Weights or gradients have overflowed: lower train.lr, or type precision=fp32."
+            )
+    return scores
 
 
 @contextmanager

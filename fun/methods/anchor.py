@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import pieces
 from fun.methods.base import REGULARIZERS, Method, MethodChoice
+from fun.models.blocks import pieces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import pieces
 from fun.methods.base import MASKS, Method, MethodChoice
+from fun.models.blocks import is_projection, layer_of, pieces
 from fun.unfreezing.unfreezer import Blocks
 
 if TYPE_CHECKING:
@@ -148,8 +148,6 @@ class GradientMask(MethodChoice, ABC):
             )
 
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Masking:
-        from fun.models.blocks import is_projection, layer_of
-
         whole = self.parameters == "layers"
         blocks = {  # without embeddings that open with layer 0
             layer: {n: p for n, p in block.items() if layer_of(n) == layer and (whole or is_projection(n))}

@@ -29,13 +29,13 @@ class Predictive:
 
     Classification and multiple choice have one factor, over classes or choices; question answering has two, the start
     and the end of the span, over tokens; tagging and masked language modelling have one per labelled token.
+
+    `log_p` holds the log-probabilities of each factor's C classes, [B, F, C]. `present`, bool [B, F], says which
+    factors an example has, where not all have as many; the others are padding.
     """
 
     log_p: Tensor
-    """Log-probabilities of the C classes of each factor: [B, F, C]."""
-
     present: Tensor | None = None
-    """Which factors an example has, where not all have as many: bool [B, F]. The others are padding."""
 
     @property
     def counts(self) -> Tensor:
@@ -191,7 +191,6 @@ class ClassesHead(Head):
         return {"layers": self.layers, "activation_function": "tanh", "use_pooler": self.use_pooler}
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
-        """One factor."""
         return Predictive(_log_softmax(outputs.logits).unsqueeze(1))
 
 
@@ -207,11 +206,7 @@ class ClassificationHead(ClassesHead):
 
 @dataclass(frozen=True)
 class MultipleChoiceHead(ClassesHead):
-    """Two choices, each with a score.
-
-    The batch's tokens are [B, 2, T]; the model flattens them to [2B, T], the two choices of an example side
-    by side.
-    """
+    """Two choices, each with a score; the model flattens their tokens [B, 2, T] to [2B, T], an example's side by side."""
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_multiple_choice_head(name, num_choices=2, **self.shape)

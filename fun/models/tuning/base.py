@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fun.models.blocks import Block
 from fun.registry import Choice, Registry
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from fun.models.blocks import Block
 
 TUNINGS = Registry("adapter")
 """The kinds of tuning, by the name of their yaml in conf/adapter."""
@@ -41,11 +40,11 @@ class Tuning(Choice, ABC):
         """Add what trains beyond the encoder itself, with random weights from torch's global stream."""
 
     @abstractmethod
-    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
+    def blocks(self, module: Any, name: str) -> dict[int, Block]:
         """The parameters that train once their layer is open, by layer from bottom to top; {} without layers."""
 
     @abstractmethod
-    def always(self, module: Any, name: str) -> "Block":
+    def always(self, module: Any, name: str) -> Block:
         """What trains from the first update to the last besides the head."""
 
     def activate(self, module: Any, name: str, language: str | None) -> None:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fun.models.blocks import Block, encoder_blocks, outside
 from fun.models.tuning.base import TUNINGS, Tuning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from fun.models.blocks import Block
 
 BIASES = "biases.safetensors"
 
@@ -25,17 +24,13 @@ class Full(Tuning):
     embeddings: Literal["always", "layer0"] = "always"
     """Whether the embeddings train from the first update on, or once layer 0 is open."""
 
-    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        from fun.models.blocks import encoder_blocks, outside
-
+    def blocks(self, module: Any, name: str) -> dict[int, Block]:
         blocks = encoder_blocks(module)
         if self.embeddings == "layer0":
             blocks[0] = outside(module, embeddings=True) | blocks[0]
         return blocks
 
-    def always(self, module: Any, name: str) -> "Block":
-        from fun.models.blocks import outside
-
+    def always(self, module: Any, name: str) -> Block:
         rest = outside(module, embeddings=False)
         return rest | outside(module, embeddings=True) if self.embeddings == "always" else rest
 
@@ -60,14 +55,10 @@ class BitFit(Tuning):
 
     artifact: ClassVar[str] = "biases"
 
-    def blocks(self, module: Any, name: str) -> "dict[int, Block]":
-        from fun.models.blocks import encoder_blocks
-
+    def blocks(self, module: Any, name: str) -> dict[int, Block]:
         return {layer: _biases(block) for layer, block in encoder_blocks(module).items()}
 
-    def always(self, module: Any, name: str) -> "Block":
-        from fun.models.blocks import outside
-
+    def always(self, module: Any, name: str) -> Block:
         pooler = outside(module, embeddings=False) if module.heads[name].config.get("use_pooler") else {}
         return _biases(outside(module, embeddings=True) | pooler)
 
@@ -87,5 +78,5 @@ class BitFit(Tuning):
         module.load_state_dict(load_file(folder / BIASES, device=str(module.device)), strict=False)
 
 
-def _biases(block: "Block") -> "Block":
+def _biases(block: Block) -> Block:
     return {name: parameter for name, parameter in block.items() if name.endswith(".bias")}
