@@ -17,9 +17,6 @@ from torch import Tensor, nn
 
 Diagonal = Mapping[str, Tensor]
 
-ABOUT = "about"
-"""The one entry of a file's metadata."""
-
 
 def add_squares(sums: Diagonal, parameters: Mapping[str, nn.Parameter], size: int) -> None:
     """Add B · ḡ² to `sums`, with ḡ the gradient at `parameters` of a mean over B = `size` examples; that is taken away.
@@ -50,16 +47,16 @@ def combined(fishers: Sequence[Diagonal], divisor: int) -> dict[str, Tensor]:
 
 
 def write(fisher: Diagonal, path: Path, about: Mapping[str, Any]) -> None:
-    """One safetensors file, with what it is an estimate of and how as JSON in its metadata.
+    """One safetensors file, with what it is an estimate of and how as JSON in the one entry of its metadata, "about".
 
     The same Fisher gives the same bytes: the library writes several entries of metadata in any order, one as it is.
     """
     tensors = {name: tensor.contiguous() for name, tensor in fisher.items()}
-    save_file(tensors, path, metadata={ABOUT: json.dumps(about)})
+    save_file(tensors, path, metadata={"about": json.dumps(about)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file that `write` wrote, on the CPU, and its metadata."""
     with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
         return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118

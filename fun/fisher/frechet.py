@@ -14,9 +14,6 @@ from fun.errors import ConfigError
 from fun.fisher.diagonal import Diagonal, read
 from fun.models.blocks import layer_of, pieces
 
-PER_LANGUAGE = ("language", "text")
-"""What the metadata of comparable Fishers may have different."""
-
 
 class Distances(NamedTuple):
     """d² of two Fishers, over all parameters and over those of the layers alone (no embeddings)."""
@@ -48,8 +45,8 @@ def distances(first: Path, second: Path) -> Distances:
     Raises ConfigError where their metadata say that they do not compare: another encoder, other labels, blocks, …
     """
     (one, about), (other, of_other) = read(first), read(second)
-    differing = sorted(key for key in about.keys() | of_other.keys() if about.get(key) != of_other.get(key))
-    if wrong := [key for key in differing if key not in PER_LANGUAGE]:
+    described = sorted((about.keys() | of_other.keys()) - {"language", "text"})
+    if wrong := [key for key in described if about.get(key) != of_other.get(key)]:
         told = "; ".join(f"{key} is {about.get(key)} and {of_other.get(key)}" for key in wrong)
         raise ConfigError(
             f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from adapters.methods.lora import LoRA
@@ -23,8 +23,6 @@ from fun.unfreezing.unfreezer import Blocks
 WeightedLabels = Callable[[Predictive], Iterator[tuple[Tensor, Tensor | float]]]
 """p(y|x) of a part -> the labels ŷ [B, F] to take, each with its weight [B]."""
 
-Key = TypeVar("Key")
-
 
 class Batch(Protocol):
     """`size` examples, cut into parts; a part is a tokenised batch on the model's device."""
@@ -35,7 +33,7 @@ class Batch(Protocol):
     def parts(self) -> Sequence[Mapping[str, Tensor]]: ...
 
 
-def add(totals: dict[Key, Tensor], terms: Mapping[Key, Tensor]) -> None:
+def add(totals: dict[Any, Tensor], terms: Mapping[Any, Tensor]) -> None:
     """Add `terms` to `totals`, key by key."""
     for key, term in terms.items():
         totals[key] = totals[key] + term if key in totals else term

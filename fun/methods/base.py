@@ -36,11 +36,6 @@ class Method:
     def mask_gradient(self, update: int, epoch: int) -> None:
         """Multiply the gradient, in place. It is finite, and will be clipped by its norm behind this."""
 
-    @property
-    def masks(self) -> bool:
-        """Whether the method has a mask: then the norm to clip by is taken anew."""
-        return type(self).mask_gradient is not Method.mask_gradient
-
     def logged(self) -> dict[str, float]:
         """What the step log says of it beside the validation metrics, by name."""
         return {}

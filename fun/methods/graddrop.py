@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fun.config import RunConfig
     from fun.models.task_model import TaskModel
 
-PURPOSE = "gradient mask"
-
 
 class Kept(NamedTuple):
     """What an update keeps, times `factor`: that whose number u, uniform in [0, 1), has `least` <= u < `below`.
@@ -91,7 +89,7 @@ class ElementMask(Masking):
         from fun.randomness import derive
 
         random = torch.Generator(parameter.device)
-        random.manual_seed(derive(self.seed, f"{PURPOSE} of {name}", self.now.position))
+        random.manual_seed(derive(self.seed, f"gradient mask of {name}", self.now.position))
         least, below = self.now.least, self.now.below
         numbers, upper = torch.empty((2, len(pieces(parameter)[0])), dtype=torch.float32, device=parameter.device)
         for piece in pieces(parameter):
@@ -112,7 +110,7 @@ class LayerMask(Masking):
         from fun.randomness import generator
 
         super().before_update(update, epoch)
-        numbers = torch.rand(self.layers, generator=generator(self.seed, PURPOSE, self.now.position))
+        numbers = torch.rand(self.layers, generator=generator(self.seed, "gradient mask", self.now.position))
         self.open = (numbers >= self.now.least) & (numbers < self.now.below)
 
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":

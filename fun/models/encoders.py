@@ -21,9 +21,6 @@ MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
 MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
 """The bias of a published head for masked language modelling, which adapters 1.3 leaves out of its conversion."""
 
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-"""Where an encoder's configuration says how much is dropped; the last is that of heads."""
-
 Loaded = TypeVar("Loaded")
 
 
@@ -58,8 +55,7 @@ def load_encoder(source: str, revision: str | None = None, dropout: float | None
 
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The fast tokenizer of an encoder, whose weights are not downloaded. Raises as `load_encoder` does."""
-    tokenizer, _ = _read(source, revision, lambda place: snapshot(place, (CONFIG, *TOKENIZER)), _load_tokenizer)
-    return tokenizer
+    return _read(source, revision, lambda place: snapshot(place, (CONFIG, *TOKENIZER)), _load_tokenizer)[0]
 
 
 def _read(
@@ -89,11 +85,12 @@ def _read(
 
 def check_encoder(config: Any, *, name: str, layers: int, positions: int) -> None:
     """Raise ConfigError unless an encoder's configuration has the layers and positions that conf/model says."""
-    expected = {"layers": layers, "positions": positions}
     actual = {"layers": config.num_hidden_layers, "positions": readable_positions(config)}
-    if wrong := [f"{key}={actual[key]}, expected {expected[key]}" for key in expected if actual[key] != expected[key]]:
-        typed = " ".join(f"model.{key}={actual[key]}" for key in expected if actual[key] != expected[key])
-        raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
+    expected = {"layers": layers, "positions": positions}
+    if wrong := [key for key in expected if actual[key] != expected[key]]:
+        told = ", ".join(f"{key}={actual[key]}, expected {expected[key]}" for key in wrong)
+        typed = " ".join(f"model.{key}={actual[key]}" for key in wrong)
+        raise ConfigError(f"model={name}: its encoder has {told}: type {typed}, or another model.source")
 
 
 def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -143,7 +140,8 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     check_type(json.loads((folder / CONFIG).read_text(encoding="utf-8")), source)
     config = AutoConfig.from_pretrained(str(folder))
     if dropout is not None:
-        config.update(dict.fromkeys(DROPOUTS, dropout))
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")  # the last is for heads
+        config.update(dict.fromkeys(names, dropout))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what was there and what was missing is looked at here
     try:

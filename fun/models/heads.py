@@ -20,8 +20,6 @@ from fun.errors import RunError
 Unit = Literal["examples", "labels"]
 Axis = Literal["classes", "tokens", "labels"]
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked")
-
 
 @dataclass(frozen=True)
 class Predictive:
@@ -206,7 +204,7 @@ class ClassificationHead(ClassesHead):
 
 @dataclass(frozen=True)
 class MultipleChoiceHead(ClassesHead):
-    """Two choices, each with a score; the model flattens their tokens [B, 2, T] to [2B, T], an example's side by side."""
+    """Two choices, each with a score; the model flattens their tokens [B, 2, T] to [2B, T], pairs side by side."""
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_multiple_choice_head(name, num_choices=2, **self.shape)
@@ -292,4 +290,5 @@ def predict(model: nn.Module, head: Head, batch: Mapping[str, Tensor]) -> Predic
 
 def forward(model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
     """The model's outputs for a tokenised batch. Never with labels: transformers clamps those of a span in place."""
-    return model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})
+    read = ("input_ids", "attention_mask", "token_type_ids", "masked")
+    return model(**{name: batch[name] for name in read if name in batch})

@@ -19,9 +19,6 @@ from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadab
 from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, UNREADABLE, adapter_files
 from fun.results import NotDone, done_run
 
-TRAINED = "adapter"
-"""The folder of a task=mlm run that holds its language adapter."""
-
 
 def load_language_adapter(module: Any, language: str, origin: str, results: Path) -> dict[str, str]:
     """Add the language adapter from `origin` to `module`, under the name `language`; not yet active.
@@ -29,9 +26,8 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
     `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded, for a
     run's adapter what that run had downloaded, as {run:<run_id>/<repository>: commit}.
 
-    Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none
-    and for an adapter of another encoder; HubError for a download that did not succeed; RunError for a file
-    that lacks weights.
+    Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none and for
+    an adapter of another encoder; HubError for a download that failed; RunError for a file that lacks weights.
     """
     kind, _, place = origin.partition(":")
     match kind:
@@ -59,7 +55,7 @@ def load_language_adapter(module: Any, language: str, origin: str, results: Path
                 run = done_run(results, place, "mlm")
             except NotDone as missing:
                 raise AdapterMissing(str(missing)) from missing
-            _load(module, language, run.path / TRAINED, origin)
+            _load(module, language, run.path / "adapter", origin)
             read = run.record().environment.get("hub", {})
             return {f"{origin}/{repository}": commit for repository, commit in read.items()}
         case _:

@@ -1,12 +1,11 @@
 """An encoder with what is tuned on it and a head: what trains, and what stays frozen below it."""
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from fun.errors import AdapterMissing, ConfigError, RunError
 from fun.models.blocks import Block
@@ -16,6 +15,7 @@ from fun.models.language_adapters import load_language_adapter
 from fun.models.tuning import Tuning
 
 
+@dataclass(eq=False)
 class TaskModel:
     """Encoder, language adapters, what is tuned (a task adapter, or the encoder itself) and its head.
 
@@ -28,38 +28,32 @@ class TaskModel:
     `dropout` replaces the encoder's own.
     """
 
-    def __init__(
-        self,
-        source: str,
-        tuning: Tuning,
-        head: Head,
-        *,
-        name: str,
-        language_adapters: Mapping[str, str | None],
-        init_seed: int,
-        revision: str | None = None,
-        dropout: float | None = None,
-        results: Path = Path("results"),
-    ) -> None:
-        self.name = name
-        self.head = head
-        self.tuning = tuning
-        self.language_adapters = language_adapters
-        self.results = results
-        self.module: Any
-        self.tokenizer: PreTrainedTokenizerBase
+    source: str
+    tuning: Tuning
+    head: Head
+    _: KW_ONLY
+    name: str
+    language_adapters: Mapping[str, str | None]
+    init_seed: int
+    revision: str | None = None
+    dropout: float | None = None
+    results: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        name = self.name
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(init_seed)
-            self.module, self.tokenizer, self.pooler, self.commits = load_encoder(source, revision, dropout)
-            torch.manual_seed(init_seed)  # whatever loading drew
-            tuning.attach(self.module, name)
-            head.add_to(self.module, name)
+            torch.manual_seed(self.init_seed)
+            encoder = load_encoder(self.source, self.revision, self.dropout)
+            self.module, self.tokenizer, self.pooler, self.commits = encoder
+            torch.manual_seed(self.init_seed)  # whatever loading drew
+            self.tuning.attach(self.module, name)
+            self.head.add_to(self.module, name)
         if not self.pooler and self.module.heads[name].config.get("use_pooler"):
-            raise ConfigError(f"{source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
+            raise ConfigError(f"{self.source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
         for published in self.module.heads.keys() - {name}:
             self.module.delete_head(published)
-        self.blocks: dict[int, Block] = tuning.blocks(self.module, name)
-        always = tuning.always(self.module, name)
+        self.blocks: dict[int, Block] = self.tuning.blocks(self.module, name)
+        always = self.tuning.always(self.module, name)
         self.unscheduled: Block = {
             n: parameter
             for n, parameter in self.module.named_parameters()
@@ -130,15 +124,13 @@ class TaskModel:
         """Read back what `save` wrote. Raises RunError where the head was not saved: nothing can be scored with it."""
         if not self.head.saved:
             raise RunError(f"the head that {self.name} was trained with is gone: to train it again, type force=true")
-        # New modules are initialised before they are filled; no random stream may notice.
+        # New modules are initialised before they are filled; no random stream may notice, here and below.
         with torch.random.fork_rng(devices=[]):
             self.tuning.load(self.module, self.name, folder)
 
     def _load_language_adapter(self, language: str) -> None:
-        origin = self.language_adapters.get(language)
-        if origin is None:
+        if (origin := self.language_adapters.get(language)) is None:
             raise AdapterMissing(f"there is no language adapter for {language}")
-        # New modules are initialised before they are filled; no random stream but this one may notice.
         with torch.random.fork_rng(devices=[]):
             self.commits |= load_language_adapter(self.module, language, origin, self.results)
         self.module.to(self.device)

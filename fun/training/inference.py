@@ -1,7 +1,6 @@
 """The head's output for every feature of a split, and the precision of a forward pass."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -10,12 +9,10 @@ from fun.models.heads import forward
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
 
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A forward pass in bf16 or fp16; with fp32 it changes nothing. Weights and optimizer are always in fp32."""
-    return torch.autocast(device.type, dtype=HALF.get(precision), enabled=precision in HALF)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 @torch.inference_mode()

@@ -172,12 +172,12 @@ class Training:
 
     def _mask_and_clip(self, update: int, norm: Tensor) -> Tensor | None:
         """Mask the gradient, whose norm before that is `norm`, and clip what is left; its norm, if there is a mask."""
-        masked = [method for method in self.methods if method.masks]
-        for method in masked:
-            method.mask_gradient(update, self.batches.epoch(update))
-        norm = self._norm() if masked else norm
+        masks = [method for method in self.methods if type(method).mask_gradient is not Method.mask_gradient]
+        for mask in masks:
+            mask.mask_gradient(update, self.batches.epoch(update))
+        norm = self._norm() if masks else norm
         nn.utils.clip_grads_with_norm_(self.model.parameters().values(), self.config.train.clip, norm)
-        return norm if masked else None
+        return norm if masks else None
 
     def _norm(self) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in self.model.parameters().values() if p.grad is not None])

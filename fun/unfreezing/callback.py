@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from fun.unfreezing.schedules.base import Schedule, Stage
 from fun.unfreezing.unfreezer import Blocks, Scorer, Unfreezer
@@ -32,9 +32,7 @@ class UnfreezingCallback(TrainerCallback):
         """The stages so far, oldest first: from which update on which layers train."""
         return self.unfreezer.history
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         schedule, layers = self.unfreezer.schedule, len(self.unfreezer.blocks)
         per_epoch = max(1, state.max_steps // max(1, state.num_train_epochs))
         last = max((change.update for change in schedule.planned(layers, state.max_steps, per_epoch)), default=0)
@@ -52,12 +50,10 @@ class UnfreezingCallback(TrainerCallback):
                 )
             self.unfreezer.restore(map(Stage.from_json, json.loads(file.read_text())))
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self.unfreezer.before_update(state.global_step + 1, int(state.epoch or 0))
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         _history_file(args, state).write_text(json.dumps([stage.to_json() for stage in self.history]))
 
 
