@@ -141,7 +141,7 @@ class Experiment:
         self.task = config.task
         self.model = build_model(config)
         self.model.activate(config.training_language)
-        self.model.to(self.device)
+        self.model.module.to(self.device)  # parameters keep their identity
 
     def train(
         self, attempt: Attempt, wanted: Tests, tracking: dict[str, Any], must_equal: Record | None = None

@@ -138,10 +138,6 @@ class Head(ABC):
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """p(y|x) from the model's outputs for `batch`."""
 
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Gold labels [B, F] of `batch`."""
-        return batch["labels"]
-
 
 @dataclass(frozen=True)
 class QAHead(Head):
@@ -235,19 +231,10 @@ class TaggingHead(Head):
 class _MaskedLMHead(BertStyleMaskedLMHead):
     """The library's head, read at the masked tokens alone: at all of them it would cost more than the encoder."""
 
-    def forward(
-        self,
-        outputs: Any,
-        cls_output: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        return_dict: bool = False,
-        *,
-        masked: Tensor,
-        **rest: Any,
-    ) -> Any:
+    def forward(self, outputs: Any, *positional: Any, masked: Tensor, **named: Any) -> Any:
         """Logits [B, F, V] of the tokens that `masked` [B, T] marks, F in each row, from left to right."""
         hidden = outputs[0][masked.bool()].unflatten(0, (len(masked), -1))
-        return super().forward(BaseModelOutput(hidden), cls_output, attention_mask, return_dict, **rest)
+        return super().forward(BaseModelOutput(hidden), *positional, **named)
 
 
 @dataclass(frozen=True)
@@ -275,7 +262,7 @@ class MaskedLMHead(Head):
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """log p of the right and of the likeliest token, [B, F] each: whole vocabularies would not fit in memory."""
         log_probability = _log_softmax(outputs.logits)
-        right = log_probability.gather(2, self.labels(batch).unsqueeze(2)).squeeze(2)
+        right = log_probability.gather(2, batch["labels"].unsqueeze(2)).squeeze(2)
         return right, log_probability.amax(dim=2)
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:

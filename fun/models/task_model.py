@@ -85,10 +85,6 @@ class TaskModel:
         self.tuning.activate(self.module, self.name, language if self.language_adapters else None)
         self.module.active_head = self.name
 
-    def to(self, device: torch.device) -> None:
-        """Move the model; parameters keep their identity."""
-        self.module.to(device)
-
     @property
     def device(self) -> torch.device:
         return next(iter(self.unscheduled.values())).device
@@ -110,10 +106,6 @@ class TaskModel:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(state[name])
-
-    def trainable(self) -> int:
-        """The number of parameters that train now."""
-        return sum(p.numel() for p in self.parameters().values() if p.requires_grad)
 
     def save(self, folder: Path) -> None:
         """Write what was trained, in the form that its tuning says."""

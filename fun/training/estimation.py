@@ -92,7 +92,7 @@ class Estimation:
         loss, head = 0.0, self.model.head
         for part in batch.parts:
             predictive = predict(self.model.module, head, part)
-            drawn = predictive.sample(labels) if self.task.labels == "sampled" else head.labels(part)
+            drawn = predictive.sample(labels) if self.task.labels == "sampled" else part["labels"]
             share = predictive.nll(drawn).sum() / batch.size
             share.backward()
             loss += share.item()

@@ -9,6 +9,7 @@ from fun.models.heads import forward
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
 
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A forward pass in bf16 or fp16; with fp32 it changes nothing. Weights and optimizer are always in fp32."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)

@@ -116,7 +116,8 @@ class Training:
         return number is not None and (update % int(number) == 0 or update == self.updates)
 
     def _note_stage(self, stage: Stage) -> None:
-        entry = {**stage.to_json(), "trainable": self.model.trainable()}
+        trainable = sum(p.numel() for p in self.model.parameters().values() if p.requires_grad)
+        entry = {**stage.to_json(), "trainable": trainable}
         self.progress.stages.append(entry)
         self.journal.log({"kind": "stage", **entry})
 
@@ -165,7 +166,7 @@ class Training:
         for part in batch.parts:
             with autocast(self.model.device, self.config.precision):
                 predictive = predict(self.model.module, self.model.head, part)
-            share = predictive.nll(self.model.head.labels(part)).sum() / batch.units
+            share = predictive.nll(part["labels"]).sum() / batch.units
             self.scaler.scale(share).backward()
             loss += share.detach()
         return loss
