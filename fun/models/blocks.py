@@ -41,10 +41,7 @@ def encoder_blocks(model: "nn.Module") -> dict[int, Block]:
 
 
 def outside(model: "nn.Module", *, embeddings: bool) -> Block:
-    """The encoder's parameters that belong to no layer: those of its embeddings, or all others (the pooler).
-
-    DeBERTa's relative positions, which all layers share, count as embeddings.
-    """
+    """The encoder's parameters outside the layers: its embeddings (DeBERTa's relative positions too), or the pooler."""
     return {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -55,10 +52,8 @@ def outside(model: "nn.Module", *, embeddings: bool) -> Block:
 def task_blocks(model: "nn.Module", adapter: str) -> dict[int, Block]:
     """The parameters of the task adapter `adapter`, by layer (bottom to top) and full parameter name.
 
-    A block holds all that the adapter has in one layer: down and up projection of a bottleneck, or LoRA's A
-    and B of the query and value projections together.
-
-    Raises RunError if no layer has an adapter of that name.
+    A block is all of it in one layer, such as LoRA's A and B of query and value together. Raises RunError if no layer
+    has an adapter of that name.
     """
     part = re.compile(rf"\.(?:adapters|loras)\.{re.escape(adapter)}\.")
     whole = encoder_blocks(model)

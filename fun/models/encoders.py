@@ -27,9 +27,9 @@ Loaded = TypeVar("Loaded")
 class Encoder(NamedTuple):
     """An adapters-library model in fp32 and its fast tokenizer.
 
-    `module` has no head, or the masked language modelling head that was published with it, named "default".
-    `pooler` says whether it has a pooler that was published: MLM alone trains none, and then it is random.
-    `commits` says which commit of what was read from the hub.
+    `module` has no head but the one for masked language modelling that was published with it, named "default";
+    `pooler`: whether a pooler was published (MLM alone trains none, and then it is random); `commits`: what was read
+    from the hub, {repository: commit}.
     """
 
     module: Any
@@ -39,13 +39,11 @@ class Encoder(NamedTuple):
 
 
 def load_encoder(source: str, revision: str | None = None, dropout: float | None = None) -> Encoder:
-    """The encoder that `source`, a model's `source` field, names.
+    """The encoder world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes).
 
-    It is world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes it).
-    `dropout` replaces the encoder's own, of hidden states and attention, and that of heads added to it.
-
-    Raises ConfigError for a source or an architecture that cannot be used, HubError for a download that did
-    not succeed, RunError where the file lacks weights of the encoder.
+    `dropout` replaces the encoder's own, of hidden states and attention, and that of heads added to it. Raises
+    ConfigError for a source or an architecture that cannot be used, HubError for a download that failed, RunError
+    where the file lacks weights of the encoder.
     """
     encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source, dropout))
     if source == "world":

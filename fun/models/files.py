@@ -19,10 +19,8 @@ FISHER = "fisher/fisher.safetensors"
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter.safetensors", "pytorch_adapter.bin")
-"""One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only.
-
-A head that was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded.
-"""
+"""One of these: the second is AdapterHub's, a pickle, which the adapters library reads with weights_only. A head that
+was published beside the adapter (mBERT's tr and vi) is neither downloaded nor loaded."""
 
 UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
 """What transformers, adapters and safetensors raise for files that are cut off, or that do not belong together."""

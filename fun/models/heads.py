@@ -1,8 +1,7 @@
 """Heads and their predictive distribution p(y|x).
 
-Every head is a prediction head of the adapters library, named like the task adapter, so that `save_adapter`
-writes it beside the adapter and a plain `load_adapter` brings it back. What is ours is the distribution:
-labels are drawn from it, and one example has one negative log-likelihood, whatever the task.
+Every head is a prediction head of the adapters library, named like the task adapter, so that `save_adapter` writes it
+beside the adapter and a plain `load_adapter` brings it back. What is ours is the distribution.
 """
 
 from abc import ABC, abstractmethod
@@ -23,13 +22,11 @@ Axis = Literal["classes", "tokens", "labels"]
 
 @dataclass(frozen=True)
 class Predictive:
-    """p(y|x) of B examples as independent categorical factors, up to F for each.
+    """p(y|x) of B examples as independent categorical factors, up to F for each: `log_p` over C classes, [B, F, C].
 
     Classification and multiple choice have one factor, over classes or choices; question answering has two, the start
-    and the end of the span, over tokens; tagging and masked language modelling have one per labelled token.
-
-    `log_p` holds the log-probabilities of each factor's C classes, [B, F, C]. `present`, bool [B, F], says which
-    factors an example has, where not all have as many; the others are padding.
+    and the end of the span, over tokens; tagging and masked language modelling have one per labelled token. Where not
+    all examples have as many, `present`, bool [B, F], says which are there; the others are padding.
     """
 
     log_p: Tensor
@@ -41,7 +38,7 @@ class Predictive:
         return self._present().sum(dim=1)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Labels drawn from p(y|x): int64 [B, F], 0 where a factor is absent. `generator` lives on the CPU.
+        """Labels drawn from p(y|x): int64 [B, F], 0 where a factor is absent.
 
         By inversion: one uniform number per factor, drawn on the CPU, example by example in the order of the factors.
         The labels therefore depend neither on the device, nor on padding, nor on where a batch is cut into parts.
@@ -65,10 +62,7 @@ class Predictive:
         return -chosen.sum(dim=1)
 
     def entries(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every class as (labels [B, 1], its probability [B], detached).
-
-        Raises RunError for several factors: their joint labels are too many to list.
-        """
+        """Every class as (labels [B, 1], its probability [B], detached); RunError for several factors: too many."""
         size, factors, classes = self.log_p.shape
         if factors != 1:
             raise RunError(
@@ -95,10 +89,8 @@ def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
 
 
 def labelled(values: Tensor, marked: Tensor) -> tuple[Tensor, Tensor]:
-    """Of values [B, T, …] those of the tokens that `marked` [B, T] marks, from left to right: [B, W, …].
-
-    W is the largest number of marked tokens; the second result, bool [B, W], says which of them an example has.
-    """
+    """Of values [B, T, …] those of the tokens that `marked` [B, T] marks, from left to right: [B, W, …], W the most
+    that an example has; and which of them each has: bool [B, W]."""
     marked = marked.bool()
     counts = marked.sum(dim=1)
     present = torch.arange(int(counts.max()), device=counts.device) < counts.unsqueeze(1)
@@ -128,7 +120,7 @@ class Head(ABC):
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What the task's metrics read: raw scores by example, [B, C] for each factor, or [B, W, C] for each label.
+        """What metrics read: raw scores, [B, C] for each factor, or [B, W, C] for each label.
 
         Unlike probabilities they compare between windows of one text.
         """
@@ -143,10 +135,9 @@ class Head(ABC):
 class QAHead(Head):
     """Start and end of an answer span over the tokens of a window: one linear layer, two factors.
 
-    `mask_padding=True` takes both softmaxes over the window's own tokens, question included, so that they do
-    not depend on the padded length. False leaves padding in, as the libraries' heads and the authors' code
-    do. Nothing is dropped before the layer, and the training loss is the mean of start and end, as there and in
-    transformers; the log-probability of a window stays their sum.
+    `mask_padding` takes both softmaxes over the window's own tokens, question included, whatever the padded length;
+    the libraries' heads and the authors' code leave padding in. Nothing is dropped before the layer, and the training
+    loss is the mean of start and end, as there; the log-probability of a window stays their sum.
     """
 
     over: ClassVar[Axis] = "tokens"
@@ -241,11 +232,10 @@ class _MaskedLMHead(BertStyleMaskedLMHead):
 class MaskedLMHead(Head):
     """Names the tokens that were masked: dense layer, GELU, layer norm, and the transposed word embeddings.
 
-    The head that was published with the encoder (mBERT's, XLM-R's, the miniature world's) stays frozen, like the
-    encoder: only the adapter can bring the language nearer to what both know. mDeBERTa has none of its own (its file
-    holds one of the generator, whose encoder was not published): there a new one trains with the adapter, on frozen
-    word embeddings. In front of these stands the inverse of the adapter's invertible block (MAD-X; Pfeiffer et al.,
-    2020). Nobody reads the head after training, so it is not saved.
+    The head that was published with the encoder stays frozen, like the encoder: only the adapter can bring the language
+    nearer to what both know. mDeBERTa has none of its own (its file holds the generator's): there a new one trains with
+    the adapter, on frozen word embeddings. In front of these stands the inverse of the adapter's invertible block
+    (MAD-X; Pfeiffer et al., 2020). Nobody reads the head after training, so it is not saved.
     """
 
     over: ClassVar[Axis] = "labels"

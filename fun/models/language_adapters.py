@@ -1,11 +1,7 @@
-"""Language adapters (MAD-X): where each comes from, and loading it frozen under a task adapter.
+"""Language adapters (MAD-X): loading one frozen under a task adapter, from its origin.
 
-An origin is one of
-
-    world                                 shipped with the miniature world
-    hub:<namespace>/<name>[@<revision>]   published, as AdapterHub does
-    run:<run_id>                          trained by a task=mlm run of ours, if that run is done
-    folder:<path>                         saved by `save_adapter`
+That is world (the miniature world's), hub:<namespace>/<name>[@<revision>], run:<run_id> (trained by a task=mlm run of
+ours that is done), or folder:<path> (saved by `save_adapter`).
 """
 
 import json
@@ -23,11 +19,10 @@ from fun.results import NotDone, done_run
 def load_language_adapter(module: Any, language: str, origin: str, results: Path) -> dict[str, str]:
     """Add the language adapter from `origin` to `module`, under the name `language`; not yet active.
 
-    `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded, for a
-    run's adapter what that run had downloaded, as {run:<run_id>/<repository>: commit}.
-
-    Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none and for
-    an adapter of another encoder; HubError for a download that failed; RunError for a file that lacks weights.
+    Returns {repository: commit} of what was downloaded; for that of a run in the root `results` what the run had
+    downloaded, as {run:<run_id>/<repository>: commit}. Raises AdapterMissing where that run is not done, ConfigError
+    for an origin that is none and for an adapter of another encoder, HubError for a download that failed, RunError for
+    a file that lacks weights.
     """
     kind, _, place = origin.partition(":")
     match kind:

@@ -20,12 +20,11 @@ class TaskModel:
     """Encoder, language adapters, what is tuned (a task adapter, or the encoder itself) and its head.
 
     `module` is the adapters-library model. `blocks` maps each layer to its parameters that train once it is open;
-    `unscheduled` are those that always train: the head, and what the tuning says. Everything else is frozen.
+    `unscheduled` are those that always train: the head, and what the tuning says. Everything else is frozen. The
+    initial weights depend on `init_seed` alone. `commits` says what was read from the hub so far, {repository: commit}.
 
-    `language_adapters` maps each language to the origin of its adapter (`fun.models.language_adapters`), or to
-    None where it has none; an empty mapping means that inputs go through what is tuned alone. `commits` says
-    what was read from the hub so far, {repository: commit}. The initial weights depend on `init_seed` alone.
-    `dropout` replaces the encoder's own.
+    `language_adapters` maps each language to the origin of its adapter, or to None where it has none; where it is
+    empty, inputs go through what is tuned alone.
     """
 
     source: str
@@ -78,7 +77,7 @@ class TaskModel:
     def activate(self, language: str) -> None:
         """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned.
 
-        Raises AdapterMissing for a language without one; further errors as `load_language_adapter` does.
+        Raises AdapterMissing for a language without one, and as `load_language_adapter` does.
         """
         if self.language_adapters and language not in self.module.adapters_config:
             self._load_language_adapter(language)

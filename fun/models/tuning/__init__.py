@@ -1,6 +1,6 @@
-"""What trains on an encoder besides the head: attached, split into blocks, saved and loaded by its own class.
+"""What trains on an encoder besides the head. Imports neither torch nor transformers.
 
-A kind of tuning is a module here and a yaml of conf/adapter. Imports neither torch nor transformers.
+A new kind of tuning is a module here and a yaml of conf/adapter.
 """
 
 from fun.models.tuning.base import TUNINGS, Tuning

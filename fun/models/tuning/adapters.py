@@ -53,10 +53,7 @@ class AdapterTuning(Tuning):
 @TUNINGS.register("madx")
 @dataclass(frozen=True, kw_only=True)
 class Madx(AdapterTuning):
-    """MAD-X: a bottleneck after the FFN of every layer, above the frozen one of the language (Pfeiffer et al., 2020).
-
-    It has no invertible block of its own (FUN, appendix B).
-    """
+    """MAD-X (Pfeiffer et al., 2020): a bottleneck after every FFN, without an invertible block (FUN, appendix B)."""
 
     reduction: Annotated[int, Field(ge=1)]
     """Hidden size / bottleneck size."""
@@ -97,10 +94,7 @@ class Language(AdapterTuning):
 @TUNINGS.register("houlsby")
 @dataclass(frozen=True, kw_only=True)
 class Houlsby(AdapterTuning):
-    """A bottleneck behind the attention and one behind the FFN; the encoder's layer norms stay frozen.
-
-    Both are common to all languages (Houlsby et al., 2019).
-    """
+    """A bottleneck behind attention and one behind the FFN of every layer, no layer norm (Houlsby et al., 2019)."""
 
     size: Annotated[int, Field(ge=1)]
     """Of the bottleneck; a divisor of the encoder's hidden size."""
@@ -121,15 +115,12 @@ class Houlsby(AdapterTuning):
 @TUNINGS.register("lora")
 @dataclass(frozen=True, kw_only=True)
 class Lora(AdapterTuning):
-    """LoRA: a product of rank `r`, times `alpha` / `r`, beside each query and value projection (Hu et al., 2022).
-
-    Both open together (FUN, appendix G.4). No dropout.
-    """
+    """LoRA (Hu et al., 2022) beside query and value, which open together (FUN, appendix G.4); no dropout."""
 
     r: Annotated[int, Field(ge=1)]
     """Rank."""
     alpha: Annotated[int, Field(ge=1)]
-    """Scale, before it is divided by the rank."""
+    """The product of rank r is scaled by alpha / r."""
     language_adapter: bool
     """Whether inputs go through the language adapter of their language too."""
 

@@ -17,10 +17,7 @@ TUNINGS = Registry("adapter")
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning(Choice, ABC):
-    """What trains on an encoder besides the head.
-
-    `module` is an adapters-library model everywhere, and `name` the name of the task or language it is tuned to.
-    """
+    """What trains on the encoder of the adapters-library model `module`, to tune it to the task or language `name`."""
 
     artifact: ClassVar[str] = "adapter"
     """The folder of a run that `save` fills."""
