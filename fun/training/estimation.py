@@ -33,8 +33,8 @@ log = logging.getLogger("fun")
 class Estimation:
     """One run's Fisher: `run()` from the start, or from a checkpoint of the partial sums with bit-identical outcome.
 
-    Of all parameters of the encoder that were pretrained, in eval mode; tied word embeddings are one parameter, read
-    as input and as output. Raises ConfigError for an encoder without a published head for masked language modelling.
+    Of all pretrained parameters of the encoder, in eval mode; tied word embeddings are one, read as input and output.
+    Raises ConfigError for an encoder without a published head for masked language modelling.
     """
 
     config: RunConfig

@@ -20,10 +20,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def outputs(
     model: TaskModel, features: Sequence[Feature], *, slots: int, precision: str
 ) -> list[tuple[np.ndarray, ...]]:
-    """The head's logits per feature and factor, in the order of `features`, padding cut off; eval mode.
-
-    `slots` bounds the padded token slots of one forward pass.
-    """
+    """The head's logits per feature and factor, in the order of `features`, padding cut off; eval mode. `slots` bounds
+    the padded token slots of one forward pass."""
     was_training = model.module.training
     model.module.eval()
     logits: list[tuple[np.ndarray, ...]] = [()] * len(features)

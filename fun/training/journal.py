@@ -19,7 +19,7 @@ CHECKPOINT_FILE = "checkpoint/last.pt"
 class WandbView:
     """metrics.jsonl in Weights & Biases: run id = run_id, step = update, every line once.
 
-    What of an interrupted attempt's lines became durable there nobody knows, so each attempt shows the whole log. Its
+    Nobody knows which lines of an interrupted attempt became durable there, so each attempt shows the whole log. Its
     offline run takes the place of the earlier ones, unless they were sent; a server drops the steps that it has.
     """
 
@@ -70,8 +70,7 @@ class WandbView:
 class Journal:
     """Writes the step log and the checkpoint of one attempt. Use as a context manager.
 
-    `keep` is the update of the checkpoint that training resumes from: later lines of the log are dropped
-    and will be written again, identically. The lines that stay are the first that the view shows.
+    Lines behind update `keep`, from which training resumes, are dropped, and will be written again, identically.
     """
 
     def __init__(self, attempt: Attempt, view: WandbView | None, keep: int) -> None:

@@ -1,8 +1,7 @@
 """Optimisation: one plain loop with length-sorted micro-batches, unfreezing, selection and exact resume.
 
-A loop of our own rather than transformers' Trainer, because micro-batches of unequal size, randomness by
-position and a stop before a non-finite step would each need private Trainer methods. The same unfreezing
-serves any Trainer through `fun.unfreezing.callback`.
+Our own, because micro-batches of unequal size, randomness by position and a stop before a non-finite step would each
+need private methods of transformers' Trainer. `fun.unfreezing.callback` brings the same unfreezing to any Trainer.
 """
 
 import logging
@@ -81,8 +80,7 @@ class Training:
     def run(self) -> None:
         """Make the remaining updates; the model ends with the weights of the selected update.
 
-        Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
-        behind a checkpoint once the process is asked to end.
+        Raises RunError before a step whose loss or gradient is not finite, and Stopped behind a checkpoint.
         """
         often, saved_at = self.config.checkpoint, time.monotonic()
         begun, tracking = self.progress.update, self.progress.tracking

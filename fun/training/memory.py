@@ -20,8 +20,8 @@ def memory(config: RunConfig, encoder: Any, weights: int, trained: int) -> dict[
 
     A layer keeps for the backward pass 9 vectors of the hidden size for every token slot of a micro-batch (its input,
     query, key, value, the attention's output before and after the heads are joined, what both layer norms read, what
-    the first gives) and 2 of the FFN's (around its nonlinearity). The loss, what the batch's longest example needs
-    beyond `train.slots`, and the device's own needs come on top.
+    the first gives) and 2 of the FFN's (around its nonlinearity). Not counted: the loss, what the batch's longest
+    example needs beyond `train.slots`, and the device's own needs.
     """
     activation = FLOAT if config.precision == "fp32" else FLOAT // 2
     slot = encoder.num_hidden_layers * (9 * encoder.hidden_size + 2 * encoder.intermediate_size) * activation
