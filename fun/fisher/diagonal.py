@@ -48,9 +48,7 @@ def combined(fishers: Sequence[Diagonal], divisor: int) -> dict[str, Tensor]:
 
 def write(fisher: Diagonal, path: Path, about: Mapping[str, Any]) -> None:
     """One safetensors file, with what it is an estimate of and how as JSON in the one entry of its metadata, "about".
-
-    The same Fisher gives the same bytes: the library writes several entries of metadata in any order, one as it is.
-    """
+    With several the library would write them in any order: the same Fisher gives the same bytes."""
     tensors = {name: tensor.contiguous() for name, tensor in fisher.items()}
     save_file(tensors, path, metadata={"about": json.dumps(about)})
 

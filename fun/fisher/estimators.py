@@ -1,12 +1,12 @@
-"""Estimators of tr(F) per block: what `fisher=` may name.
+"""Estimators of tr(F) per block, summed over all of its parameters: what `fisher=` may name.
 
-F is the Fisher information of the model, not the "empirical" one: labels come from p(y|x), never from the
-data. A block's value sums over all of its parameters. Eq. 1 and Algorithm 2 are those of "FUN with Fisher:
-Improving Generalization of Adapter-Based Cross-lingual Transfer with Scheduled Unfreezing" (NAACL 2024).
+F is the model's Fisher information, not the "empirical" one: labels come from p(y|x), never from the data. Eq. 1 and
+Algorithm 2 are those of "FUN with Fisher: Improving Generalization of Adapter-Based Cross-lingual Transfer with
+Scheduled Unfreezing" (NAACL 2024).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -40,12 +40,10 @@ class Estimator(Choice, ABC):
     def score(
         self, model: "nn.Module", head: "Head", blocks: Blocks, batches: "Iterable[Batch]", generator: "Generator"
     ) -> dict[int, float]:
-        """tr(F) of each of `blocks`, open or closed.
+        """tr(F) of each of `blocks`, open or closed, on the first `self.batches` of `batches`, or all that there are.
 
-        Takes the first `self.batches` of `batches`, or all if they are fewer. `generator`, on the CPU, draws
-        the labels. The model runs in eval mode and is left as it was found (`undisturbed`).
-
-        Raises RunError if there is no batch, or if a value is not finite.
+        `generator`, on the CPU, draws the labels. The model runs in eval mode and is left as it was found
+        (`undisturbed`). Raises RunError if there is no batch, or if a value is not finite.
         """
 
 
@@ -54,9 +52,8 @@ class Estimator(Choice, ABC):
 class Algorithm2(Estimator):
     """Algorithm 2: squared gradient of the batch-mean NLL / batch size, labels sampled; mean over batches.
 
-    Under sampled labels the gradients of a batch's B examples are independent with mean zero: the squared
-    norm of their mean has expectation tr(F)/B, and the value tr(F)/B². So it ranks like `Exact` in
-    expectation, but values at different batch sizes do not compare.
+    Under sampled labels the gradients of B examples are independent with mean zero: the squared norm of their mean has
+    expectation tr(F)/B, and the value tr(F)/B². It ranks like `Exact` in expectation, but compares at one B only.
     """
 
     def nll(self, predictive: "Predictive", generator: "Generator") -> "Tensor":
@@ -77,8 +74,8 @@ class Algorithm2(Estimator):
 class Official(Algorithm2):
     """The authors' code: as `Algorithm2`, with the most probable label, on 41 batches.
 
-    A different quantity in kind: these gradients do not have mean zero. The start and the end of a question
-    answering window count like two examples: the mean is over 2B rows, while the divisor stays B.
+    A different quantity in kind: these gradients do not have mean zero. Start and end of a question answering window
+    count like two examples: the mean is over 2B rows, while the divisor stays B.
     """
 
     batches: Annotated[int, Field(ge=1)] = 41
@@ -121,9 +118,7 @@ class Exact(Estimator):
     ) -> dict[int, float]:
         from fun.fisher.gradients import mean_squared_norms
 
-        def weighted_labels(predictive: "Predictive") -> Iterator[tuple["Tensor", "Tensor | float"]]:
-            if self.labels == "expected":
-                return predictive.entries()
-            return iter([(predictive.sample(generator), 1.0)])
+        def weighted(predictive: "Predictive") -> Iterable[tuple["Tensor", "Tensor | float"]]:
+            return predictive.entries() if self.labels == "expected" else [(predictive.sample(generator), 1.0)]
 
-        return mean_squared_norms(model, head, blocks, islice(batches, self.batches), weighted_labels)
+        return mean_squared_norms(model, head, blocks, islice(batches, self.batches), weighted)

@@ -1,4 +1,4 @@
-"""The Fréchet distance of two diagonal Fishers (Eq. 3), which is to say how far apart two languages are for an encoder.
+"""The Fréchet distance of two diagonal Fishers (Eq. 3): how far apart two languages are for an encoder.
 
 With F̂ of unit trace, d² = ½ tr(F̂_a + F̂_b - 2 (F̂_a F̂_b)^½), which for diagonals is ½ Σ_i (√a_i - √b_i)²: 0 where they
 are equal, 1 where they have no parameter in common, whatever their scales.
@@ -40,10 +40,7 @@ def squared_distance(first: Diagonal, second: Diagonal) -> float:
 
 
 def distances(first: Path, second: Path) -> Distances:
-    """The distances of two Fishers from their files.
-
-    Raises ConfigError where their metadata say that they do not compare: another encoder, other labels, blocks, …
-    """
+    """Of two Fishers from their files; ConfigError where these say that they do not compare: another encoder, …"""
     (one, about), (other, of_other) = read(first), read(second)
     described = sorted((about.keys() | of_other.keys()) - {"language", "text"})
     if wrong := [key for key in described if about.get(key) != of_other.get(key)]:

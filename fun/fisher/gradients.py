@@ -1,9 +1,8 @@
 """tr(F) per layer from gradients of log p(ŷ|x): of a batch's mean (Algorithm 2), or of every example (Eq. 1).
 
-Those of all examples come from one backward pass. A linear map y_t = W a_t + b sees every token t of an example. With
-g_t the gradient of that example's loss at y_t, its gradients are Σ_t g_t a_tᵀ for W and Σ_t g_t for b. The loss of a
-batch is the sum over its examples, and no example's loss reaches another example's tokens; so one backward pass, down
-to the outputs y, yields the g_t of all examples.
+A linear map y_t = W a_t + b sees every token t of an example. With g_t the gradient of that example's loss at y_t, its
+gradients are Σ_t g_t a_tᵀ for W and Σ_t g_t for b. No example's loss reaches another example's tokens; so one backward
+pass of the loss of a batch, the sum over its examples, down to the outputs y, yields the g_t of all examples.
 """
 
 import math
@@ -20,7 +19,7 @@ from fun.errors import RunError
 from fun.models.heads import Head, Predictive, predict
 from fun.unfreezing.unfreezer import Blocks
 
-WeightedLabels = Callable[[Predictive], Iterator[tuple[Tensor, Tensor | float]]]
+WeightedLabels = Callable[[Predictive], Iterable[tuple[Tensor, Tensor | float]]]
 """p(y|x) of a part -> the labels ŷ [B, F] to take, each with its weight [B]."""
 
 
@@ -60,9 +59,8 @@ def mean(totals: Mapping[int, Tensor], count: int) -> dict[int, float]:
 def undisturbed(model: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """Lends `model` in eval mode, with `.grad` None everywhere and requires_grad on for `parameters`.
 
-    On leaving, also by an exception, all is as before: train or eval mode of every module, requires_grad and `.grad` of
-    every parameter, torch's global random state on the CPU and on the model's CUDA devices. The paper copies the model
-    instead (Algorithm 2, line 1).
+    On leaving, also by an exception, all is as before: modules' modes, parameters' requires_grad and `.grad`, torch's
+    global random states. The paper copies the model instead (Algorithm 2, line 1).
     """
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
@@ -161,8 +159,8 @@ class Site:
     def record(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         """Forward hook. LoRA takes (previous LoRA's output or None, layer's input), returns (delta, gate).
 
-        Raises RunError on a second call: mDeBERTa projects its relative positions, which all examples share, by
-        the query and key of the tokens, so that an example's part in the gradient of LoRA there is not known.
+        Raises RunError on a second call: mDeBERTa projects its relative positions, which all examples share, by the
+        tokens' query and key, so that an example's part in the gradient of LoRA there is not known.
         """
         if self.states is not None:
             raise RunError(
@@ -184,10 +182,8 @@ class Site:
 
 @contextmanager
 def recorded(model: nn.Module, blocks: Blocks) -> Iterator[Sequence[Site]]:
-    """Records the forward pass made inside the context, at every module that owns a parameter of `blocks`.
-
-    Raises RunError if a block has a module whose per-example gradients are not known here.
-    """
+    """Records the forward pass made inside the context, at every module that owns a parameter of `blocks`. Raises
+    RunError if a block has a module whose per-example gradients are not known here."""
     sites: dict[str, Site] = {}
     for layer, block in blocks.items():
         for name in block:
@@ -211,8 +207,8 @@ def recorded(model: nn.Module, blocks: Blocks) -> Iterator[Sequence[Site]]:
 def squared_norms(losses: Tensor, sites: Sequence[Site]) -> dict[int, Tensor]:
     """Per layer, the squared norm of each example's gradient over the block's parameters: [B].
 
-    `losses` [B] come from the forward pass that `sites` recorded; an example may own several consecutive rows
-    of that pass (the choices of a multiple-choice item). The graph is kept: other losses may follow.
+    `losses` [B] come from the forward pass that `sites` recorded; an example may own several consecutive rows of it
+    (the choices of a multiple-choice item). The graph is kept: other losses may follow.
     """
     inputs, outputs = zip(*(site.recorded() for site in sites), strict=True)
     gradients = torch.autograd.grad(losses.sum(), outputs, retain_graph=True)

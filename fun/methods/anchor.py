@@ -1,8 +1,7 @@
-"""Regularizers that hold the encoder near its pretrained weights θ*: λ/2 Σ_i w_i (θ_i - θ*_i)².
+"""L2 and EWC (elastic weight consolidation) hold the encoder near its pretrained weights θ*: λ/2 Σ_i w_i (θ_i - θ*_i)².
 
-L2 and EWC (elastic weight consolidation), equations 1 and 2 of "Frustratingly Simple Regularization to Improve
-Zero-shot Cross-lingual Robustness". The penalty is part of the loss, not decoupled: its gradient goes through clipping
-and Adam like that of the loss.
+Equations 1 and 2 of "Frustratingly Simple Regularization to Improve Zero-shot Cross-lingual Robustness". The penalty is
+part of the loss, not decoupled: its gradient goes through clipping and Adam like that of the loss.
 """
 
 import re
@@ -26,18 +25,13 @@ if TYPE_CHECKING:
 
 
 class Anchored(Method):
-    """Adds λ w (θ - θ*) to the gradient of `parameters`, whose values now are θ*.
-
-    `strength` is λ; `weights` w has each parameter's shape, None: 1 everywhere.
-    """
+    """Adds λ w (θ - θ*) to the gradient of `parameters`, whose values now are θ*; λ is `strength`, w `weights` or 1."""
 
     def __init__(
         self, parameters: "Mapping[str, nn.Parameter]", strength: float, weights: "Mapping[str, Tensor] | None" = None
     ) -> None:
-        self.parameters = parameters
+        self.parameters, self.strength, self.weights = parameters, strength, weights
         self.anchors = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-        self.strength = strength
-        self.weights = weights
 
     def add_gradient(self, update: int) -> None:
         for name, parameter in self.parameters.items():
@@ -98,10 +92,7 @@ class L2(MethodChoice):
 @REGULARIZERS.register("ewc")
 @dataclass(frozen=True, kw_only=True)
 class Ewc(L2):
-    """λ/2 Σ_i F_i (θ_i - θ*_i)², with F the diagonal Fisher of the languages' text under masked language modelling.
-
-    Eq. 2: weights are held by what the pretrained encoder knows of other languages.
-    """
+    """λ/2 Σ_i F_i (θ_i - θ*_i)² (Eq. 2), F the diagonal Fisher of languages' text under masked language modelling."""
 
     holds: ClassVar[tuple[str, ...]] = ("θ*", "F")
 
@@ -130,11 +121,10 @@ class Ewc(L2):
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
         from fun.fisher.diagonal import combined, normalised, read
 
-        held = model.anchored()
-        read_fishers = []
+        held, diagonals = model.anchored(), []
         for language in self.languages:
-            fisher, _ = read(fishers[language])
-            fisher = {name: fisher[name] for name in held}
-            read_fishers.append(normalised(fisher) if self.normalise == "mean" else fisher)
-        total = combined(read_fishers, len(read_fishers) if self.combine == "mean" else 1)
+            whole, _ = read(fishers[language])
+            diagonal = {name: whole[name] for name in held}
+            diagonals.append(normalised(diagonal) if self.normalise == "mean" else diagonal)
+        total = combined(diagonals, len(diagonals) if self.combine == "mean" else 1)
         return Anchored(held, self.strength, {name: total[name].to(held[name].device) for name in held})

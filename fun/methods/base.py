@@ -23,8 +23,7 @@ MASKS = Registry("mask")
 class Method:
     """Acts on the updates of one run. Updates are 1-based, epochs 0-based; a method overrides the moments it needs.
 
-    No checkpoint holds anything of it: what it does follows from what it was built with, the weights and the
-    position, so that an interrupted run goes on as if it had not been.
+    No checkpoint holds anything of it: what it does follows from what it was built with, the weights and the position.
     """
 
     def before_update(self, update: int, epoch: int) -> None:
@@ -45,8 +44,7 @@ class Unfreezing(Method):
     """The first method of every run: lets `unfreezer` open and close layers, and tells `begun` of every new stage."""
 
     def __init__(self, unfreezer: Unfreezer, begun: Callable[[Stage], None]) -> None:
-        self.unfreezer = unfreezer
-        self.begun = begun
+        self.unfreezer, self.begun = unfreezer, begun
 
     def before_update(self, update: int, epoch: int) -> None:
         if stage := self.unfreezer.before_update(update, epoch):
@@ -74,10 +72,8 @@ class MethodChoice(Choice, ABC):
 
     @abstractmethod
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Method | None:
-        """The method for `model`, which still has its initial weights; None where there is nothing to do.
-
-        `fishers` maps each language of `self.fishers` to its file; training has `epochs`, the last perhaps cut short.
-        """
+        """The method for `model`, which still has its initial weights, if there is anything to do. `fishers` maps each
+        language of `self.fishers` to its file; training has `epochs`, the last perhaps cut short."""
 
 
 @REGULARIZERS.register("none")

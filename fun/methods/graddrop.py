@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """What an update keeps, times `factor`: that whose number u, uniform in [0, 1), has `least` <= u < `below`.
-
-    Updates of one `position` have the same numbers.
-    """
+    """What an update keeps, times `factor`: that whose number u, uniform in [0, 1), has `least` <= u < `below`. Updates
+    of one `position` have the same numbers."""
 
     position: int
     least: float
@@ -45,17 +43,13 @@ class Masking(Method, ABC):
     """Masks the gradient of `blocks` as `rule` says. Nothing is stored: (seed, purpose, position) gives the numbers."""
 
     def __init__(self, blocks: Blocks, seed: int, rule: Rule) -> None:
-        self.layers = len(blocks)
+        self.layers, self.seed, self.rule = len(blocks), seed, rule
         self.parameters = [(layer, name, p) for layer, block in blocks.items() for name, p in block.items()]
-        self.seed = seed
-        self.rule = rule
 
     @abstractmethod
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
         """What the present update keeps of each piece of a parameter: 0 and 1, of the piece's shape or one for all.
-
-        Read each before the next one, which may take its place.
-        """
+        Read each before the next one, which may take its place."""
 
     def before_update(self, update: int, epoch: int) -> None:
         self.now = self.rule(update, epoch)
@@ -205,8 +199,7 @@ class GradDrop(GradientMask):
 class GradDropEpoch(GradientMask):
     """Elements open for good, an equal share in each of T epochs: those with a number below (e+1)/T (section III.B).
 
-    A number holds for the whole run. Adam counts the updates of a tensor, not of an element: one that opens late takes
-    steps of up to 6.57 learning rates at first.
+    Adam counts the updates of a tensor: an element that opens late takes steps of up to 6.57 learning rates at first.
     """
 
     toggle: bool

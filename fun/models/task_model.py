@@ -39,7 +39,7 @@ class TaskModel:
     results: Path = Path("results")
 
     def __post_init__(self) -> None:
-        name = self.name
+        name, self.artifact = self.name, self.tuning.artifact
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.init_seed)
             encoder = load_encoder(self.source, self.revision, self.dropout)
@@ -60,10 +60,6 @@ class TaskModel:
         }
         self._freeze_the_rest()
 
-    @property
-    def artifact(self) -> str:
-        """The folder of a run that `save` fills."""
-        return self.tuning.artifact
 
     def parameters(self) -> Block:
         """All parameters that may train, by name: the layers' from bottom to top, then the unscheduled ones."""

@@ -74,8 +74,7 @@ class Journal:
     """
 
     def __init__(self, attempt: Attempt, view: WandbView | None, keep: int) -> None:
-        self.attempt = attempt
-        self.view = view
+        self.attempt, self.view = attempt, view
         self.lines = attempt.metrics_log(keep=keep)
         if view:
             for line in attempt.run.attempt_log():

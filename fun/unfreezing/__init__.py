@@ -1,8 +1,4 @@
-"""The heart: which layers train in which update, and nothing else.
-
-`schedules` is pure Python and imports nothing of this project; `unfreezer` applies a schedule to a model's parameters;
-`callback` does so inside anybody's transformers `Trainer`.
-"""
+"""The heart: which layers train in which update, and nothing else. It imports nothing of the rest of this project."""
 
 from fun.unfreezing.schedules.at_once import GradFreeze, LinearProbeThenFineTune, Standard
 from fun.unfreezing.schedules.base import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, layers_text, register

@@ -13,9 +13,9 @@ from fun.unfreezing.unfreezer import Blocks, Scorer, Unfreezer
 class UnfreezingCallback(TrainerCallback):
     """Opens and closes the layers of `blocks` on `schedule` while a Trainer trains.
 
-    Leave every parameter of `blocks` trainable when the Trainer starts: it builds its optimizer from the
-    trainable ones, and the callback closes layers only after that. The stages so far are saved beside
-    each checkpoint and read back when training resumes from it. `history` lists them.
+    Leave every parameter of `blocks` trainable when the Trainer starts: it builds its optimizer from the trainable
+    ones, and the callback closes layers only after that. The stages so far are saved beside each checkpoint and read
+    back when training resumes from it.
 
     Args:
         schedule: any `Schedule`, for example `GradualUnfreezing(k=100)`.

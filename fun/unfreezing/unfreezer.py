@@ -20,8 +20,8 @@ Scorer = Callable[[int], Mapping[int, float]]
 class Unfreezer:
     """Opens and closes the layers of `blocks` as `schedule` says; `history` holds the stages so far.
 
-    All parameters belong in the optimizer from the start. A closed layer gets no gradient, so torch's
-    optimizers skip it and its Adam state begins with the update in which it opens.
+    All parameters belong in the optimizer from the start. A closed layer gets no gradient, so torch's optimizers skip
+    it, and its Adam state begins with the update in which it opens.
     """
 
     schedule: Schedule

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fun.unfreezing.schedules.base import Change, Moment, Schedule, check_int, register
+from fun.unfreezing.schedules.base import Moment, Schedule, check_int, register
 
 
 @register("std")
@@ -14,8 +14,8 @@ class Standard(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers))
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return self.changes([1], layers, per_epoch)
+    def turns(self, layers: int, updates: int, per_epoch: int) -> list[int]:
+        return [1]
 
 
 @register("lpft")
@@ -35,8 +35,8 @@ class LinearProbeThenFineTune(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return self.changes([1, self.k + self.offset], layers, per_epoch)
+    def turns(self, layers: int, updates: int, per_epoch: int) -> list[int]:
+        return [1, self.k + self.offset]
 
 
 @register("gradfreeze")
@@ -44,8 +44,7 @@ class LinearProbeThenFineTune(Schedule):
 class GradFreeze(Schedule):
     """The first `layers_per_epoch` layers from one end train from update 1, the next ones from the next epoch on.
 
-    As GradDrop's authors compare it (O'Neill and Dutta, 2023, section IV.1). Training need not be long enough to open
-    all layers.
+    GradDrop's authors compare it (O'Neill and Dutta, 2023, section IV.1). Training may end before all layers are open.
     """
 
     by_epoch = True
@@ -65,5 +64,5 @@ class GradFreeze(Schedule):
         begun = [*(reversed(layers) if self.direction == "top_down" else layers)][: (moment.epoch + 1) * step]
         return frozenset(begun[(len(begun) - 1) // step * step :] if self.toggle else begun)
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return self.changes(range(1, updates + 1, per_epoch), layers, per_epoch)
+    def turns(self, layers: int, updates: int, per_epoch: int) -> range:
+        return range(1, updates + 1, per_epoch)

@@ -12,10 +12,9 @@ from typing import Any, ClassVar, Self, TypeVar
 
 @dataclass(frozen=True)
 class Stage:
-    """From update `update` until the next stage, the layers of `open` train, and no others.
+    """From `update` until the next stage, the layers of `open` train, and no others. The first begins at update 1.
 
-    The first stage begins at update 1. `open` is empty where the head trains alone; `scores` is tr(F) per layer, where
-    the layers were chosen by it.
+    `open` is empty where the head trains alone; `scores` is tr(F) per layer, where the layers were chosen by it.
     """
 
     update: int
@@ -36,10 +35,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """What is known before training of the stage that begins at `update`: its difference to the one before.
-
-    Layers that open and close, from top to bottom; none where they are chosen while training.
-    """
+    """What is known before training of the stage that begins at `update`: the layers that open and close there, from
+    top to bottom; none where they are chosen while training."""
 
     update: int
     opened: tuple[int, ...]
@@ -48,11 +45,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Moment:
-    """All that a schedule may look at when it is asked about update `update`, which is about to be made.
-
-    Its `epoch`, from 0; L; the run's seed; the stages before it, oldest first; and tr(F) per layer, if the schedule
-    asked for it.
-    """
+    """All that a schedule may look at when it is asked about `update`, which is about to be made: its epoch, from 0; L;
+    the run's seed; the stages before it, oldest first; and tr(F) per layer, if the schedule asked for it."""
 
     update: int
     epoch: int
@@ -68,10 +62,8 @@ class Moment:
 
 
 class Schedule(ABC):
-    """Answers one question: which layers are open in update n?
-
-    The answer is a function of the moment alone, and may close layers again. `name` is what it is registered under.
-    """
+    """Answers one question: which layers are open in update n? The answer is a function of the moment alone, and may
+    close layers again. `name` is what it is registered under."""
 
     name: ClassVar[str] = ""
     by_epoch: ClassVar[bool] = False
@@ -90,19 +82,17 @@ class Schedule(ABC):
         """Whether the schedule ever asks for tr(F)."""
         return type(self).needs_scores is not Schedule.needs_scores
 
+    def turns(self, layers: int, updates: int, per_epoch: int) -> Iterable[int]:
+        """The updates at which the answer may change, ascending from 1: each, unless a schedule knows better."""
+        return range(1, updates + 1)
+
     def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        """The changes known before training of `updates` updates, `per_epoch` of them in an epoch.
-
-        Found by asking for each update in turn; a schedule that reads the seed or scores says its plan itself.
-        """
-        return self.changes(range(1, updates + 1), layers, per_epoch)
-
-    def changes(self, asked: Iterable[int], layers: int, per_epoch: int) -> list[Change]:
-        """The changes among the updates `asked`, which ascend from 1."""
+        """The changes known before training of `updates` updates, `per_epoch` of them in an epoch. A schedule that
+        reads the seed or scores says its plan itself."""
         changes: list[Change] = []
         stages: tuple[Stage, ...] = ()
         now: frozenset[int] = frozenset()
-        for update in asked:
+        for update in self.turns(layers, updates, per_epoch):
             before, now = now, self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
             if now != before:
                 changes.append(Change(update, descending(now - before), descending(before - now)))
@@ -134,9 +124,8 @@ def register(name: str) -> Callable[[S], S]:
 class Stepwise(Schedule):
     """One layer more every k updates (Algorithm 1). A subclass says which: `select`.
 
-    The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0,
-    offset 1 ("after k updates"). The authors' code opens one update earlier (offset 0), and its GU one
-    interval later (delay 1).
+    The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0, offset 1
+    ("after k updates"); the authors' code opens one update earlier (offset 0), and its GU one interval later (delay 1).
     """
 
     k: int
@@ -175,13 +164,15 @@ class Stepwise(Schedule):
             opened.add(closed[-1] if top else self.select(closed, number, moment))
         return frozenset(opened)
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+    def turns(self, layers: int, updates: int, per_epoch: int) -> Iterable[int]:
         """All openings, also those behind the last of `updates` updates."""
-        due = sorted(set(self.openings_due(layers)))
+        return sorted(set(self.openings_due(layers)))
+
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
         if not self.chosen_in_training:
-            return self.changes(due, layers, per_epoch)
+            return super().planned(layers, updates, per_epoch)
         top = (layers - 1,) if self.first == "top" else ()
-        return [Change(update, top if update == 1 else ()) for update in due]
+        return [Change(update, top if update == 1 else ()) for update in self.turns(layers, updates, per_epoch)]
 
 
 def descending(layers: Iterable[int]) -> tuple[int, ...]:
