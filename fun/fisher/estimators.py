@@ -53,7 +53,7 @@ class Algorithm2(Estimator):
     """Algorithm 2: squared gradient of the batch-mean NLL / batch size, labels sampled; mean over batches.
 
     Under sampled labels the gradients of B examples are independent with mean zero: the squared norm of their mean has
-    expectation tr(F)/B, and the value tr(F)/B². It ranks like `Exact` in expectation, but compares at one B only.
+    expectation tr(F)/B, and the value tr(F)/B²: it ranks like `Exact`, but values at different B do not compare.
     """
 
     def nll(self, predictive: "Predictive", generator: "Generator") -> "Tensor":

@@ -1,7 +1,6 @@
-"""Blocks: the one place that knows which parameter belongs to which layer. Imports nothing heavy.
+"""Blocks: the one place that knows which parameter belongs to which layer, 0 … L-1 from bottom to top.
 
-Layers are counted 0 … L-1 from bottom to top. Embeddings, invertible adapters, pooler and heads have none: where
-they train at all, they train from the first update to the last.
+Embeddings, invertible adapters, pooler and heads have none. Imports nothing heavy.
 """
 
 import re

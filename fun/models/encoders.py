@@ -96,8 +96,8 @@ def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase
     rows = module.get_input_embeddings().num_embeddings
     tokens = max(tokenizer.get_vocab().values()) + 1
     types = getattr(module.base_model.embeddings, "token_type_embeddings", None)
-    special = {"pad": tokenizer.pad_token_id, "cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id}
-    problems = [f"has no {name} token" for name, number in special.items() if number is None]
+    special = ("pad", "cls", "sep")
+    problems = [f"has no {name} token" for name in special if getattr(tokenizer, f"{name}_token_id") is None]
     if tokens > rows:
         problems.append(f"has {tokens} tokens, and its encoder {rows} rows of embeddings")
     # XLM-R counts positions from it; a BERT masks it and reads no more, and some (e5-small) are published with another.

@@ -28,17 +28,14 @@ UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError)
 
 def encoder_files(folder: Path) -> list[Path]:
     """What is read of an encoder's folder: configuration, tokenizer, and its weights in one file or in shards."""
-    return [path for name in (CONFIG, *TOKENIZER) if (path := folder / name).is_file()] + _weights(folder)
-
-
-def _weights(folder: Path) -> list[Path]:
+    described = [path for name in (CONFIG, *TOKENIZER) if (path := folder / name).is_file()]
     for whole, index in ((folder / name, folder / f"{name}.index.json") for name in WEIGHTS):
         if whole.is_file():
-            return [whole]
+            return [*described, whole]
         if index.is_file():
             shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            return [index, *(folder / name for name in sorted(set(shards)))]
-    return []
+            return [*described, index, *(folder / name for name in sorted(set(shards)))]
+    return described
 
 
 def adapter_files(folder: Path) -> list[Path]:

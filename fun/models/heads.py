@@ -74,9 +74,7 @@ class Predictive:
         return zip(labels, probability.unbind(dim=1), strict=True)
 
     def _present(self) -> Tensor:
-        if self.present is not None:
-            return self.present
-        return torch.ones(self.log_p.shape[:2], dtype=torch.bool, device=self.log_p.device)
+        return torch.ones_like(self.log_p[:, :, 0], dtype=torch.bool) if self.present is None else self.present
 
 
 def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
@@ -120,10 +118,8 @@ class Head(ABC):
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What metrics read: raw scores, [B, C] for each factor, or [B, W, C] for each label.
-
-        Unlike probabilities they compare between windows of one text.
-        """
+        """What metrics read: raw scores, [B, C] for each factor, or [B, W, C] for each label. Unlike probabilities they
+        compare between windows of one text."""
         return (outputs.logits,)
 
     @abstractmethod

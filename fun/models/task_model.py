@@ -44,6 +44,7 @@ class TaskModel:
             torch.manual_seed(self.init_seed)
             encoder = load_encoder(self.source, self.revision, self.dropout)
             self.module, self.tokenizer, self.pooler, self.commits = encoder
+            self.pad_id = int(self.tokenizer.pad_token_id)
             torch.manual_seed(self.init_seed)  # whatever loading drew
             self.tuning.attach(self.module, name)
             self.head.add_to(self.module, name)
@@ -71,12 +72,16 @@ class TaskModel:
         return {name: parameter for name, parameter in self.parameters().items() if not name.startswith(lacking)}
 
     def activate(self, language: str) -> None:
-        """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned.
-
-        Raises AdapterMissing for a language without one, and as `load_language_adapter` does.
-        """
+        """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned. Raises
+        AdapterMissing for a language without one, and as `load_language_adapter` does."""
         if self.language_adapters and language not in self.module.adapters_config:
-            self._load_language_adapter(language)
+            if (origin := self.language_adapters.get(language)) is None:
+                raise AdapterMissing(f"there is no language adapter for {language}")
+            # New modules are initialised before they are filled; no random stream may notice.
+            with torch.random.fork_rng(devices=[]):
+                self.commits |= load_language_adapter(self.module, language, origin, self.results)
+            self.module.to(self.device)
+            self._freeze_the_rest()
         self.tuning.activate(self.module, self.name, language if self.language_adapters else None)
         self.module.active_head = self.name
 
@@ -84,10 +89,6 @@ class TaskModel:
     def device(self) -> torch.device:
         return next(iter(self.unscheduled.values())).device
 
-    @property
-    def pad_id(self) -> int:
-        """The token that fills a micro-batch up."""
-        return int(self.tokenizer.pad_token_id)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the parameters that may train, on the CPU."""
@@ -111,17 +112,9 @@ class TaskModel:
         """Read back what `save` wrote. Raises RunError where the head was not saved: nothing can be scored with it."""
         if not self.head.saved:
             raise RunError(f"the head that {self.name} was trained with is gone: to train it again, type force=true")
-        # New modules are initialised before they are filled; no random stream may notice, here and below.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # as above
             self.tuning.load(self.module, self.name, folder)
 
-    def _load_language_adapter(self, language: str) -> None:
-        if (origin := self.language_adapters.get(language)) is None:
-            raise AdapterMissing(f"there is no language adapter for {language}")
-        with torch.random.fork_rng(devices=[]):
-            self.commits |= load_language_adapter(self.module, language, origin, self.results)
-        self.module.to(self.device)
-        self._freeze_the_rest()
 
     def _freeze_the_rest(self) -> None:
         ours = self.parameters()

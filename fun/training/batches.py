@@ -21,9 +21,6 @@ from fun.tasks.base import Feature, Row, collate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PART_COST = 64
-"""Token slots of padding that one more part may cost: a part has an overhead of its own."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -111,14 +108,14 @@ class Batches:
 
     def _batch(self, indices: Sequence[int], random: torch.Generator) -> Batch:
         chosen = [self.features[index].reading(random) for index in indices]
-        parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
+        parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots)]
         units = sum(len(feature.labels) for feature in chosen) if self.unit == "labels" else len(chosen)
         return Batch(len(chosen), units, parts)
 
 
-def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int) -> list[list[Feature]]:
-    """Sort by length and cut where it costs least: padded slots plus `part_cost` per part, by dynamic programming. No
-    part takes more than `slots` padded token slots, unless a single example does."""
+def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int = 64) -> list[list[Feature]]:
+    """Sort by length and cut where it costs least: padded token slots, plus `part_cost` for the overhead of each part,
+    by dynamic programming. No part takes more than `slots`, unless a single example does."""
     ordered = sorted(features, key=lambda feature: feature.length)  # stable: ties keep the batch's order
     rows = [feature.slots // feature.length for feature in ordered]  # sequences per example: 1, or 2 choices
     best: list[tuple[int, int]] = [(0, 0)]  # best[j]: least cost of the first j examples, start of their last part

@@ -68,10 +68,8 @@ class WandbView:
 
 
 class Journal:
-    """Writes the step log and the checkpoint of one attempt. Use as a context manager.
-
-    Lines behind update `keep`, from which training resumes, are dropped, and will be written again, identically.
-    """
+    """Writes the step log and the checkpoint of one attempt; a context manager. Lines behind update `keep`, from which
+    training resumes, are dropped, and will be written again, identically."""
 
     def __init__(self, attempt: Attempt, view: WandbView | None, keep: int) -> None:
         self.attempt, self.view = attempt, view

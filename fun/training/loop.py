@@ -41,10 +41,9 @@ SMALLEST_SCALE = 2.0**-14
 
 @dataclass(eq=False)
 class Training:
-    """One run's training: `run()` from the start, or from a checkpoint with bit-identical outcome.
+    """One run's training: `run()` from the start, or, behind `restore`, from a checkpoint with bit-identical outcome.
 
-    `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back. `validate`
-    measures English validation, `test` the test sets that are followed: data set -> language -> metrics.
+    `validate` measures English validation, `test` the test sets that are followed: data set -> language -> metrics.
     """
 
     config: RunConfig
@@ -78,10 +77,8 @@ class Training:
         self.unfreezer.restore(map(Stage.from_json, self.progress.stages))
 
     def run(self) -> None:
-        """Make the remaining updates; the model ends with the weights of the selected update.
-
-        Raises RunError before a step whose loss or gradient is not finite, and Stopped behind a checkpoint.
-        """
+        """Make the remaining updates; the model ends with the weights of the selected update. Raises RunError before a
+        step whose loss or gradient is not finite, and Stopped behind a checkpoint."""
         often, saved_at = self.config.checkpoint, time.monotonic()
         begun, tracking = self.progress.update, self.progress.tracking
         bar = tqdm(total=self.updates, initial=begun, unit="update", disable=None, dynamic_ncols=True)
@@ -195,10 +192,8 @@ class Training:
             self.best_weights = self.model.state()
 
     def _score(self, update: int) -> dict[int, float]:
-        """tr(F) of every layer before `update`, on batches and labels of this position's own.
-
-        In fp32 whatever the precision of training: squares of small gradients lose most to rounding.
-        """
+        """tr(F) of every layer before `update`, on batches and labels of this position's own. In fp32 whatever the
+        precision of training: squares of small gradients lose most to rounding."""
         if self._latest_scores[0] != update:  # an opening and a tracking point share it
             started, model = time.perf_counter(), self.model
             batches = self.batches.shuffled("fisher batches", update)

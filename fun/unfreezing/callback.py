@@ -15,13 +15,8 @@ class UnfreezingCallback(TrainerCallback):
 
     Leave every parameter of `blocks` trainable when the Trainer starts: it builds its optimizer from the trainable
     ones, and the callback closes layers only after that. The stages so far are saved beside each checkpoint and read
-    back when training resumes from it.
-
-    Args:
-        schedule: any `Schedule`, for example `GradualUnfreezing(k=100)`.
-        blocks: layer -> named parameters, as `fun.models.blocks.task_blocks(model, adapter)` returns it.
-        seed: the run's seed (only random schedules read it).
-        scorer: update -> tr(F) per layer; needed by schedules that choose by scores (`fun`).
+    back when training resumes from it. `fun.models.blocks.task_blocks(model, adapter)` gives the blocks of an adapter;
+    `seed` is for random schedules; `scorer`, update -> tr(F) per layer, for those that choose by scores (`fun`).
     """
 
     def __init__(self, schedule: Schedule, blocks: Blocks, seed: int = 0, scorer: Scorer | None = None) -> None:

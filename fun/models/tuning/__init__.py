@@ -1,7 +1,4 @@
-"""What trains on an encoder besides the head. Imports neither torch nor transformers.
-
-A new kind of tuning is a module here and a yaml of conf/adapter.
-"""
+"""What trains on an encoder besides the head. A module here and a yaml of conf/adapter are a new kind. Free of torch."""
 
 from fun.models.tuning.base import TUNINGS, Tuning
 from fun.registry import import_modules

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TUNINGS = Registry("adapter")
-"""The kinds of tuning, by the name of their yaml in conf/adapter."""
 
 
 @dataclass(frozen=True, kw_only=True)

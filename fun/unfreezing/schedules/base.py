@@ -12,10 +12,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 @dataclass(frozen=True)
 class Stage:
-    """From `update` until the next stage, the layers of `open` train, and no others. The first begins at update 1.
-
-    `open` is empty where the head trains alone; `scores` is tr(F) per layer, where the layers were chosen by it.
-    """
+    """From `update` until the next stage, the layers of `open` train; the first begins at update 1. `scores` is tr(F)
+    per layer, where they were chosen by it."""
 
     update: int
     open: frozenset[int]
@@ -102,7 +100,6 @@ class Schedule(ABC):
 
 
 SCHEDULES: dict[str, type[Schedule]] = {}
-"""Every schedule by the name that configuration files use."""
 
 S = TypeVar("S", bound=type[Schedule])
 
