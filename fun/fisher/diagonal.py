@@ -1,8 +1,7 @@
 """The diagonal of the Fisher information, {parameter name: tensor of its shape}, and the file that holds one.
 
-F = E_x E_ŷ (∇ log p(ŷ|x))², elementwise, with ŷ drawn from p(y|x): Eq. 2 of "Frustratingly Simple Regularization to
-Improve Zero-shot Cross-lingual Robustness", where x is a block of running text, and log p(ŷ|x) sums over its masked
-tokens.
+F = E_x E_ŷ (∇ log p(ŷ|x))², elementwise, ŷ drawn from p(y|x), x a block of running text, log p(ŷ|x) the sum over its
+masked tokens: Eq. 2 of "Frustratingly Simple Regularization to Improve Zero-shot Cross-lingual Robustness".
 """
 
 import json

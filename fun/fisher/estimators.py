@@ -1,8 +1,7 @@
 """Estimators of tr(F) per block, summed over all of its parameters: what `fisher=` may name.
 
 F is the model's Fisher information, not the "empirical" one: labels come from p(y|x), never from the data. Eq. 1 and
-Algorithm 2 are those of "FUN with Fisher: Improving Generalization of Adapter-Based Cross-lingual Transfer with
-Scheduled Unfreezing" (NAACL 2024).
+Algorithm 2 are those of the FUN paper (Liu, Pfeiffer, Vulić and Gurevych, NAACL 2024).
 """
 
 from abc import ABC, abstractmethod
@@ -89,8 +88,8 @@ class Official(Algorithm2):
 class Exact(Estimator):
     """Eq. 1: mean over examples of ‖∇ log p(ŷ|x)‖², the gradient taken example by example.
 
-    The log-probability of an example is one number before it is squared: start + end of a window, one softmax
-    over both choices of a COPA item, the sum over the words of a tagged sentence.
+    The log-probability of an example is one number before it is squared: start + end of a window, one softmax over both
+    choices of a COPA item, the sum over the words of a tagged sentence.
     """
 
     labels: Literal["sampled", "expected"] = "sampled"

@@ -45,8 +45,6 @@ def distances(first: Path, second: Path) -> Distances:
     described = sorted((about.keys() | of_other.keys()) - {"language", "text"})
     if wrong := [key for key in described if about.get(key) != of_other.get(key)]:
         told = "; ".join(f"{key} is {about.get(key)} and {of_other.get(key)}" for key in wrong)
-        raise ConfigError(
-            f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"
-        )
+        raise ConfigError(f"{first} and {second} do not compare: {told}: give two that differ in language alone")
     layers = [{name: t for name, t in fisher.items() if layer_of(name) is not None} for fisher in (one, other)]
     return Distances(squared_distance(one, other), squared_distance(*layers))

@@ -50,9 +50,8 @@ class Estimation:
         self.parameters = self.model.anchored()
         self.sums = {name: torch.zeros_like(parameter.detach()) for name, parameter in self.parameters.items()}
         if any(name.startswith("heads.") for name in self.model.parameters()):
-            raise ConfigError(
-                f"model={self.config.model.name} has no published head that names masked tokens: give one"
-            )
+            name = self.config.model.name
+            raise ConfigError(f"model={name} has no published head that names masked tokens: give one")
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up where `checkpoint` was written; its progress was given to the constructor."""

@@ -39,11 +39,10 @@ class TransformersAdamW(torch.optim.Optimizer):
 
 def optimizer(name: str, parameters: Mapping[str, torch.nn.Parameter], lr: float, weight_decay: float) -> Any:
     """The optimizer `name` (adamw: torch's; adamw_transformers) over all parameters, closed layers' too."""
+    trained = parameters.values()
     if name == "adamw_transformers":
-        return TransformersAdamW(parameters.values(), lr, weight_decay)
-    return torch.optim.AdamW(
-        parameters.values(), lr=lr, betas=BETAS, eps=EPSILON, weight_decay=weight_decay, fused=True
-    )
+        return TransformersAdamW(trained, lr, weight_decay)
+    return torch.optim.AdamW(trained, lr=lr, betas=BETAS, eps=EPSILON, weight_decay=weight_decay, fused=True)
 
 
 def learning_rate(peak: float, schedule: str, update: int, updates: int, warmup: int = 0) -> float:

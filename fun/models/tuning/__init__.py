@@ -1,4 +1,4 @@
-"""What trains on an encoder besides the head. A module here and a yaml of conf/adapter are a new kind. Free of torch."""
+"""What trains on an encoder besides the head. A module here and a yaml of conf/adapter are a new kind."""
 
 from fun.models.tuning.base import TUNINGS, Tuning
 from fun.registry import import_modules
