@@ -80,7 +80,6 @@ def download(repository: Repository) -> Snapshot:
     return downloaded
 
 
-
 def check_fits(described: Mapping[str, Any], encoder: Any, origin: str) -> None:
     """Raise ConfigError unless a language adapter's description fits the configuration of its encoder. One of another
     architecture would load without a word, and one of another encoder of the same size to no use."""

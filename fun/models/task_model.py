@@ -61,7 +61,6 @@ class TaskModel:
         }
         self._freeze_the_rest()
 
-
     def parameters(self) -> Block:
         """All parameters that may train, by name: the layers' from bottom to top, then the unscheduled ones."""
         return {n: p for block in (*self.blocks.values(), self.unscheduled) for n, p in block.items()}
@@ -89,7 +88,6 @@ class TaskModel:
     def device(self) -> torch.device:
         return next(iter(self.unscheduled.values())).device
 
-
     def state(self) -> dict[str, Tensor]:
         """A copy of the parameters that may train, on the CPU."""
         return {name: parameter.detach().cpu().clone() for name, parameter in self.parameters().items()}
@@ -114,7 +112,6 @@ class TaskModel:
             raise RunError(f"the head that {self.name} was trained with is gone: to train it again, type force=true")
         with torch.random.fork_rng(devices=[]):  # as above
             self.tuning.load(self.module, self.name, folder)
-
 
     def _freeze_the_rest(self) -> None:
         ours = self.parameters()
