@@ -116,7 +116,7 @@ class Setting:
 
     def _model(self) -> TaskModel:
         model = build_model(self.config)
-        model.to(torch.device(self.arguments.device))
+        model.module.to(torch.device(self.arguments.device))
         model.activate("en")
         return model
 

@@ -41,7 +41,7 @@ from fun.training.batches import Batches, training_features
 from fun.training.checkpoint import Checkpoint, Progress
 from fun.training.estimation import Estimation
 from fun.training.inference import outputs
-from fun.training.journal import CHECKPOINT_FILE, Journal, check_view, open_view
+from fun.training.journal import CHECKPOINT_FILE, Journal, WandbView, check_view
 from fun.training.loop import Training
 from fun.training.memory import check_memory
 
@@ -141,7 +141,7 @@ class Experiment:
         self.task = config.task
         self.model = build_model(config)
         self.model.activate(config.training_language)
-        self.model.to(self.device)
+        self.model.module.to(self.device)  # parameters keep their identity
 
     def train(
         self, attempt: Attempt, wanted: Tests, tracking: dict[str, Any], must_equal: Record | None = None
@@ -163,7 +163,7 @@ class Experiment:
         tests = self._tests([*wanted, *followed])
         progress.goes_on_with(code_version())
         attempt.resume(progress.update, updates, config.checkpoint.restarts)
-        view = open_view(config, attempt)
+        view = WandbView(config, attempt) if config.logger.name == "wandb" else None
         with Journal(attempt, view, keep=progress.update) as journal:
             work: Training | Estimation
             if isinstance(self.task, FisherTask):

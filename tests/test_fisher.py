@@ -15,8 +15,7 @@ from transformers import BertConfig, DebertaV2Config, XLMRobertaConfig
 
 from fun.errors import RunError
 from fun.fisher import Algorithm2, Exact, Official
-from fun.fisher.per_example import _outer_norms
-from fun.fisher.undisturbed import undisturbed
+from fun.fisher.gradients import _outer_norms, undisturbed
 from fun.models.blocks import task_blocks
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
 

@@ -201,11 +201,6 @@ def test_choices_of_an_example_stay_side_by_side():
 # --- Any head ---
 
 
-def test_gold_labels_are_the_batchs():
-    labels = torch.tensor([[1, 2]])
-    assert torch.equal(QAHead(mask_padding=True).labels({"labels": labels}), labels)
-
-
 def test_labels_in_a_batch_do_not_reach_the_model():
     head = ClassificationHead(num_labels=3, layers=1, use_pooler=False)
     model = with_adapter(head)

@@ -10,7 +10,7 @@ import yaml
 
 from fun.config import CONFIG_DIR, RunConfig, ours
 from fun.inputs import compose, flat, run_id
-from fun.models.tuning.lora import Lora
+from fun.models.tuning.adapters import Lora
 from reproduce.declare.papers import PAPERS
 
 Row = Mapping[str, str]

@@ -12,7 +12,7 @@ from transformers import BertConfig, XLMRobertaConfig
 from fun.errors import ConfigError, DeviceTooSmall
 from fun.experiment import build_model
 from fun.inputs import compose
-from fun.methods.ewc import Ewc
+from fun.methods.anchor import Ewc
 from fun.training.memory import check_memory, memory
 from tests.conftest import Cli, metrics_of
 from tests.test_run import only

@@ -190,7 +190,7 @@ def test_head_and_loss_are_those_of_the_published_model(name: str, passages: lis
         expected = published(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels)
         outputs = forward(ours, batch)
     assert torch.allclose(outputs.logits.flatten(0, 1), expected.logits[masked], atol=1e-4)
-    nll = head.predictive(outputs, batch).nll(head.labels(batch))
+    nll = head.predictive(outputs, batch).nll(batch["labels"])
     assert nll.sum().item() / batch["labels"].numel() == pytest.approx(expected.loss.item(), rel=1e-5)
     right, likeliest = head.logits(outputs, batch)
     assert torch.allclose(-right.sum(dim=1), nll, atol=1e-5)

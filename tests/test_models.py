@@ -20,9 +20,8 @@ from fun.models.encoders import check_encoder, load_encoder, load_tokenizer
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, predict
 from fun.models.task_model import TaskModel
 from fun.models.tuning import Tuning
-from fun.models.tuning.full import Full
-from fun.models.tuning.lora import Lora
-from fun.models.tuning.madx import Madx
+from fun.models.tuning.adapters import Lora, Madx
+from fun.models.tuning.pretrained import Full
 from tests import tiny_models
 from tests.conftest import Cli, metrics_of
 

@@ -12,8 +12,8 @@ from fun.errors import ConfigError, RunError
 from fun.machine.device import gpu_problem, pick_device
 from fun.models.task_model import TaskModel
 from fun.training.checkpoint import Checkpoint
-from fun.training.loop import Training
-from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
+from fun.training.inference import autocast
+from fun.training.loop import SMALLEST_SCALE, Training
 from tests.conftest import SHORT, Cli, metrics_of
 from tests.test_training import Journal, training
 
@@ -65,7 +65,9 @@ def test_autocast_computes_as_it_is_called() -> None:
         with autocast(device, precision):
             found[precision] = (weight @ weight).dtype
     assert found == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    assert gradient_scaler(device, "bf16").state_dict() == gradient_scaler(device, "fp32").state_dict() == {}
+    for precision in ("bf16", "fp32"):
+        loop, _, _ = training(1, typed=[f"precision={precision}"])
+        assert loop.scaler.state_dict() == {}
 
 
 def fp16_training(updates: int, scale: float) -> tuple[Training, TaskModel, Journal]:

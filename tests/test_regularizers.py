@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from fun.errors import ConfigError
 from fun.fisher.diagonal import combined, normalised, write
 from fun.inputs import compose
-from fun.methods.anchor import Anchored
-from fun.methods.ewc import Ewc
+from fun.methods.anchor import Anchored, Ewc
 from fun.models.task_model import TaskModel
 from fun.training.checkpoint import Checkpoint
 from tests.test_training import training

@@ -323,9 +323,6 @@ class TaggingHead:
         logits, present = labelled(outputs.logits, batch["words"])
         return Predictive(logits.log_softmax(dim=-1), present)
 
-    def labels(self, batch):  # type: ignore[no-untyped-def]
-        return batch["labels"]
-
 
 TAGGING = TaggingHead(classes=5)
 
@@ -367,7 +364,7 @@ def test_the_loss_of_tags_is_the_mean_over_words_whatever_the_parts(tagger: Task
         batch = batches[1]
         assert (batch.size, batch.units) == (5, 20)
         with torch.no_grad():
-            parts = [predict(tagger.module, TAGGING, part).nll(TAGGING.labels(part)).sum() for part in batch.parts]
+            parts = [predict(tagger.module, TAGGING, part).nll(part["labels"]).sum() for part in batch.parts]
         assert sum(parts).item() / batch.units == pytest.approx(expected, rel=1e-9)
 
 

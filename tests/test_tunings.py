@@ -16,9 +16,8 @@ from fun.models.encoders import load_encoder
 from fun.models.heads import ClassificationHead, Head, MultipleChoiceHead, QAHead, TaggingHead, predict
 from fun.models.task_model import TaskModel
 from fun.models.tuning import Tuning
-from fun.models.tuning.bitfit import BitFit
-from fun.models.tuning.houlsby import Houlsby
-from fun.models.tuning.prompts import Prompts
+from fun.models.tuning.adapters import Houlsby, Prompts
+from fun.models.tuning.pretrained import BitFit
 from tests import tiny_models
 from tests.conftest import Cli, metrics_of, outcome
 from tests.test_models import TEXTS, batch, equal, log_probabilities, stages

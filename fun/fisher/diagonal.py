@@ -1,8 +1,7 @@
 """The diagonal of the Fisher information, {parameter name: tensor of its shape}, and the file that holds one.
 
-F = E_x E_ŷ (∇ log p(ŷ|x))², elementwise, with ŷ drawn from p(y|x): Eq. 2 of "Frustratingly Simple Regularization to
-Improve Zero-shot Cross-lingual Robustness", where x is a block of running text, and log p(ŷ|x) sums over its masked
-tokens.
+F = E_x E_ŷ (∇ log p(ŷ|x))², elementwise, ŷ drawn from p(y|x), x a block of running text, log p(ŷ|x) the sum over its
+masked tokens: Eq. 2 of "Frustratingly Simple Regularization to Improve Zero-shot Cross-lingual Robustness".
 """
 
 import json
@@ -16,9 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 Diagonal = Mapping[str, Tensor]
-
-ABOUT = "about"
-"""The one entry of a file's metadata."""
 
 
 def add_squares(sums: Diagonal, parameters: Mapping[str, nn.Parameter], size: int) -> None:
@@ -50,16 +46,14 @@ def combined(fishers: Sequence[Diagonal], divisor: int) -> dict[str, Tensor]:
 
 
 def write(fisher: Diagonal, path: Path, about: Mapping[str, Any]) -> None:
-    """One safetensors file, with what it is an estimate of and how as JSON in its metadata.
-
-    The same Fisher gives the same bytes: the library writes several entries of metadata in any order, one as it is.
-    """
+    """One safetensors file, with what it is an estimate of and how as JSON in the one entry of its metadata, "about".
+    With several the library would write them in any order: the same Fisher gives the same bytes."""
     tensors = {name: tensor.contiguous() for name, tensor in fisher.items()}
-    save_file(tensors, path, metadata={ABOUT: json.dumps(about)})
+    save_file(tensors, path, metadata={"about": json.dumps(about)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file that `write` wrote, on the CPU, and its metadata."""
     with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
         return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118

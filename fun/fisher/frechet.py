@@ -1,26 +1,21 @@
-"""The Fréchet distance of two diagonal Fishers (Eq. 3), which is to say how far apart two languages are for an encoder.
+"""The Fréchet distance of two diagonal Fishers (Eq. 3): how far apart two languages are for an encoder.
 
 With F̂ of unit trace, d² = ½ tr(F̂_a + F̂_b - 2 (F̂_a F̂_b)^½), which for diagonals is ½ Σ_i (√a_i - √b_i)²: 0 where they
 are equal, 1 where they have no parameter in common, whatever their scales.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from fun.errors import ConfigError
 from fun.fisher.diagonal import Diagonal, read
-from fun.fisher.totals import pieces
-from fun.models.blocks import layer_of
-
-PER_LANGUAGE = ("language", "text")
-"""What the metadata of comparable Fishers may have different."""
+from fun.models.blocks import layer_of, pieces
 
 
-@dataclass(frozen=True)
-class Distances:
+class Distances(NamedTuple):
     """d² of two Fishers, over all parameters and over those of the layers alone (no embeddings)."""
 
     squared: float
@@ -44,21 +39,12 @@ def squared_distance(first: Diagonal, second: Diagonal) -> float:
     return total.item() / 2
 
 
-def in_layers(fisher: Diagonal) -> Diagonal:
-    """What a Fisher says of the layers' parameters."""
-    return {name: tensor for name, tensor in fisher.items() if layer_of(name) is not None}
-
-
 def distances(first: Path, second: Path) -> Distances:
-    """The distances of two Fishers from their files.
-
-    Raises ConfigError where their metadata say that they do not compare: another encoder, other labels, blocks, …
-    """
+    """Of two Fishers from their files; ConfigError where these say that they do not compare: another encoder, …"""
     (one, about), (other, of_other) = read(first), read(second)
-    differing = sorted(key for key in about.keys() | of_other.keys() if about.get(key) != of_other.get(key))
-    if wrong := [key for key in differing if key not in PER_LANGUAGE]:
+    described = sorted((about.keys() | of_other.keys()) - {"language", "text"})
+    if wrong := [key for key in described if about.get(key) != of_other.get(key)]:
         told = "; ".join(f"{key} is {about.get(key)} and {of_other.get(key)}" for key in wrong)
-        raise ConfigError(
-            f"{first} and {second} do not compare: {told}: give two Fishers that differ in language alone"
-        )
-    return Distances(squared_distance(one, other), squared_distance(in_layers(one), in_layers(other)))
+        raise ConfigError(f"{first} and {second} do not compare: {told}: give two that differ in language alone")
+    layers = [{name: t for name, t in fisher.items() if layer_of(name) is not None} for fisher in (one, other)]
+    return Distances(squared_distance(one, other), squared_distance(*layers))

@@ -1,42 +1,39 @@
-"""Regularizers that hold the encoder near its pretrained weights θ*: λ/2 Σ_i w_i (θ_i - θ*_i)².
+"""L2 and EWC (elastic weight consolidation) hold the encoder near its pretrained weights θ*: λ/2 Σ_i w_i (θ_i - θ*_i)².
 
 Equations 1 and 2 of "Frustratingly Simple Regularization to Improve Zero-shot Cross-lingual Robustness". The penalty is
 part of the loss, not decoupled: its gradient goes through clipping and Adam like that of the loss.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import pieces
-from fun.methods.base import Method, MethodChoice
+from fun.methods.base import REGULARIZERS, Method, MethodChoice
+from fun.models.blocks import pieces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fun.config import RunConfig
+    from fun.models.task_model import TaskModel
 
 
 class Anchored(Method):
-    """Adds λ w (θ - θ*) to the gradient of `parameters`, whose values now are θ*.
-
-    `strength` is λ; `weights` w has each parameter's shape, None: 1 everywhere.
-    """
+    """Adds λ w (θ - θ*) to the gradient of `parameters`, whose values now are θ*; λ is `strength`, w `weights` or 1."""
 
     def __init__(
         self, parameters: "Mapping[str, nn.Parameter]", strength: float, weights: "Mapping[str, Tensor] | None" = None
     ) -> None:
-        self.parameters = parameters
+        self.parameters, self.strength, self.weights = parameters, strength, weights
         self.anchors = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-        self.strength = strength
-        self.weights = weights
 
     def add_gradient(self, update: int) -> None:
-        """See Method."""
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
                 for gradient, (_, pull) in zip(pieces(parameter.grad), self._pulls(name), strict=True):
@@ -60,9 +57,10 @@ class Anchored(Method):
             yield moved, moved if weight is None else moved * weight
 
 
+@REGULARIZERS.register("l2")
 @dataclass(frozen=True, kw_only=True)
-class Anchoring(MethodChoice):
-    """What holds weights near their pretrained values."""
+class L2(MethodChoice):
+    """λ/2 ‖θ - θ*‖² (Eq. 1): every weight is held alike."""
 
     holds: ClassVar[tuple[str, ...]] = ("θ*",)
 
@@ -71,11 +69,9 @@ class Anchoring(MethodChoice):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return "-".join([self.name, *self.fishers, f"lambda{self.strength:g}"])
 
     def check(self, config: "RunConfig") -> None:
-        """See Choice."""
         if self.strength == 0:
             raise ConfigError("regularizer.strength=0 adds nothing to the gradient: type regularizer=none")
         if not config.adapter.pretrained:
@@ -88,3 +84,47 @@ class Anchoring(MethodChoice):
                 f"train.weight_decay={config.train.weight_decay:g} draws towards 0 what regularizer={self.name} holds "
                 "near its pretrained value: type train.weight_decay=0"
             )
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
+        return Anchored(model.anchored(), self.strength)
+
+
+@REGULARIZERS.register("ewc")
+@dataclass(frozen=True, kw_only=True)
+class Ewc(L2):
+    """λ/2 Σ_i F_i (θ_i - θ*_i)² (Eq. 2), F the diagonal Fisher of languages' text under masked language modelling."""
+
+    holds: ClassVar[tuple[str, ...]] = ("θ*", "F")
+
+    languages: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Whose Fishers are taken."""
+    combine: Literal["sum", "mean"]
+    """Of several Fishers; their mean at strength λ is their sum at λ by their number."""
+    normalise: Literal["mean", "none"]
+    """mean: each Fisher has mean 1 over the weights that are held, so that λ has the meaning of L2's; none: Eq. 2."""
+    origins: Mapping[str, str] = field(default_factory=dict, metadata={"identity": False})
+    """Language -> run:<run_id> of another task=fisher run than the default one."""
+
+    @property
+    def fishers(self) -> Mapping[str, str]:
+        return {language: self.origins.get(language, "train") for language in self.languages}
+
+    def check(self, config: "RunConfig") -> None:
+        super().check(config)
+        for language, origin in self.origins.items():
+            if language not in self.languages or not re.fullmatch(r"train|run:[0-9a-f]{16}", origin):
+                raise ConfigError(
+                    f"regularizer.origins.{language} is {origin!r}; expected train or run:<16 hexadecimal digits> for "
+                    f"one of {', '.join(self.languages)}: type +regularizer.origins.{self.languages[0]}=run:…"
+                )
+
+    def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Anchored:
+        from fun.fisher.diagonal import combined, normalised, read
+
+        held, diagonals = model.anchored(), []
+        for language in self.languages:
+            whole, _ = read(fishers[language])
+            diagonal = {name: whole[name] for name in held}
+            diagonals.append(normalised(diagonal) if self.normalise == "mean" else diagonal)
+        total = combined(diagonals, len(diagonals) if self.combine == "mean" else 1)
+        return Anchored(held, self.strength, {name: total[name].to(held[name].device) for name in held})

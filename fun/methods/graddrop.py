@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from fun.errors import ConfigError
-from fun.fisher.totals import Blocks, pieces
 from fun.methods.base import MASKS, Method, MethodChoice
+from fun.models.blocks import is_projection, layer_of, pieces
+from fun.unfreezing.unfreezer import Blocks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,18 +24,15 @@ if TYPE_CHECKING:
     from fun.config import RunConfig
     from fun.models.task_model import TaskModel
 
-PURPOSE = "gradient mask"
-
 
 class Kept(NamedTuple):
-    """What an update keeps: that whose number u, uniform in [0, 1), has `least` <= u < `below`."""
+    """What an update keeps, times `factor`: that whose number u, uniform in [0, 1), has `least` <= u < `below`. Updates
+    of one `position` have the same numbers."""
 
     position: int
-    """Of the numbers; updates of one position have the same ones."""
     least: float
     below: float
     factor: float
-    """What is kept is multiplied by it."""
 
 
 Rule = Callable[[int, int], Kept]
@@ -45,24 +43,18 @@ class Masking(Method, ABC):
     """Masks the gradient of `blocks` as `rule` says. Nothing is stored: (seed, purpose, position) gives the numbers."""
 
     def __init__(self, blocks: Blocks, seed: int, rule: Rule) -> None:
-        self.layers = len(blocks)
+        self.layers, self.seed, self.rule = len(blocks), seed, rule
         self.parameters = [(layer, name, p) for layer, block in blocks.items() for name, p in block.items()]
-        self.seed = seed
-        self.rule = rule
 
     @abstractmethod
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
         """What the present update keeps of each piece of a parameter: 0 and 1, of the piece's shape or one for all.
-
-        Read each before the next one, which may take its place.
-        """
+        Read each before the next one, which may take its place."""
 
     def before_update(self, update: int, epoch: int) -> None:
-        """See Method."""
         self.now = self.rule(update, epoch)
 
     def mask_gradient(self, update: int, epoch: int) -> None:
-        """See Method."""
         for layer, name, parameter in self.parameters:
             if parameter.grad is not None:  # else a schedule has closed it
                 for gradient, kept in zip(pieces(parameter.grad), self.kept(layer, name, parameter), strict=True):
@@ -85,13 +77,13 @@ class ElementMask(Masking):
     """A number for each element, drawn on the parameter's device: another GPU model may draw others, as of dropout."""
 
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
-        """See Masking. A stream for each parameter: what a schedule has closed does not shift the others' numbers."""
+        """A stream for each parameter: what a schedule has closed does not shift the others' numbers."""
         import torch
 
         from fun.randomness import derive
 
         random = torch.Generator(parameter.device)
-        random.manual_seed(derive(self.seed, f"{PURPOSE} of {name}", self.now.position))
+        random.manual_seed(derive(self.seed, f"gradient mask of {name}", self.now.position))
         least, below = self.now.least, self.now.below
         numbers, upper = torch.empty((2, len(pieces(parameter)[0])), dtype=torch.float32, device=parameter.device)
         for piece in pieces(parameter):
@@ -107,17 +99,15 @@ class LayerMask(Masking):
     """A number for each layer, all drawn at once on the CPU."""
 
     def before_update(self, update: int, epoch: int) -> None:
-        """See Method."""
         import torch
 
         from fun.randomness import generator
 
         super().before_update(update, epoch)
-        numbers = torch.rand(self.layers, generator=generator(self.seed, PURPOSE, self.now.position))
+        numbers = torch.rand(self.layers, generator=generator(self.seed, "gradient mask", self.now.position))
         self.open = (numbers >= self.now.least) & (numbers < self.now.below)
 
     def kept(self, layer: int, name: str, parameter: "nn.Parameter") -> "Iterable[Tensor]":
-        """See Masking."""
         return repeat(self.open[layer], len(pieces(parameter)))
 
 
@@ -138,7 +128,6 @@ class GradientMask(MethodChoice, ABC):
         """What each update of a training of so many epochs keeps."""
 
     def check(self, config: "RunConfig") -> None:
-        """See Choice."""
         if not config.layers:
             raise ConfigError(
                 f"a mask is for what trains in layers, and task={config.task.name} with adapter={config.adapter.name} "
@@ -151,9 +140,6 @@ class GradientMask(MethodChoice, ABC):
             )
 
     def build(self, model: "TaskModel", seed: int, fishers: Mapping[str, Path], epochs: int) -> Masking:
-        """See MethodChoice."""
-        from fun.models.blocks import is_projection, layer_of
-
         whole = self.parameters == "layers"
         blocks = {  # without embeddings that open with layer 0
             layer: {n: p for n, p in block.items() if layer_of(n) == layer and (whole or is_projection(n))}
@@ -181,16 +167,13 @@ class GradDrop(GradientMask):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return f"{'anneal_' if self.anneal else ''}{'layer_' if self.over == 'layers' else ''}graddrop-p{self.p:g}"
 
     @property
     def masking(self) -> type[Masking]:
-        """See GradientMask."""
         return LayerMask if self.over == "layers" else ElementMask
 
     def check_epochs(self, epochs: int) -> None:
-        """See MethodChoice."""
         if self.anneal and epochs == 1:
             raise ConfigError(
                 "mask.p is annealed from epoch to epoch, and training has one: type train.epochs=2 or more, or "
@@ -204,8 +187,6 @@ class GradDrop(GradientMask):
         return self.p * (1 - epoch / (epochs - 1)) if self.anneal else self.p
 
     def rule(self, epochs: int) -> Rule:
-        """See GradientMask."""
-
         def kept(update: int, epoch: int) -> Kept:
             p = self.dropped(epoch, epochs)
             return Kept(update if self.per == "update" else epoch, p, 1.0, 1 / (1 - p) if self.rescale else 1.0)
@@ -218,8 +199,7 @@ class GradDrop(GradientMask):
 class GradDropEpoch(GradientMask):
     """Elements open for good, an equal share in each of T epochs: those with a number below (e+1)/T (section III.B).
 
-    A number holds for the whole run. Adam counts the updates of a tensor, not of an element: one that opens late takes
-    steps of up to 6.57 learning rates at first.
+    Adam counts the updates of a tensor: an element that opens late takes steps of up to 6.57 learning rates at first.
     """
 
     toggle: bool
@@ -227,12 +207,9 @@ class GradDropEpoch(GradientMask):
 
     @property
     def label(self) -> str:
-        """See MethodChoice."""
         return f"{self.name}{'_toggle' if self.toggle else ''}"
 
     def rule(self, epochs: int) -> Rule:
-        """See GradientMask."""
-
         def kept(update: int, epoch: int) -> Kept:
             return Kept(0, epoch / epochs if self.toggle else 0.0, (epoch + 1) / epochs, 1.0)
 

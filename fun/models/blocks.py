@@ -1,21 +1,22 @@
-"""Blocks: the one place that knows which parameter belongs to which layer.
+"""Blocks: the one place that knows which parameter belongs to which layer, 0 … L-1 from bottom to top.
 
-Layers are counted 0 … L-1 from bottom to top. Embeddings, invertible adapters, pooler and heads have none: where
-they train at all, they train from the first update to the last.
+Embeddings, invertible adapters, pooler and heads have none. Imports nothing heavy.
 """
 
 import re
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from fun.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # BERT, XLM-R (`roberta`) and DeBERTa-v2 share this layout; each module of an adapter carries its name.
 _LAYER = re.compile(r"^(?:bert|roberta|deberta)\.encoder\.layer\.(\d+)\.")
 
 _PROJECTION = re.compile(r"\.attention\.(?:self\.(?:key|value)(?:_proj)?|output\.dense)\.")
 
-Block = dict[str, nn.Parameter]
+Block = dict[str, "nn.Parameter"]
 
 
 def layer_of(parameter_name: str) -> int | None:
@@ -29,7 +30,7 @@ def is_projection(parameter_name: str) -> bool:
     return _PROJECTION.search(parameter_name) is not None
 
 
-def encoder_blocks(model: nn.Module) -> dict[int, Block]:
+def encoder_blocks(model: "nn.Module") -> dict[int, Block]:
     """All parameters of the encoder's layers, by layer (bottom to top) and full name: for full fine-tuning."""
     blocks: dict[int, Block] = {}
     for name, parameter in model.named_parameters():
@@ -38,11 +39,8 @@ def encoder_blocks(model: nn.Module) -> dict[int, Block]:
     return blocks
 
 
-def outside(model: nn.Module, *, embeddings: bool) -> Block:
-    """The encoder's parameters that belong to no layer: those of its embeddings, or all others (the pooler).
-
-    DeBERTa's relative positions, which all layers share, count as embeddings.
-    """
+def outside(model: "nn.Module", *, embeddings: bool) -> Block:
+    """The encoder's parameters outside the layers: its embeddings (DeBERTa's relative positions too), or the pooler."""
     return {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -50,13 +48,11 @@ def outside(model: nn.Module, *, embeddings: bool) -> Block:
     }
 
 
-def task_blocks(model: nn.Module, adapter: str) -> dict[int, Block]:
+def task_blocks(model: "nn.Module", adapter: str) -> dict[int, Block]:
     """The parameters of the task adapter `adapter`, by layer (bottom to top) and full parameter name.
 
-    A block holds all that the adapter has in one layer: down and up projection of a bottleneck, or LoRA's A
-    and B of the query and value projections together.
-
-    Raises RunError if no layer has an adapter of that name.
+    A block is all of it in one layer, such as LoRA's A and B of query and value together. Raises RunError if no layer
+    has an adapter of that name.
     """
     part = re.compile(rf"\.(?:adapters|loras)\.{re.escape(adapter)}\.")
     whole = encoder_blocks(model)
@@ -66,3 +62,9 @@ def task_blocks(model: nn.Module, adapter: str) -> dict[int, Block]:
             f"no layer has a task adapter {adapter!r}: add it first, model.add_adapter({adapter!r}, config=…)"
         )
     return {layer: block for layer, block in blocks.items() if block}
+
+
+def pieces(tensor: "Tensor") -> "tuple[Tensor, ...]":
+    """A contiguous tensor as flat views of a few megabytes, so that what is computed from one stays in the cache."""
+    parts: tuple[Tensor, ...] = tensor.detach().view(-1).split(2**20)
+    return parts

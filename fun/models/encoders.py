@@ -21,18 +21,15 @@ MODEL_TYPES = ("bert", "xlm-roberta", "deberta-v2")
 MLM_BIAS = {r"^(cls\.predictions|lm_head)\.bias$": "heads.default.3.bias"}
 """The bias of a published head for masked language modelling, which adapters 1.3 leaves out of its conversion."""
 
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-"""Where an encoder's configuration says how much is dropped; the last is that of heads."""
-
 Loaded = TypeVar("Loaded")
 
 
 class Encoder(NamedTuple):
     """An adapters-library model in fp32 and its fast tokenizer.
 
-    `module` has no head, or the masked language modelling head that was published with it, named "default".
-    `pooler` says whether it has a pooler that was published: MLM alone trains none, and then it is random.
-    `commits` says which commit of what was read from the hub.
+    `module` has no head but the one for masked language modelling that was published with it, named "default";
+    `pooler`: whether a pooler was published (MLM alone trains none, and then it is random); `commits`: what was read
+    from the hub, {repository: commit}.
     """
 
     module: Any
@@ -42,13 +39,11 @@ class Encoder(NamedTuple):
 
 
 def load_encoder(source: str, revision: str | None = None, dropout: float | None = None) -> Encoder:
-    """The encoder that `source`, a model's `source` field, names.
+    """The encoder world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes).
 
-    It is world (the miniature world's), hub:<namespace>/<name>, or folder:<path> (as save_pretrained writes it).
-    `dropout` replaces the encoder's own, of hidden states and attention, and that of heads added to it.
-
-    Raises ConfigError for a source or an architecture that cannot be used, HubError for a download that did
-    not succeed, RunError where the file lacks weights of the encoder.
+    `dropout` replaces the encoder's own, of hidden states and attention, and that of heads added to it. Raises
+    ConfigError for a source or an architecture that cannot be used, HubError for a download that failed, RunError
+    where the file lacks weights of the encoder.
     """
     encoder, commits = _read(source, revision, download, lambda folder: _load(folder, source, dropout))
     if source == "world":
@@ -58,8 +53,7 @@ def load_encoder(source: str, revision: str | None = None, dropout: float | None
 
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The fast tokenizer of an encoder, whose weights are not downloaded. Raises as `load_encoder` does."""
-    tokenizer, _ = _read(source, revision, lambda place: snapshot(place, (CONFIG, *TOKENIZER)), _load_tokenizer)
-    return tokenizer
+    return _read(source, revision, lambda place: snapshot(place, (CONFIG, *TOKENIZER)), _load_tokenizer)[0]
 
 
 def _read(
@@ -89,11 +83,12 @@ def _read(
 
 def check_encoder(config: Any, *, name: str, layers: int, positions: int) -> None:
     """Raise ConfigError unless an encoder's configuration has the layers and positions that conf/model says."""
-    expected = {"layers": layers, "positions": positions}
     actual = {"layers": config.num_hidden_layers, "positions": readable_positions(config)}
-    if wrong := [f"{key}={actual[key]}, expected {expected[key]}" for key in expected if actual[key] != expected[key]]:
-        typed = " ".join(f"model.{key}={actual[key]}" for key in expected if actual[key] != expected[key])
-        raise ConfigError(f"model={name}: its encoder has {', '.join(wrong)}: type {typed}, or another model.source")
+    expected = {"layers": layers, "positions": positions}
+    if wrong := [key for key in expected if actual[key] != expected[key]]:
+        told = ", ".join(f"{key}={actual[key]}, expected {expected[key]}" for key in wrong)
+        typed = " ".join(f"model.{key}={actual[key]}" for key in wrong)
+        raise ConfigError(f"model={name}: its encoder has {told}: type {typed}, or another model.source")
 
 
 def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -101,8 +96,8 @@ def check_tokenizer(source: str, module: Any, tokenizer: PreTrainedTokenizerBase
     rows = module.get_input_embeddings().num_embeddings
     tokens = max(tokenizer.get_vocab().values()) + 1
     types = getattr(module.base_model.embeddings, "token_type_embeddings", None)
-    special = {"pad": tokenizer.pad_token_id, "cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id}
-    problems = [f"has no {name} token" for name, number in special.items() if number is None]
+    special = ("pad", "cls", "sep")
+    problems = [f"has no {name} token" for name in special if getattr(tokenizer, f"{name}_token_id") is None]
     if tokens > rows:
         problems.append(f"has {tokens} tokens, and its encoder {rows} rows of embeddings")
     # XLM-R counts positions from it; a BERT masks it and reads no more, and some (e5-small) are published with another.
@@ -143,7 +138,8 @@ def _load(folder: Path, source: str, dropout: float | None) -> Encoder:
     check_type(json.loads((folder / CONFIG).read_text(encoding="utf-8")), source)
     config = AutoConfig.from_pretrained(str(folder))
     if dropout is not None:
-        config.update(dict.fromkeys(DROPOUTS, dropout))
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")  # the last is for heads
+        config.update(dict.fromkeys(names, dropout))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what was there and what was missing is looked at here
     try:

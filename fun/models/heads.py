@@ -1,8 +1,7 @@
 """Heads and their predictive distribution p(y|x).
 
-Every head is a prediction head of the adapters library, named like the task adapter, so that `save_adapter`
-writes it beside the adapter and a plain `load_adapter` brings it back. What is ours is the distribution:
-labels are drawn from it, and one example has one negative log-likelihood, whatever the task.
+Every head is a prediction head of the adapters library, named like the task adapter, so that `save_adapter` writes it
+beside the adapter and a plain `load_adapter` brings it back. What is ours is the distribution.
 """
 
 from abc import ABC, abstractmethod
@@ -20,22 +19,18 @@ from fun.errors import RunError
 Unit = Literal["examples", "labels"]
 Axis = Literal["classes", "tokens", "labels"]
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "masked")
-
 
 @dataclass(frozen=True)
 class Predictive:
-    """p(y|x) of B examples as independent categorical factors, up to F for each.
+    """p(y|x) of B examples as independent categorical factors, up to F for each: `log_p` over C classes, [B, F, C].
 
     Classification and multiple choice have one factor, over classes or choices; question answering has two, the start
-    and the end of the span, over tokens; tagging and masked language modelling have one per labelled token.
+    and the end of the span, over tokens; tagging and masked language modelling have one per labelled token. Where not
+    all examples have as many, `present`, bool [B, F], says which are there; the others are padding.
     """
 
     log_p: Tensor
-    """Log-probabilities of the C classes of each factor: [B, F, C]."""
-
     present: Tensor | None = None
-    """Which factors an example has, where not all have as many: bool [B, F]. The others are padding."""
 
     @property
     def counts(self) -> Tensor:
@@ -43,7 +38,7 @@ class Predictive:
         return self._present().sum(dim=1)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Labels drawn from p(y|x): int64 [B, F], 0 where a factor is absent. `generator` lives on the CPU.
+        """Labels drawn from p(y|x): int64 [B, F], 0 where a factor is absent.
 
         By inversion: one uniform number per factor, drawn on the CPU, example by example in the order of the factors.
         The labels therefore depend neither on the device, nor on padding, nor on where a batch is cut into parts.
@@ -67,10 +62,7 @@ class Predictive:
         return -chosen.sum(dim=1)
 
     def entries(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every class as (labels [B, 1], its probability [B], detached).
-
-        Raises RunError for several factors: their joint labels are too many to list.
-        """
+        """Every class as (labels [B, 1], its probability [B], detached); RunError for several factors: too many."""
         size, factors, classes = self.log_p.shape
         if factors != 1:
             raise RunError(
@@ -82,9 +74,7 @@ class Predictive:
         return zip(labels, probability.unbind(dim=1), strict=True)
 
     def _present(self) -> Tensor:
-        if self.present is not None:
-            return self.present
-        return torch.ones(self.log_p.shape[:2], dtype=torch.bool, device=self.log_p.device)
+        return torch.ones_like(self.log_p[:, :, 0], dtype=torch.bool) if self.present is None else self.present
 
 
 def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
@@ -97,10 +87,8 @@ def _invert(log_probability: Tensor, uniform: Tensor) -> Tensor:
 
 
 def labelled(values: Tensor, marked: Tensor) -> tuple[Tensor, Tensor]:
-    """Of values [B, T, …] those of the tokens that `marked` [B, T] marks, from left to right: [B, W, …].
-
-    W is the largest number of marked tokens; the second result, bool [B, W], says which of them an example has.
-    """
+    """Of values [B, T, …] those of the tokens that `marked` [B, T] marks, from left to right: [B, W, …], W the most
+    that an example has; and which of them each has: bool [B, W]."""
     marked = marked.bool()
     counts = marked.sum(dim=1)
     present = torch.arange(int(counts.max()), device=counts.device) < counts.unsqueeze(1)
@@ -130,29 +118,22 @@ class Head(ABC):
         """Adds the library's prediction head under `name`, the task adapter's name, and activates it."""
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What the task's metrics read: raw scores by example, [B, C] for each factor, or [B, W, C] for each label.
-
-        Unlike probabilities they compare between windows of one text.
-        """
+        """What metrics read: raw scores, [B, C] for each factor, or [B, W, C] for each label. Unlike probabilities they
+        compare between windows of one text."""
         return (outputs.logits,)
 
     @abstractmethod
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
         """p(y|x) from the model's outputs for `batch`."""
 
-    def labels(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Gold labels [B, F] of `batch`."""
-        return batch["labels"]
-
 
 @dataclass(frozen=True)
 class QAHead(Head):
     """Start and end of an answer span over the tokens of a window: one linear layer, two factors.
 
-    `mask_padding=True` takes both softmaxes over the window's own tokens, question included, so that they do
-    not depend on the padded length. False leaves padding in, as the libraries' heads and the authors' code
-    do. Nothing is dropped before the layer, and the training loss is the mean of start and end, as there and in
-    transformers; the log-probability of a window stays their sum.
+    `mask_padding` takes both softmaxes over the window's own tokens, question included, whatever the padded length;
+    the libraries' heads and the authors' code leave padding in. Nothing is dropped before the layer, and the training
+    loss is the mean of start and end, as there; the log-probability of a window stays their sum.
     """
 
     over: ClassVar[Axis] = "tokens"
@@ -191,7 +172,6 @@ class ClassesHead(Head):
         return {"layers": self.layers, "activation_function": "tanh", "use_pooler": self.use_pooler}
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
-        """One factor."""
         return Predictive(_log_softmax(outputs.logits).unsqueeze(1))
 
 
@@ -207,11 +187,7 @@ class ClassificationHead(ClassesHead):
 
 @dataclass(frozen=True)
 class MultipleChoiceHead(ClassesHead):
-    """Two choices, each with a score.
-
-    The batch's tokens are [B, 2, T]; the model flattens them to [2B, T], the two choices of an example side
-    by side.
-    """
+    """Two choices, each with a score; the model flattens their tokens [B, 2, T] to [2B, T], pairs side by side."""
 
     def add_to(self, model: Any, name: str) -> None:
         model.add_multiple_choice_head(name, num_choices=2, **self.shape)
@@ -242,30 +218,20 @@ class TaggingHead(Head):
 class _MaskedLMHead(BertStyleMaskedLMHead):
     """The library's head, read at the masked tokens alone: at all of them it would cost more than the encoder."""
 
-    def forward(
-        self,
-        outputs: Any,
-        cls_output: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        return_dict: bool = False,
-        *,
-        masked: Tensor,
-        **rest: Any,
-    ) -> Any:
+    def forward(self, outputs: Any, *positional: Any, masked: Tensor, **named: Any) -> Any:
         """Logits [B, F, V] of the tokens that `masked` [B, T] marks, F in each row, from left to right."""
         hidden = outputs[0][masked.bool()].unflatten(0, (len(masked), -1))
-        return super().forward(BaseModelOutput(hidden), cls_output, attention_mask, return_dict, **rest)
+        return super().forward(BaseModelOutput(hidden), *positional, **named)
 
 
 @dataclass(frozen=True)
 class MaskedLMHead(Head):
     """Names the tokens that were masked: dense layer, GELU, layer norm, and the transposed word embeddings.
 
-    The head that was published with the encoder (mBERT's, XLM-R's, the miniature world's) stays frozen, like the
-    encoder: only the adapter can bring the language nearer to what both know. mDeBERTa has none of its own (its file
-    holds one of the generator, whose encoder was not published): there a new one trains with the adapter, on frozen
-    word embeddings. In front of these stands the inverse of the adapter's invertible block (MAD-X; Pfeiffer et al.,
-    2020). Nobody reads the head after training, so it is not saved.
+    The head that was published with the encoder stays frozen, like the encoder: only the adapter can bring the language
+    nearer to what both know. mDeBERTa has none of its own (its file holds the generator's): there a new one trains with
+    the adapter, on frozen word embeddings. In front of these stands the inverse of the adapter's invertible block
+    (MAD-X; Pfeiffer et al., 2020). Nobody reads the head after training, so it is not saved.
     """
 
     over: ClassVar[Axis] = "labels"
@@ -282,7 +248,7 @@ class MaskedLMHead(Head):
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """log p of the right and of the likeliest token, [B, F] each: whole vocabularies would not fit in memory."""
         log_probability = _log_softmax(outputs.logits)
-        right = log_probability.gather(2, self.labels(batch).unsqueeze(2)).squeeze(2)
+        right = log_probability.gather(2, batch["labels"].unsqueeze(2)).squeeze(2)
         return right, log_probability.amax(dim=2)
 
     def predictive(self, outputs: Any, batch: Mapping[str, Tensor]) -> Predictive:
@@ -297,4 +263,5 @@ def predict(model: nn.Module, head: Head, batch: Mapping[str, Tensor]) -> Predic
 
 def forward(model: nn.Module, batch: Mapping[str, Tensor]) -> Any:
     """The model's outputs for a tokenised batch. Never with labels: transformers clamps those of a span in place."""
-    return model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})
+    read = ("input_ids", "attention_mask", "token_type_ids", "masked")
+    return model(**{name: batch[name] for name in read if name in batch})

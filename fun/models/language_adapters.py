@@ -1,11 +1,7 @@
-"""Language adapters (MAD-X): where each comes from, and loading it frozen under a task adapter.
+"""Language adapters (MAD-X): loading one frozen under a task adapter, from its origin.
 
-An origin is one of
-
-    world                                 shipped with the miniature world
-    hub:<namespace>/<name>[@<revision>]   published, as AdapterHub does
-    run:<run_id>                          trained by a task=mlm run of ours, if that run is done
-    folder:<path>                         saved by `save_adapter`
+That is world (the miniature world's), hub:<namespace>/<name>[@<revision>], run:<run_id> (trained by a task=mlm run of
+ours that is done), or folder:<path> (saved by `save_adapter`).
 """
 
 import json
@@ -19,55 +15,58 @@ from fun.machine.hub import Repository, Snapshot, first_line, snapshot, unreadab
 from fun.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, UNREADABLE, adapter_files
 from fun.results import NotDone, done_run
 
-TRAINED = "adapter"
-"""The folder of a task=mlm run that holds its language adapter."""
-
 
 def load_language_adapter(module: Any, language: str, origin: str, results: Path) -> dict[str, str]:
     """Add the language adapter from `origin` to `module`, under the name `language`; not yet active.
 
-    `results` is the results root that `run:` looks into. Returns {repository: commit} of what was downloaded, for a
-    run's adapter what that run had downloaded, as {run:<run_id>/<repository>: commit}.
-
-    Raises AdapterMissing where the run of a `run:` origin is not done; ConfigError for an origin that is none
-    and for an adapter of another encoder; HubError for a download that did not succeed; RunError for a file
-    that lacks weights.
+    Returns {repository: commit} of what was downloaded; for that of a run in the root `results` what the run had
+    downloaded, as {run:<run_id>/<repository>: commit}. Raises AdapterMissing where that run is not done, ConfigError
+    for an origin that is none and for an adapter of another encoder, HubError for a download that failed, RunError for
+    a file that lacks weights.
     """
     kind, _, place = origin.partition(":")
+    commits: dict[str, str] = {}
     match kind:
         case "world":
-            _load(module, language, world.folder(f"adapters/{language}"), origin)
+            folder = world.folder(f"adapters/{language}")
         case "folder":
-            try:
-                _load(module, language, Path(place), origin)
-            except UNREADABLE as error:
-                raise ConfigError(
-                    f"language_adapters.{language}={origin} cannot be read ({first_line(error)}); give a folder that "
-                    "save_adapter wrote"
-                ) from error
+            folder = Path(place)
         case "hub":
             name, _, revision = place.partition("@")
             repository = Repository(name, revision or None)
             downloaded = download(repository)
-            try:
-                _load(module, language, downloaded.folder, origin)
-            except UNREADABLE as error:
-                raise unreadable(repository, downloaded, error) from error
-            return {name: downloaded.commit}
+            folder, commits = downloaded.folder, {name: downloaded.commit}
         case "run":
             try:
                 run = done_run(results, place, "mlm")
             except NotDone as missing:
                 raise AdapterMissing(str(missing)) from missing
-            _load(module, language, run.path / TRAINED, origin)
-            read = run.record().environment.get("hub", {})
-            return {f"{origin}/{repository}": commit for repository, commit in read.items()}
+            folder, read = run.path / "adapter", run.record().environment.get("hub", {})
+            commits = {f"{origin}/{repository}": commit for repository, commit in read.items()}
         case _:
             raise ConfigError(
                 f"language_adapters.{language} is {origin!r}; expected world, hub:<namespace>/<name>, "
                 "run:<run_id>, folder:<path> or train"
             )
-    return {}
+    info: dict[str, list[str]] = {}
+    try:
+        check_fits(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), module.config, origin)
+        module.load_adapter(str(folder), load_as=language, with_head=False, use_safetensors=True, loading_info=info)
+    except UNREADABLE as error:
+        if kind == "hub":
+            raise unreadable(repository, downloaded, error) from error
+        if kind == "folder":
+            raise ConfigError(
+                f"language_adapters.{language}={origin} cannot be read ({first_line(error)}); give a folder that "
+                "save_adapter wrote"
+            ) from error
+        raise
+    if lacking := info["missing_keys"]:
+        raise RunError(
+            f"{origin}: its file lacks {len(lacking)} weights of the language adapter ({lacking[0]}, …), which would "
+            f"stay random: give another language_adapters.{language}"
+        )
+    return commits
 
 
 def download(repository: Repository) -> Snapshot:
@@ -81,23 +80,9 @@ def download(repository: Repository) -> Snapshot:
     return downloaded
 
 
-def _load(module: Any, language: str, folder: Path, origin: str) -> None:
-    check_fits(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")), module.config, origin)
-    info: dict[str, list[str]] = {}
-    module.load_adapter(str(folder), load_as=language, with_head=False, use_safetensors=True, loading_info=info)
-    if missing := info["missing_keys"]:
-        raise RunError(
-            f"{origin}: its file lacks {len(missing)} weights of the language adapter ({missing[0]}, …), which would "
-            f"stay random: give another language_adapters.{language}"
-        )
-
-
 def check_fits(described: Mapping[str, Any], encoder: Any, origin: str) -> None:
-    """Raise ConfigError unless a language adapter's description fits the configuration of its encoder.
-
-    An adapter of another architecture would load without a word, as no name in its file would fit; one of another
-    encoder of the same size would load, and be of no use.
-    """
+    """Raise ConfigError unless a language adapter's description fits the configuration of its encoder. One of another
+    architecture would load without a word, and one of another encoder of the same size to no use."""
     expected = {"model_type": encoder.model_type, "hidden_size": encoder.hidden_size}
     actual = {field: described.get(field) for field in expected}
     # What a run of ours trained is known by that run, wherever the encoder's folder lay then.

@@ -1,12 +1,11 @@
 """An encoder with what is tuned on it and a head: what trains, and what stays frozen below it."""
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from fun.errors import AdapterMissing, ConfigError, RunError
 from fun.models.blocks import Block
@@ -16,61 +15,51 @@ from fun.models.language_adapters import load_language_adapter
 from fun.models.tuning import Tuning
 
 
+@dataclass(eq=False)
 class TaskModel:
     """Encoder, language adapters, what is tuned (a task adapter, or the encoder itself) and its head.
 
     `module` is the adapters-library model. `blocks` maps each layer to its parameters that train once it is open;
-    `unscheduled` are those that always train: the head, and what the tuning says. Everything else is frozen.
+    `unscheduled` are those that always train: the head, and what the tuning says. Everything else is frozen. The
+    initial weights depend on `init_seed` alone. `commits` says what was read from the hub so far, {repository: commit}.
 
-    `language_adapters` maps each language to the origin of its adapter (`fun.models.language_adapters`), or to
-    None where it has none; an empty mapping means that inputs go through what is tuned alone. `commits` says
-    what was read from the hub so far, {repository: commit}. The initial weights depend on `init_seed` alone.
-    `dropout` replaces the encoder's own.
+    `language_adapters` maps each language to the origin of its adapter, or to None where it has none; where it is
+    empty, inputs go through what is tuned alone.
     """
 
-    def __init__(
-        self,
-        source: str,
-        tuning: Tuning,
-        head: Head,
-        *,
-        name: str,
-        language_adapters: Mapping[str, str | None],
-        init_seed: int,
-        revision: str | None = None,
-        dropout: float | None = None,
-        results: Path = Path("results"),
-    ) -> None:
-        self.name = name
-        self.head = head
-        self.tuning = tuning
-        self.language_adapters = language_adapters
-        self.results = results
-        self.module: Any
-        self.tokenizer: PreTrainedTokenizerBase
+    source: str
+    tuning: Tuning
+    head: Head
+    _: KW_ONLY
+    name: str
+    language_adapters: Mapping[str, str | None]
+    init_seed: int
+    revision: str | None = None
+    dropout: float | None = None
+    results: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        name, self.artifact = self.name, self.tuning.artifact
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(init_seed)
-            self.module, self.tokenizer, self.pooler, self.commits = load_encoder(source, revision, dropout)
-            torch.manual_seed(init_seed)  # whatever loading drew
-            tuning.attach(self.module, name)
-            head.add_to(self.module, name)
+            torch.manual_seed(self.init_seed)
+            encoder = load_encoder(self.source, self.revision, self.dropout)
+            self.module, self.tokenizer, self.pooler, self.commits = encoder
+            self.pad_id = int(self.tokenizer.pad_token_id)
+            torch.manual_seed(self.init_seed)  # whatever loading drew
+            self.tuning.attach(self.module, name)
+            self.head.add_to(self.module, name)
         if not self.pooler and self.module.heads[name].config.get("use_pooler"):
-            raise ConfigError(f"{source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
+            raise ConfigError(f"{self.source} has no pretrained pooler: type model.pooler=false model.head_layers=2")
         for published in self.module.heads.keys() - {name}:
             self.module.delete_head(published)
-        self.blocks: dict[int, Block] = tuning.blocks(self.module, name)
-        always = tuning.always(self.module, name)
+        self.blocks: dict[int, Block] = self.tuning.blocks(self.module, name)
+        always = self.tuning.always(self.module, name)
         self.unscheduled: Block = {
             n: parameter
             for n, parameter in self.module.named_parameters()
             if n in always or (n.startswith(f"heads.{name}.") and parameter.requires_grad)
         }
         self._freeze_the_rest()
-
-    @property
-    def artifact(self) -> str:
-        """The folder of a run that `save` fills."""
-        return self.tuning.artifact
 
     def parameters(self) -> Block:
         """All parameters that may train, by name: the layers' from bottom to top, then the unscheduled ones."""
@@ -82,27 +71,22 @@ class TaskModel:
         return {name: parameter for name, parameter in self.parameters().items() if not name.startswith(lacking)}
 
     def activate(self, language: str) -> None:
-        """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned.
-
-        Raises AdapterMissing for a language without one; further errors as `load_language_adapter` does.
-        """
+        """Send inputs through the language adapter of `language`, if the run uses them, and what is tuned. Raises
+        AdapterMissing for a language without one, and as `load_language_adapter` does."""
         if self.language_adapters and language not in self.module.adapters_config:
-            self._load_language_adapter(language)
+            if (origin := self.language_adapters.get(language)) is None:
+                raise AdapterMissing(f"there is no language adapter for {language}")
+            # New modules are initialised before they are filled; no random stream may notice.
+            with torch.random.fork_rng(devices=[]):
+                self.commits |= load_language_adapter(self.module, language, origin, self.results)
+            self.module.to(self.device)
+            self._freeze_the_rest()
         self.tuning.activate(self.module, self.name, language if self.language_adapters else None)
         self.module.active_head = self.name
-
-    def to(self, device: torch.device) -> None:
-        """Move the model; parameters keep their identity."""
-        self.module.to(device)
 
     @property
     def device(self) -> torch.device:
         return next(iter(self.unscheduled.values())).device
-
-    @property
-    def pad_id(self) -> int:
-        """The token that fills a micro-batch up."""
-        return int(self.tokenizer.pad_token_id)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the parameters that may train, on the CPU."""
@@ -117,10 +101,6 @@ class TaskModel:
             for name, parameter in parameters.items():
                 parameter.copy_(state[name])
 
-    def trainable(self) -> int:
-        """The number of parameters that train now."""
-        return sum(p.numel() for p in self.parameters().values() if p.requires_grad)
-
     def save(self, folder: Path) -> None:
         """Write what was trained, in the form that its tuning says."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,19 +110,8 @@ class TaskModel:
         """Read back what `save` wrote. Raises RunError where the head was not saved: nothing can be scored with it."""
         if not self.head.saved:
             raise RunError(f"the head that {self.name} was trained with is gone: to train it again, type force=true")
-        # New modules are initialised before they are filled; no random stream may notice.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # as above
             self.tuning.load(self.module, self.name, folder)
-
-    def _load_language_adapter(self, language: str) -> None:
-        origin = self.language_adapters.get(language)
-        if origin is None:
-            raise AdapterMissing(f"there is no language adapter for {language}")
-        # New modules are initialised before they are filled; no random stream but this one may notice.
-        with torch.random.fork_rng(devices=[]):
-            self.commits |= load_language_adapter(self.module, language, origin, self.results)
-        self.module.to(self.device)
-        self._freeze_the_rest()
 
     def _freeze_the_rest(self) -> None:
         ours = self.parameters()

@@ -1,13 +1,12 @@
 """Batches by position, cut into length-sorted micro-batches.
 
-Padding is half of the work when a batch is padded to its longest example. Here the examples of a batch are
-sorted by length and cut into parts, each padded to its own longest; the sum of the parts' losses, divided by
-the number of its units, has the same gradient.
+Padding is half of the work when a batch is padded to its longest example. Here each part is padded to its own longest;
+the sum of the parts' losses, divided by the number of the batch's units, has the same gradient.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,31 +21,19 @@ from fun.tasks.base import Feature, Row, collate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PART_COST = 64
-"""Token slots of padding that one more part may cost: a part has an overhead of its own."""
-
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples in length-sorted parts, each padded to its own longest."""
+    """`size` examples in length-sorted parts: tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]. The loss is a
+    mean over its `units`: examples or labels, as the head says."""
 
     size: int
-    """The number of examples."""
-
     units: int
-    """The number of units over which the loss is a mean: examples or labels, as the head says."""
-
     parts: list[dict[str, Tensor]]
-    """Tokenised tensors [b, T] (or [b, 2, T]) and labels [b, F]."""
-
-    def pinned(self) -> "Batch":
-        """The same in memory from which a GPU reads while the processor goes on."""
-        return Batch(self.size, self.units, [{k: v.pin_memory() for k, v in part.items()} for part in self.parts])
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device; from pinned memory without waiting for it."""
-        parts = [{k: v.to(device, non_blocking=True) for k, v in part.items()} for part in self.parts]
-        return Batch(self.size, self.units, parts)
+        return replace(self, parts=[{k: v.to(device, non_blocking=True) for k, v in p.items()} for p in self.parts])
 
 
 def training_features(
@@ -63,19 +50,20 @@ def training_features(
 
 @dataclass(eq=False)
 class Batches:
-    """The training batches of every update, as a function of (seed, update)."""
+    """The training batches of every update, as a function of (seed, update), in parts of at most so many token `slots`.
+
+    With `ahead` a thread makes the next update's batch meanwhile: a GPU would wait for it, a CPU has no time left.
+    """
 
     features: Sequence[Feature]
     _: KW_ONLY
     batch_size: int
     seed: int
     slots: int
-    """Padded token slots of the largest part."""
     pad_id: int
     device: torch.device
     unit: Unit = "examples"
     ahead: bool = False
-    """Whether a thread makes the next update's batch meanwhile: a GPU would wait for it, a CPU has no time left."""
     _epoch_order: tuple[int, list[int]] = (-1, [])
     _next: tuple[int, "Future[Batch]"] | None = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), init=False)
@@ -111,30 +99,28 @@ class Batches:
             order = self._epoch_order = (epoch, self._permutation("order", epoch))
         start = (update - 1) % self.per_epoch * self.batch_size
         batch = self._batch(order[1][start : start + self.batch_size], generator(self.seed, "reading", update))
-        return batch.pinned() if self.device.type == "cuda" else batch
+        if self.device.type == "cuda":  # from pinned memory a GPU reads while the processor goes on
+            return replace(batch, parts=[{k: v.pin_memory() for k, v in part.items()} for part in batch.parts])
+        return batch
 
     def _permutation(self, purpose: str, position: int) -> list[int]:
-        count = len(self.features)
-        return torch.randperm(count, generator=generator(self.seed, purpose, position)).tolist()
+        return torch.randperm(len(self.features), generator=generator(self.seed, purpose, position)).tolist()
 
     def _batch(self, indices: Sequence[int], random: torch.Generator) -> Batch:
         chosen = [self.features[index].reading(random) for index in indices]
-        parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots, PART_COST)]
+        parts = [collate(part, self.pad_id) for part in sorted_parts(chosen, self.slots)]
         units = sum(len(feature.labels) for feature in chosen) if self.unit == "labels" else len(chosen)
         return Batch(len(chosen), units, parts)
 
 
-def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int) -> list[list[Feature]]:
-    """Sort by length and cut where it costs least: padded slots plus `part_cost` per part, by dynamic programming.
-
-    No part takes more than `slots` padded token slots, unless a single example does.
-    """
+def sorted_parts(features: Sequence[Feature], slots: int, part_cost: int = 64) -> list[list[Feature]]:
+    """Sort by length and cut where it costs least: padded token slots, plus `part_cost` for the overhead of each part,
+    by dynamic programming. No part takes more than `slots`, unless a single example does."""
     ordered = sorted(features, key=lambda feature: feature.length)  # stable: ties keep the batch's order
     rows = [feature.slots // feature.length for feature in ordered]  # sequences per example: 1, or 2 choices
     best: list[tuple[int, int]] = [(0, 0)]  # best[j]: least cost of the first j examples, start of their last part
     for end in range(1, len(ordered) + 1):
-        options = []
-        sequences = 0
+        options, sequences = [], 0
         for start in reversed(range(end)):
             sequences += rows[start]
             padded = sequences * ordered[end - 1].length

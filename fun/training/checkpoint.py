@@ -13,10 +13,10 @@ from torch import Tensor
 class Progress:
     """Where training stands after `update` updates.
 
-    `validation` holds the metrics on English validation; `best` the selected entry of it; `stages` which layers
-    trained from which update on, as `fun.unfreezing.Stage.to_json` says it, with the number of parameters that train
-    as `trainable`; `tracking` what is followed along training, as the record says it; `code` which version made the
-    updates from which one on (from one past the last: it evaluated alone). Times in seconds.
+    `validation` holds the metrics on English validation, `best` the selected entry of it; `stages` what
+    `fun.unfreezing.Stage.to_json` says, and the number of parameters that train as `trainable`; `tracking` what is
+    followed along training, as the record says it; `code` which version made the updates from which one on (from one
+    past the last: it evaluated alone). Times in seconds.
     """
 
     update: int = 0
@@ -37,11 +37,8 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """Progress, weights, optimizer state, the weights of the best update so far, and fp16's gradient scaler.
-
-    Its size is four times that of the parameters that train (weights, best weights, two moments of Adam), in fp32:
-    14 MB for a task adapter of a base model, 2.8 GB for all of mBERT and 4.4 GB for all of XLM-R.
-    """
+    """Four times the size of the parameters that train (weights, best weights, two moments of Adam), in fp32: 14 MB for
+    a task adapter of a base model, 2.8 GB for all of mBERT and 4.4 GB for all of XLM-R. `scaler` is fp16's."""
 
     progress: Progress
     weights: dict[str, Tensor]
@@ -55,6 +52,5 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """Read a file that `write` wrote."""
         content = torch.load(path, map_location="cpu", weights_only=True)
         return cls(Progress(**content.pop("progress")), **content)

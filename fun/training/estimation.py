@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from fun.config import RunConfig
 from fun.errors import ConfigError, RunError
 from fun.fisher.diagonal import add_squares, write
-from fun.fisher.undisturbed import undisturbed
+from fun.fisher.gradients import undisturbed
 from fun.inputs import keys, training_inputs
 from fun.machine import signals as survival
 from fun.models.files import FISHER
@@ -33,8 +33,8 @@ log = logging.getLogger("fun")
 class Estimation:
     """One run's Fisher: `run()` from the start, or from a checkpoint of the partial sums with bit-identical outcome.
 
-    Of all parameters of the encoder that were pretrained, in eval mode; tied word embeddings are one parameter, read
-    as input and as output. Raises ConfigError for an encoder without a published head for masked language modelling.
+    Of all pretrained parameters of the encoder, in eval mode; tied word embeddings are one, read as input and output.
+    Raises ConfigError for an encoder without a published head for masked language modelling.
     """
 
     config: RunConfig
@@ -50,9 +50,8 @@ class Estimation:
         self.parameters = self.model.anchored()
         self.sums = {name: torch.zeros_like(parameter.detach()) for name, parameter in self.parameters.items()}
         if any(name.startswith("heads.") for name in self.model.parameters()):
-            raise ConfigError(
-                f"model={self.config.model.name} has no published head that names masked tokens: give one"
-            )
+            name = self.config.model.name
+            raise ConfigError(f"model={name} has no published head that names masked tokens: give one")
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up where `checkpoint` was written; its progress was given to the constructor."""
@@ -61,15 +60,10 @@ class Estimation:
 
     def run(self) -> None:
         """Add the remaining squares. Raises RunError where a number is not finite, and Stopped behind a checkpoint."""
-        total, done = self.task.batches, self.progress
-        saved_at = time.monotonic()
+        total, done, saved_at = self.task.batches, self.progress, time.monotonic()
         bar = tqdm(total=total, initial=done.update, unit="batch", disable=None, dynamic_ncols=True)
-        with (
-            survival.deferred(),
-            logging_redirect_tqdm(),
-            bar,
-            undisturbed(self.model.module, self.parameters.values()),
-        ):
+        borrowed = undisturbed(self.model.module, self.parameters.values())
+        with survival.deferred(), logging_redirect_tqdm(), bar, borrowed:
             for position in range(done.update + 1, total + 1):
                 self._add(position)
                 bar.update()
@@ -94,11 +88,10 @@ class Estimation:
     def _add(self, position: int) -> None:
         started = time.perf_counter()
         batch, labels = self.batches[position], generator(self.config.seed, "fisher labels", position)
-        loss = 0.0
+        loss, head = 0.0, self.model.head
         for part in batch.parts:
-            predictive = predict(self.model.module, self.model.head, part)
-            sampled = self.task.labels == "sampled"
-            drawn = predictive.sample(labels) if sampled else self.model.head.labels(part)
+            predictive = predict(self.model.module, head, part)
+            drawn = predictive.sample(labels) if self.task.labels == "sampled" else part["labels"]
             share = predictive.nll(drawn).sum() / batch.size
             share.backward()
             loss += share.item()

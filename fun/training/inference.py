@@ -1,4 +1,4 @@
-"""The head's output for every feature of a split."""
+"""The head's output for every feature of a split, and the precision of a forward pass."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,20 @@ import torch
 from fun.models.heads import forward
 from fun.models.task_model import TaskModel
 from fun.tasks.base import Feature, collate
-from fun.training.precision import autocast
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A forward pass in bf16 or fp16; with fp32 it changes nothing. Weights and optimizer are always in fp32."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 @torch.inference_mode()
 def outputs(
     model: TaskModel, features: Sequence[Feature], *, slots: int, precision: str
 ) -> list[tuple[np.ndarray, ...]]:
-    """The head's logits per feature and factor, in the order of `features`, padding cut off; eval mode.
-
-    `slots` bounds the padded token slots of one forward pass.
-    """
+    """The head's logits per feature and factor, in the order of `features`, padding cut off; eval mode. `slots` bounds
+    the padded token slots of one forward pass."""
     was_training = model.module.training
     model.module.eval()
     logits: list[tuple[np.ndarray, ...]] = [()] * len(features)

@@ -19,7 +19,7 @@ CHECKPOINT_FILE = "checkpoint/last.pt"
 class WandbView:
     """metrics.jsonl in Weights & Biases: run id = run_id, step = update, every line once.
 
-    What of an interrupted attempt's lines became durable there nobody knows, so each attempt shows the whole log. Its
+    Nobody knows which lines of an interrupted attempt became durable there, so each attempt shows the whole log. Its
     offline run takes the place of the earlier ones, unless they were sent; a server drops the steps that it has.
     """
 
@@ -27,20 +27,20 @@ class WandbView:
         # wandb takes a second to import and is off by default.
         import wandb
 
-        logger = config.logger
+        logger, run = config.logger, attempt.run
         self._offline = logger.mode == "offline"
-        attempt.run.path.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir(parents=True, exist_ok=True)
         if self._offline:
-            for earlier in (attempt.run.path / "wandb").glob(f"offline-run-*-{attempt.run.run_id}"):
+            for earlier in (run.path / "wandb").glob(f"offline-run-*-{run.run_id}"):
                 if not any(earlier.glob("*.synced")):
                     shutil.rmtree(earlier)
         self.run = wandb.init(
-            id=attempt.run.run_id,
+            id=run.run_id,
             name=config.label,
             project=logger.project,
             entity=logger.entity,
             mode=logger.mode,
-            dir=str(attempt.run.path),
+            dir=str(run.path),
             resume="allow",
             config=config.active(),
             settings=wandb.Settings(silent=True),
@@ -51,8 +51,8 @@ class WandbView:
         """Show a line of the log, in the order of the log."""
         update, kind = line["update"], line["kind"]
         if update >= self._first:
-            values = {name: value for name, value in line.items() if name not in ("kind", "update")}
-            self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=update)
+            values = {f"{kind}/{name}": value for name, value in line.items() if name not in ("kind", "update")}
+            self.run.log(values, step=update)
 
     def summarise(self, metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
         """Show the final metrics."""
@@ -62,22 +62,17 @@ class WandbView:
                     self.run.summary[f"test/{dataset}/{language}/{name}"] = value
 
     def close(self) -> None:
-        """Flush."""
         self.run.finish()
         if self._offline:
             log.info("wandb, offline: send it with wandb sync %s", Path(self.run.dir).parent)
 
 
 class Journal:
-    """Writes the step log and the checkpoint of one attempt. Use as a context manager.
-
-    `keep` is the update of the checkpoint that training resumes from: later lines of the log are dropped
-    and will be written again, identically. The lines that stay are the first that the view shows.
-    """
+    """Writes the step log and the checkpoint of one attempt; a context manager. Lines behind update `keep`, from which
+    training resumes, are dropped, and will be written again, identically."""
 
     def __init__(self, attempt: Attempt, view: WandbView | None, keep: int) -> None:
-        self.attempt = attempt
-        self.view = view
+        self.attempt, self.view = attempt, view
         self.lines = attempt.metrics_log(keep=keep)
         if view:
             for line in attempt.run.attempt_log():
@@ -109,8 +104,3 @@ def check_view(config: RunConfig) -> None:
 
         if not wandb.api.api_key:
             raise ConfigError("logger.mode=online needs a key: type wandb login first, or logger.mode=offline")
-
-
-def open_view(config: RunConfig, attempt: Attempt) -> WandbView | None:
-    """The view that `logger=` asks for."""
-    return WandbView(config, attempt) if config.logger.name == "wandb" else None

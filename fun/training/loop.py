@@ -1,8 +1,7 @@
 """Optimisation: one plain loop with length-sorted micro-batches, unfreezing, selection and exact resume.
 
-A loop of our own rather than transformers' Trainer, because micro-batches of unequal size, randomness by
-position and a stop before a non-finite step would each need private Trainer methods. The same unfreezing
-serves any Trainer through `fun.unfreezing.callback`.
+Our own, because micro-batches of unequal size, randomness by position and a stop before a non-finite step would each
+need private methods of transformers' Trainer. `fun.unfreezing.callback` brings the same unfreezing to any Trainer.
 """
 
 import logging
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -27,22 +27,23 @@ from fun.models.task_model import TaskModel
 from fun.randomness import derive, generator
 from fun.training.batches import Batch, Batches
 from fun.training.checkpoint import Checkpoint, Progress
+from fun.training.inference import autocast
 from fun.training.journal import Journal
 from fun.training.optimizer import learning_rate, optimizer
-from fun.training.precision import SMALLEST_SCALE, autocast, gradient_scaler
-from fun.unfreezing import Stage
-from fun.unfreezing.text import layers_text
+from fun.unfreezing import Stage, layers_text
 from fun.unfreezing.unfreezer import Unfreezer
 
 log = logging.getLogger("fun")
 
+SMALLEST_SCALE = 2.0**-14
+"""fp16's scale starts at 2^16. Where halving it 30 times did not help, the numbers themselves are wrong."""
+
 
 @dataclass(eq=False)
 class Training:
-    """One run's training: `run()` from the start, or from a checkpoint with bit-identical outcome.
+    """One run's training: `run()` from the start, or, behind `restore`, from a checkpoint with bit-identical outcome.
 
-    `progress` is where training stands: new, or the checkpoint's, and then `restore` puts the rest back. `validate`
-    measures English validation, `test` the test sets that are followed: data set -> language -> metrics.
+    `validate` measures English validation, `test` the test sets that are followed: data set -> language -> metrics.
     """
 
     config: RunConfig
@@ -64,7 +65,8 @@ class Training:
         chosen = (choice.build(model, config.seed, files, epochs) for choice in (config.regularizer, config.mask))
         self.methods: list[Method] = [Unfreezing(self.unfreezer, self._note_stage), *filter(None, chosen)]
         self.optimizer = optimizer(train.optimizer, model.parameters(), train.lr, train.weight_decay)
-        self.scaler = gradient_scaler(model.device, config.precision)
+        # Keeps fp16's small gradients from vanishing; without fp16 it passes everything through, and has no state.
+        self.scaler = GradScaler(model.device.type, enabled=config.precision == "fp16")
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up where `checkpoint` was written; its progress was given to the constructor."""
@@ -75,27 +77,30 @@ class Training:
         self.unfreezer.restore(map(Stage.from_json, self.progress.stages))
 
     def run(self) -> None:
-        """Make the remaining updates; the model ends with the weights of the selected update.
-
-        Raises RunError before the optimizer step of an update whose loss or gradient is not finite, and Stopped
-        behind a checkpoint once the process is asked to end.
-        """
+        """Make the remaining updates; the model ends with the weights of the selected update. Raises RunError before a
+        step whose loss or gradient is not finite, and Stopped behind a checkpoint."""
         often, saved_at = self.config.checkpoint, time.monotonic()
-        begun = self.progress.update
+        begun, tracking = self.progress.update, self.progress.tracking
         bar = tqdm(total=self.updates, initial=begun, unit="update", disable=None, dynamic_ncols=True)
         with survival.deferred(), logging_redirect_tqdm(), bar:
             for update in range(begun + 1, self.updates + 1):
-                self._before(update)
+                for method in self.methods:
+                    method.before_update(update, self.batches.epoch(update))
+                if (every := tracking.get("fisher_every", 0)) and (update - 1) % every == 0:
+                    self._track(update)
                 self._update(update, bar)
                 if self._due(update, self.config.train.eval_every):
                     self._evaluate(update)
-                if self._due(update, self.progress.tracking.get("tests_every")):
-                    self._follow_tests(update)
+                if self._due(update, tracking.get("tests_every")):
+                    # Test scores of the weights as they are, by data set, language and metric (GradDrop, Figure 2).
+                    epoch = update / self.batches.per_epoch
+                    self.journal.log({"kind": "test", "update": update, "epoch": epoch, "scores": self.test()})
                 overdue = time.monotonic() - saved_at > 60 * often.minutes
                 # The best weights exist nowhere else, so the last update is always saved: evaluation may be killed.
                 due = update % often.every == 0 or update == self.updates or overdue
                 if due or survival.requested():
-                    self.journal.save(self._checkpoint())
+                    states = self.optimizer.state_dict(), self.scaler.state_dict()
+                    self.journal.save(Checkpoint(self.progress, self.model.state(), self.best_weights, *states))
                     saved_at = time.monotonic()
                 survival.check()
         self.model.load_state(self.best_weights)
@@ -105,35 +110,33 @@ class Training:
         number = self.batches.per_epoch if every == "epoch" else every
         return number is not None and (update % int(number) == 0 or update == self.updates)
 
-    def _before(self, update: int) -> None:
-        """Let the methods act, and look at tr(F) if it is tracked: both before the update."""
-        for method in self.methods:
-            method.before_update(update, self.batches.epoch(update))
-        every = self.progress.tracking.get("fisher_every", 0)
-        if every and (update - 1) % every == 0:
-            self._track(update)
-
     def _note_stage(self, stage: Stage) -> None:
-        entry = {**stage.to_json(), "trainable": self.model.trainable()}
+        trainable = sum(p.numel() for p in self.model.parameters().values() if p.requires_grad)
+        entry = {**stage.to_json(), "trainable": trainable}
         self.progress.stages.append(entry)
         self.journal.log({"kind": "stage", **entry})
 
     def _update(self, update: int, bar: "tqdm[Any]") -> None:
-        started = time.perf_counter()
+        started, train = time.perf_counter(), self.config.train
         batch = self.batches[update]
         total = self._backward(update, batch)
-        total_norm = self._gradient(update)
+        self.scaler.unscale_(self.optimizer)
+        for method in self.methods:
+            method.add_gradient(update)
+        total_norm = self._norm()
         # Together: for each number that the processor reads it would wait for a GPU once more.
         (loss, norm), masked_norm = torch.stack((total, total_norm.to(total))).tolist(), None
-        skipped = self._skips(norm)
-        if not skipped:
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise RunError(
-                    f"update {update}: the loss is {loss} and the gradient's norm {norm}; this update "
-                    "was not made. Type a smaller train.lr"
-                )
+        outcome = {"loss": loss, "norm": norm}
+        if self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > SMALLEST_SCALE:
+            # The gradient overflowed at a scale that can still be lowered: the scaler skips this step and halves it.
+            outcome = {"loss": None, "norm": None, "skipped": True}
+        elif not (math.isfinite(loss) and math.isfinite(norm)):
+            raise RunError(
+                f"update {update}: the loss is {loss} and the gradient's norm {norm}; this update "
+                "was not made. Type a smaller train.lr"
+            )
+        else:
             masked_norm = self._mask_and_clip(update, total_norm)
-        train = self.config.train
         rate = learning_rate(train.lr, train.lr_schedule, update, self.updates, train.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -143,9 +146,9 @@ class Training:
         self.progress.update = update
         self.progress.examples += batch.size
         self.progress.train_seconds += time.perf_counter() - started
-        outcome = {"loss": None, "norm": None, "skipped": True} if skipped else {"loss": loss, "norm": norm}
-        masked = {} if masked_norm is None else {"masked_norm": masked_norm.item()}
-        self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome, **masked})
+        if masked_norm is not None:
+            outcome["masked_norm"] = masked_norm.item()
+        self.journal.log({"kind": "train", "update": update, "lr": rate, **outcome})
         bar.set_postfix_str(f"loss {loss:.3f}, open {layers_text(self.unfreezer.open)}", refresh=False)
         bar.update()
 
@@ -158,33 +161,22 @@ class Training:
         for part in batch.parts:
             with autocast(self.model.device, self.config.precision):
                 predictive = predict(self.model.module, self.model.head, part)
-            share = predictive.nll(self.model.head.labels(part)).sum() / batch.units
+            share = predictive.nll(part["labels"]).sum() / batch.units
             self.scaler.scale(share).backward()
             loss += share.detach()
         return loss
 
-    def _gradient(self, update: int) -> Tensor:
-        """Complete the gradient by what the methods add; its norm, before any mask and clipping."""
-        self.scaler.unscale_(self.optimizer)
-        for method in self.methods:
-            method.add_gradient(update)
-        return self._norm()
-
     def _mask_and_clip(self, update: int, norm: Tensor) -> Tensor | None:
         """Mask the gradient, whose norm before that is `norm`, and clip what is left; its norm, if there is a mask."""
-        masked = [method for method in self.methods if method.masks]
-        for method in masked:
-            method.mask_gradient(update, self.batches.epoch(update))
-        norm = self._norm() if masked else norm
+        masks = [method for method in self.methods if type(method).mask_gradient is not Method.mask_gradient]
+        for mask in masks:
+            mask.mask_gradient(update, self.batches.epoch(update))
+        norm = self._norm() if masks else norm
         nn.utils.clip_grads_with_norm_(self.model.parameters().values(), self.config.train.clip, norm)
-        return norm if masked else None
+        return norm if masks else None
 
     def _norm(self) -> Tensor:
         return nn.utils.get_total_norm([p.grad for p in self.model.parameters().values() if p.grad is not None])
-
-    def _skips(self, norm: float) -> bool:
-        """Whether fp16's scaler will skip this step, as the gradient overflowed at a scale that it can still lower."""
-        return self.scaler.is_enabled() and not math.isfinite(norm) and self.scaler.get_scale() > SMALLEST_SCALE
 
     def _evaluate(self, update: int) -> None:
         """Measure English validation; keep the weights if this is the best update so far."""
@@ -200,24 +192,16 @@ class Training:
             self.best_weights = self.model.state()
 
     def _score(self, update: int) -> dict[int, float]:
-        """tr(F) of every layer before `update`, on batches and labels of this position's own.
-
-        In fp32 whatever the precision of training: squares of small gradients lose most to rounding.
-        """
-        if self._latest_scores[0] == update:  # an opening and a tracking point share it
-            return self._latest_scores[1]
-        started = time.perf_counter()
-        seed = self.config.seed
-        scores = self.config.fisher.score(
-            self.model.module,
-            self.model.head,
-            self.model.blocks,
-            self.batches.shuffled("fisher batches", update),
-            generator(seed, "fisher labels", update),
-        )
-        self.progress.fisher_seconds += time.perf_counter() - started
-        self._latest_scores = (update, scores)
-        return scores
+        """tr(F) of every layer before `update`, on batches and labels of this position's own. In fp32 whatever the
+        precision of training: squares of small gradients lose most to rounding."""
+        if self._latest_scores[0] != update:  # an opening and a tracking point share it
+            started, model = time.perf_counter(), self.model
+            batches = self.batches.shuffled("fisher batches", update)
+            labels = generator(self.config.seed, "fisher labels", update)
+            scores = self.config.fisher.score(model.module, model.head, model.blocks, batches, labels)
+            self.progress.fisher_seconds += time.perf_counter() - started
+            self._latest_scores = (update, scores)
+        return self._latest_scores[1]
 
     def _track(self, update: int) -> None:
         """Log tr(F) of the open layers, and its mean over them (Figure 3)."""
@@ -232,19 +216,6 @@ class Training:
         tracked = {str(layer): scores[layer] for layer in layers}
         mean = sum(tracked.values()) / len(tracked) if tracked else None
         self.journal.log(line | {"scores": tracked, "mean_open": mean})
-
-    def _follow_tests(self, update: int) -> None:
-        """Log the test scores of the weights as they are, and how many epochs they have had (GradDrop, Figure 2).
-
-        One line of metrics.jsonl: {"kind": "test", "update": n, "epoch": n / updates of an epoch,
-        "scores": {data set: {language: {metric: percent}}}}.
-        """
-        line = {"kind": "test", "update": update, "epoch": update / self.batches.per_epoch, "scores": self.test()}
-        self.journal.log(line)
-
-    def _checkpoint(self) -> Checkpoint:
-        optimizer, scaler = self.optimizer.state_dict(), self.scaler.state_dict()
-        return Checkpoint(self.progress, self.model.state(), self.best_weights, optimizer, scaler)
 
 
 def is_better(value: float, best: float, ties: str) -> bool:

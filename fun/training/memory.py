@@ -20,8 +20,8 @@ def memory(config: RunConfig, encoder: Any, weights: int, trained: int) -> dict[
 
     A layer keeps for the backward pass 9 vectors of the hidden size for every token slot of a micro-batch (its input,
     query, key, value, the attention's output before and after the heads are joined, what both layer norms read, what
-    the first gives) and 2 of the FFN's (around its nonlinearity). The loss, what the batch's longest example needs
-    beyond `train.slots`, and the device's own needs come on top.
+    the first gives) and 2 of the FFN's (around its nonlinearity). Not counted: the loss, what the batch's longest
+    example needs beyond `train.slots`, and the device's own needs.
     """
     activation = FLOAT if config.precision == "fp32" else FLOAT // 2
     slot = encoder.num_hidden_layers * (9 * encoder.hidden_size + 2 * encoder.intermediate_size) * activation
@@ -38,9 +38,10 @@ def check_memory(config: RunConfig, model: TaskModel, device: torch.device) -> N
     """Tell what the run will hold. Raises DeviceTooSmall for a GPU with less; on a CPU the system decides."""
     numbers = [sum(p.numel() for p in each) for each in (model.module.parameters(), model.parameters().values())]
     held = memory(config, model.module.config, *numbers)
-    told = f"{_gb(sum(held.values()))} ({', '.join(f'{name} {_gb(size)}' for name, size in held.items())})"
+    total = sum(held.values())
+    told = f"{_gb(total)} ({', '.join(f'{name} {_gb(size)}' for name, size in held.items())})"
     log.info("%s holds at least %s", config.label, told)
-    if device.type == "cuda" and (there := torch.cuda.get_device_properties(device).total_memory) < sum(held.values()):
+    if device.type == "cuda" and (there := torch.cuda.get_device_properties(device).total_memory) < total:
         raise DeviceTooSmall(
             f"{config.label} holds at least {told}, and {torch.cuda.get_device_name(device)} has {_gb(there)}: type a "
             "smaller train.slots, or take a larger GPU"

@@ -1,10 +1,10 @@
 """Applies a schedule to a model: sets which layers' parameters train in the update about to be made."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fun.unfreezing.schedules import Moment, Schedule, Stage
+from fun.unfreezing.schedules.base import Moment, Schedule, Stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,21 +16,23 @@ Scorer = Callable[[int], Mapping[int, float]]
 """Update -> tr(F) of every layer just before that update."""
 
 
+@dataclass(eq=False)
 class Unfreezer:
     """Opens and closes the layers of `blocks` as `schedule` says; `history` holds the stages so far.
 
-    All parameters belong in the optimizer from the start. A closed layer gets no gradient, so torch's
-    optimizers skip it and its Adam state begins with the update in which it opens.
+    All parameters belong in the optimizer from the start. A closed layer gets no gradient, so torch's optimizers skip
+    it, and its Adam state begins with the update in which it opens.
     """
 
-    def __init__(self, schedule: Schedule, blocks: Blocks, seed: int = 0, scorer: Scorer | None = None) -> None:
-        if sorted(blocks) != list(range(len(blocks))):
-            raise ValueError(f"blocks has layers {sorted(blocks)}; expected 0 … L-1 without gaps")
-        self.schedule = schedule
-        self.blocks = blocks
-        self.seed = seed
-        self.scorer = scorer
-        self.history: list[Stage] = []
+    schedule: Schedule
+    blocks: Blocks
+    seed: int = 0
+    scorer: Scorer | None = None
+    history: list[Stage] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if sorted(self.blocks) != list(range(len(self.blocks))):
+            raise ValueError(f"blocks has layers {sorted(self.blocks)}; expected 0 … L-1 without gaps")
 
     @property
     def open(self) -> frozenset[int]:
@@ -47,17 +49,14 @@ class Unfreezer:
         layers = self.schedule.open_layers(moment)
         if self.history and layers == self.open:
             return None
-        self.history.append(Stage(update, layers, moment.scores))
-        self._set_flags()
+        self.restore([*self.history, Stage(update, layers, moment.scores)])
         return self.history[-1]
 
     def restore(self, history: Iterable[Stage]) -> None:
-        """Take up in the last stage of `history`, as it was then."""
+        """Take up in the last stage of `history`, as it was then; in none, nothing changes."""
         self.history = list(history)
-        if self.history:
-            self._set_flags()
-
-    def _set_flags(self) -> None:
+        if not self.history:
+            return
         for layer, parameters in self.blocks.items():
             for parameter in parameters.values():
                 parameter.requires_grad_(layer in self.open)

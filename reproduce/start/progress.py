@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from fun.results import RunFolder
-from fun.unfreezing.text import layers_text
+from fun.unfreezing import layers_text
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""What trains on an encoder besides the head: attached, split into blocks, saved and loaded by its own class.
-
-A kind of tuning is a module here and a yaml of conf/adapter. Imports neither torch nor transformers.
-"""
+"""What trains on an encoder besides the head. A module here and a yaml of conf/adapter are a new kind."""
 
 from fun.models.tuning.base import TUNINGS, Tuning
 from fun.registry import import_modules

@@ -3,7 +3,5 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from fun.unfreezing.schedules.base import SCHEDULES, Change, Moment, Schedule, Stage, Stepwise, register
-
 for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")

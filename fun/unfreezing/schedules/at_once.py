@@ -1,8 +1,9 @@
-"""Every layer at one update: standard training, and the head first."""
+"""Every layer at one update (standard training, and the head first), or some more in every epoch."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from fun.unfreezing.schedules.base import Change, Moment, Schedule, check_int, register
+from fun.unfreezing.schedules.base import Moment, Schedule, check_int, register
 
 
 @register("std")
@@ -13,8 +14,8 @@ class Standard(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers))
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return self.changes([1], layers, per_epoch)
+    def turns(self, layers: int, updates: int, per_epoch: int) -> list[int]:
+        return [1]
 
 
 @register("lpft")
@@ -24,7 +25,6 @@ class LinearProbeThenFineTune(Schedule):
 
     k: int
     """Updates of the head alone."""
-
     offset: int = 1
     """1: the layers open after k updates; 0: one update earlier."""
 
@@ -35,5 +35,34 @@ class LinearProbeThenFineTune(Schedule):
     def open_layers(self, moment: Moment) -> frozenset[int]:
         return frozenset(range(moment.layers)) if moment.update >= self.k + self.offset else frozenset()
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        return self.changes([1, self.k + self.offset], layers, per_epoch)
+    def turns(self, layers: int, updates: int, per_epoch: int) -> list[int]:
+        return [1, self.k + self.offset]
+
+
+@register("gradfreeze")
+@dataclass(frozen=True)
+class GradFreeze(Schedule):
+    """The first `layers_per_epoch` layers from one end train from update 1, the next ones from the next epoch on.
+
+    GradDrop's authors compare it (O'Neill and Dutta, 2023, section IV.1). Training may end before all layers are open.
+    """
+
+    by_epoch = True
+
+    layers_per_epoch: int
+    """Layers that open in an epoch."""
+    direction: Literal["top_down", "bottom_up"]
+    """From which end."""
+    toggle: bool = False
+    """Whether layers close at the end of their epoch, as long as there are others to follow them (Figure 1)."""
+
+    def __post_init__(self) -> None:
+        check_int("schedule.layers_per_epoch", self.layers_per_epoch, 1)
+
+    def open_layers(self, moment: Moment) -> frozenset[int]:
+        step, layers = self.layers_per_epoch, range(moment.layers)
+        begun = [*(reversed(layers) if self.direction == "top_down" else layers)][: (moment.epoch + 1) * step]
+        return frozenset(begun[(len(begun) - 1) // step * step :] if self.toggle else begun)
+
+    def turns(self, layers: int, updates: int, per_epoch: int) -> range:
+        return range(1, updates + 1, per_epoch)

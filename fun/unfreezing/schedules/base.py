@@ -5,23 +5,19 @@ first gradient in update n. The head trains always and is no layer.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From update `update` until the next stage, the layers of `open` train, and no others."""
+    """From `update` until the next stage, the layers of `open` train; the first begins at update 1. `scores` is tr(F)
+    per layer, where they were chosen by it."""
 
     update: int
-    """The first update of the stage; the first stage begins at update 1."""
-
     open: frozenset[int]
-    """The open layers; none where the head trains alone."""
-
     scores: Mapping[int, float] = field(default_factory=dict)
-    """tr(F) per layer, where the layers were chosen by it."""
 
     def to_json(self) -> dict[str, Any]:
         """`open` ascending; the layers of `scores` as text."""
@@ -37,39 +33,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Change:
-    """What is known before training of the stage that begins at `update`: its difference to the one before."""
+    """What is known before training of the stage that begins at `update`: the layers that open and close there, from
+    top to bottom; none where they are chosen while training."""
 
     update: int
-    """The first update of the stage."""
-
     opened: tuple[int, ...]
-    """The layers that newly open, from top to bottom; none where they are chosen while training."""
-
     closed: tuple[int, ...] = ()
-    """The layers that close, from top to bottom."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """All that a schedule may look at when it is asked about update `update`."""
+    """All that a schedule may look at when it is asked about `update`, which is about to be made: its epoch, from 0; L;
+    the run's seed; the stages before it, oldest first; and tr(F) per layer, if the schedule asked for it."""
 
     update: int
-    """The update about to be made."""
-
     epoch: int
-    """Its epoch, from 0."""
-
     layers: int
-    """L."""
-
     seed: int
-    """The run's seed."""
-
     history: tuple[Stage, ...] = ()
-    """The stages before this update, oldest first."""
-
     scores: Mapping[int, float] = field(default_factory=dict)
-    """tr(F) per layer, if the schedule asked for it."""
 
     @property
     def opened(self) -> frozenset[int]:
@@ -78,10 +60,8 @@ class Moment:
 
 
 class Schedule(ABC):
-    """Answers one question: which layers are open in update n?
-
-    The answer is a function of the moment alone, and may close layers again. `name` is what it is registered under.
-    """
+    """Answers one question: which layers are open in update n? The answer is a function of the moment alone, and may
+    close layers again. `name` is what it is registered under."""
 
     name: ClassVar[str] = ""
     by_epoch: ClassVar[bool] = False
@@ -100,30 +80,26 @@ class Schedule(ABC):
         """Whether the schedule ever asks for tr(F)."""
         return type(self).needs_scores is not Schedule.needs_scores
 
+    def turns(self, layers: int, updates: int, per_epoch: int) -> Iterable[int]:
+        """The updates at which the answer may change, ascending from 1: each, unless a schedule knows better."""
+        return range(1, updates + 1)
+
     def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
-        """The changes known before training of `updates` updates, `per_epoch` of them in an epoch.
-
-        Found by asking for each update in turn; a schedule that reads the seed or scores says its plan itself.
-        """
-        return self.changes(range(1, updates + 1), layers, per_epoch)
-
-    def changes(self, asked: Iterable[int], layers: int, per_epoch: int) -> list[Change]:
-        """The changes among the updates `asked`, which ascend from 1."""
+        """The changes known before training of `updates` updates, `per_epoch` of them in an epoch. A schedule that
+        reads the seed or scores says its plan itself."""
         changes: list[Change] = []
         stages: tuple[Stage, ...] = ()
         now: frozenset[int] = frozenset()
-        for update in asked:
-            layers_open = self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
-            if layers_open != now:
-                changes.append(Change(update, descending(layers_open - now), descending(now - layers_open)))
-            if layers_open != now or update == 1:
-                stages += (Stage(update, layers_open),)
-                now = layers_open
+        for update in self.turns(layers, updates, per_epoch):
+            before, now = now, self.open_layers(Moment(update, (update - 1) // per_epoch, layers, 0, stages))
+            if now != before:
+                changes.append(Change(update, descending(now - before), descending(before - now)))
+            if now != before or update == 1:
+                stages += (Stage(update, now),)
         return changes
 
 
 SCHEDULES: dict[str, type[Schedule]] = {}
-"""Every schedule by the name that configuration files use."""
 
 S = TypeVar("S", bound=type[Schedule])
 
@@ -145,20 +121,16 @@ def register(name: str) -> Callable[[S], S]:
 class Stepwise(Schedule):
     """One layer more every k updates (Algorithm 1). A subclass says which: `select`.
 
-    The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0,
-    offset 1 ("after k updates"). The authors' code opens one update earlier (offset 0), and its GU one
-    interval later (delay 1).
+    The m-th opening (m = 1, 2, …) trains from update (m + delay)·k + offset. The paper's text is delay 0, offset 1
+    ("after k updates"); the authors' code opens one update earlier (offset 0), and its GU one interval later (delay 1).
     """
 
     k: int
     """Updates between openings."""
-
     delay: int = 0
     """Whole intervals to wait before the first opening."""
-
     offset: int = 1
     """1: an opening takes effect after k updates; 0: one update earlier."""
-
     first: str = "top"
     """top: the highest layer trains from update 1 (footnote 9, and the code); select: the schedule chooses that too."""
 
@@ -189,17 +161,27 @@ class Stepwise(Schedule):
             opened.add(closed[-1] if top else self.select(closed, number, moment))
         return frozenset(opened)
 
-    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
+    def turns(self, layers: int, updates: int, per_epoch: int) -> Iterable[int]:
         """All openings, also those behind the last of `updates` updates."""
-        due = sorted(set(self.openings_due(layers)))
+        return sorted(set(self.openings_due(layers)))
+
+    def planned(self, layers: int, updates: int, per_epoch: int) -> list[Change]:
         if not self.chosen_in_training:
-            return self.changes(due, layers, per_epoch)
+            return super().planned(layers, updates, per_epoch)
         top = (layers - 1,) if self.first == "top" else ()
-        return [Change(update, top if update == 1 else ()) for update in due]
+        return [Change(update, top if update == 1 else ()) for update in self.turns(layers, updates, per_epoch)]
 
 
 def descending(layers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(layers, reverse=True))
+
+
+def layers_text(layers: Set[int]) -> str:
+    """Open layers for people: 11-8, or 11,3,0, or head."""
+    ordered = descending(layers)
+    if len(ordered) > 1 and ordered[0] - ordered[-1] == len(ordered) - 1:
+        return f"{ordered[0]}-{ordered[-1]}"
+    return ",".join(map(str, ordered)) or "head"
 
 
 def check_int(name: str, value: object, least: int) -> None:

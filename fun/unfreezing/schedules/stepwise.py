@@ -44,9 +44,7 @@ class FisherUnfreezing(Stepwise):
     chosen_in_training = True
 
     def needs_scores(self, moment: Moment) -> bool:
-        done, due = len(moment.opened), self.openings_due(moment.layers)
-        if done == 0 and self.first == "top":
-            done = 1
+        done, due = len(moment.opened) or int(self.first == "top"), self.openings_due(moment.layers)
         # The last closed layer needs no scores: there is nothing to choose.
         return done < moment.layers - 1 and due[done] <= moment.update
 

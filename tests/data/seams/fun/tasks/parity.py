@@ -78,6 +78,3 @@ class WordsHead:
 
         logits, present = labelled(outputs.logits, batch["words"])
         return Predictive(logits.log_softmax(dim=-1), present)
-
-    def labels(self, batch: Mapping[str, "Tensor"]) -> "Tensor":
-        return batch["labels"]
