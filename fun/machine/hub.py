@@ -7,7 +7,7 @@ for other formats of the weights nor asks the network again.
 import errno
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
@@ -72,23 +72,18 @@ class Hub:
         self._api = HfApi(endpoint=endpoint)
         # An instance of its own: one that this process made before may remember an older state.
         self._content = HfFileSystem(endpoint=endpoint, skip_instance_cache=True)
-        self._commits: dict[Repository, tuple[str, tuple[str, ...]]] = {}
+        self._states: dict[Repository, tuple[str, list[str]]] = {}
 
-    def files(self, repository: Repository) -> tuple[str, ...]:
-        """The names of all of its files."""
-        return self._listed(repository)[1]
-
-    def any_of(self, repository: Repository, names: Iterable[str]) -> str:
+    def any_of(self, repository: Repository, names: Sequence[str]) -> str:
         """The first of these files that there is."""
-        wanted, files = tuple(names), self.files(repository)
-        for name in wanted:
-            if name in files:
-                return name
-        raise ConfigError(f"{repository} has neither {' nor '.join(wanted)}: give another repository or revision")
+        files = self._listed(repository)[1]
+        if not (there := [name for name in names if name in files]):
+            raise ConfigError(f"{repository} has neither {' nor '.join(names)}: give another repository or revision")
+        return there[0]
 
     def matching(self, repository: Repository, pattern: str) -> list[str]:
         """The files that match a pattern, in their order. As in Path.glob a star stays within its folder."""
-        files = self.files(repository)
+        files = self._listed(repository)[1]
         names = sorted(name for name in files if PurePosixPath("/", name).match(f"/{pattern}"))
         if not names:
             raise ConfigError(
@@ -118,16 +113,15 @@ class Hub:
             raise ConfigError(f"{name} of {repository} is no parquet file: name an older revision") from error
         return end.schema.to_arrow_schema().names, end.num_rows
 
-    def _listed(self, repository: Repository) -> tuple[str, tuple[str, ...]]:
+    def _listed(self, repository: Repository) -> tuple[str, list[str]]:
         """Its commit and files, asked for once, so that all answers are about one state."""
-        if repository not in self._commits:
+        if repository not in self._states:
             with asking(repository):
                 told = self._api.repo_info(
                     repository.name, revision=repository.revision, repo_type=repository.kind, timeout=TIMEOUT
                 )
-            files = tuple(file.rfilename for file in told.siblings or ())
-            self._commits[repository] = (str(told.sha), files)
-        return self._commits[repository]
+            self._states[repository] = str(told.sha), [file.rfilename for file in told.siblings or ()]
+        return self._states[repository]
 
     def _path(self, repository: Repository, name: str) -> str:
         """As HfFileSystem wants it."""
@@ -141,24 +135,19 @@ def asking(repository: Repository) -> Iterator[None]:
     import requests
     from huggingface_hub import errors
 
+    refusals: dict[type[Exception], str] = {  # in this order: a gated repository is also one that was not found
+        errors.HFValidationError: f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>",
+        errors.GatedRepoError: f"hub:{repository} asks for permission: accept its terms on its page, then log in with "
+        "hf auth login",
+        errors.RepositoryNotFoundError: f"the hub has no repository {repository.name}, or none that you may read: check "
+        "the id, or log in with hf auth login",
+        errors.RevisionNotFoundError: f"{repository.name} has no revision {repository.revision}: give a branch, tag or "
+        "commit of it, or leave the revision out",
+    }
     try:
         yield
-    except errors.HFValidationError as error:
-        raise ConfigError(f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>") from error
-    except errors.GatedRepoError as error:
-        raise ConfigError(
-            f"hub:{repository} asks for permission: accept its terms on its page, then log in with hf auth login"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ConfigError(
-            f"the hub has no repository {repository.name}, or none that you may read: check the id, or log in "
-            "with hf auth login"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ConfigError(
-            f"{repository.name} has no revision {repository.revision}: give a branch, tag or commit of it, "
-            "or leave the revision out"
-        ) from error
+    except tuple(refusals) as error:
+        raise ConfigError(next(text for kind, text in refusals.items() if isinstance(error, kind))) from error
     except (errors.LocalEntryNotFoundError, ConnectionError, requests.ConnectionError) as error:
         raise HubError(
             f"{repository} is not in the cache, and the hub cannot be reached: type the same command on a machine "

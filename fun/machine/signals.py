@@ -13,9 +13,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 log = logging.getLogger("fun")
 
@@ -39,7 +39,6 @@ class _Stop:
 
     request: int | None = None
     deferring: bool = False
-    previous: dict[int, Any] = field(default_factory=dict)
 
 
 _stop = _Stop()
@@ -48,11 +47,11 @@ _stop = _Stop()
 @contextmanager
 def handling() -> Iterator[None]:
     """Within, SIGUSR2 and SIGTERM raise Stopped: at once, or when `deferred` lets them."""
-    _stop.previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in _stop.previous.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
         _stop.request = None  # answered: another run in this process was not asked to end
 

@@ -1,20 +1,25 @@
-"""Who holds a run's current attempt, and whether that process is still at it."""
+"""Who is at a run: the process that holds its current attempt, and the job that is to make the next one."""
 
 import dataclasses
 import json
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from fun.results.errors import Damaged
-from fun.results.files import latest_number, pretty_json, read_object
+from fun.results.files import create_exclusive, pretty_json, read_object, replace, sync
 
 Failure = Literal["method", "machine"]
 Mode = Literal["run", "force", "extend"]
+
+JobKnown = Callable[[str], bool]
+"""Whether the scheduler still knows a job, waiting or running."""
 
 
 class State(StrEnum):
@@ -44,7 +49,6 @@ class Status:
 
 
 NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
-"""Nothing is there to tell more of."""
 
 
 def heartbeat_seconds() -> float:
@@ -57,42 +61,28 @@ def stale_seconds() -> float:
     return float(os.environ.get("FUN_STALE_SECONDS", 120))
 
 
-@dataclass(frozen=True)
 class AttemptFiles:
-    """The files of attempt `number` in a run's `attempts` folder."""
+    """The files of attempt `number` in a run's `attempts` folder; number 0, without files, where nobody has begun."""
 
-    folder: Path
-    number: int
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder = folder
+        self.number = number
+        names = (".json", ".heartbeat", ".end.json", ".staging")
+        self.claim, self.heartbeat, self.end, self.staging = (folder / f"{number:04d}{name}" for name in names)
 
-    def _named(self, suffix: str) -> Path:
-        return self.folder / f"{self.number:04d}{suffix}"
+    def next(self) -> "AttemptFiles":
+        return AttemptFiles(self.folder, self.number + 1)
 
-    @property
-    def claim(self) -> Path:
-        return self._named(".json")
+    def earlier(self) -> "Iterator[AttemptFiles]":
+        """The attempts before this one, latest first."""
+        return (AttemptFiles(self.folder, number) for number in range(self.number - 1, 0, -1))
 
-    @property
-    def heartbeat(self) -> Path:
-        return self._named(".heartbeat")
+    def status(self, now: float, job_known: JobKnown | None = None) -> Status:
+        """Where the attempt stands, were there no record: running, stale, failed, damaged, or never begun.
 
-    @property
-    def end(self) -> Path:
-        return self._named(".end.json")
-
-    @property
-    def staging(self) -> Path:
-        return self._named(".staging")
-
-    def other(self, number: int) -> "AttemptFiles":
-        return AttemptFiles(self.folder, number)
-
-    @classmethod
-    def latest(cls, folder: Path) -> Self:
-        """The attempt with the highest number; number 0, without files, where nobody has begun."""
-        return cls(folder, latest_number(folder))
-
-    def status(self, now: float) -> Status:
-        """Where the attempt stands, were there no record: running, stale, failed, damaged, or never begun."""
+        `now` in seconds since the epoch. `job_known`: of a silent attempt the scheduler may know, before its silence
+        alone says so, that its job has ended.
+        """
         if self.number == 0:
             return NEVER_BEGUN
         try:
@@ -104,10 +94,14 @@ class AttemptFiles:
         attempt = f"attempt {self.number} ({claim})"
         silence = max(0.0, now - self.last_sign())  # the file server's clock may be ahead
         if silence > stale_seconds():
-            return Status(State.STALE, f"{attempt} has been silent for {silence:.0f} s", self.number)
-        if claim.process_gone() or claim.restarted():
-            return Status(State.STALE, f"{attempt} was killed", self.number)
-        return Status(State.RUNNING, f"{attempt}, last heartbeat {silence:.0f} s ago", self.number)
+            halted = f"has been silent for {silence:.0f} s"
+        elif claim.process_gone() or claim.restarted():
+            halted = "was killed"
+        elif job_known and claim.job and silence >= 2 * heartbeat_seconds() and not job_known(claim.job):
+            halted = f"has been silent for {silence:.0f} s, and its job has ended"
+        else:
+            return Status(State.RUNNING, f"{attempt}, last heartbeat {silence:.0f} s ago", self.number)
+        return Status(State.STALE, f"{attempt} {halted}", self.number)
 
     def ended(self) -> dict[str, Any]:
         """How the attempt marked its end; empty where it did not. Raises Damaged."""
@@ -121,14 +115,12 @@ class AttemptFiles:
 
         Opens the files: NFS asks the server for a file's times when it is opened.
         """
-        signs = []
+        signs = [0.0]
         for path in (self.claim, self.heartbeat):
-            try:
-                with path.open("rb") as handle:
-                    signs.append(os.fstat(handle.fileno()).st_mtime)
-            except FileNotFoundError:  # killed, or not yet there, between the claim and the first heartbeat
-                continue
-        return max(signs, default=0.0)
+            # One is missing where it was killed, or is not there yet, between the claim and the first heartbeat.
+            with suppress(FileNotFoundError), path.open("rb") as handle:
+                signs.append(os.fstat(handle.fileno()).st_mtime)
+        return max(signs)
 
     def pace(self) -> "Pace | None":
         """How far it is; None where it has not said so yet, or is saying it at this moment."""
@@ -141,6 +133,32 @@ class AttemptFiles:
         """Whether it ended because of its machine, or before it could say where it goes on from."""
         end = self.ended()
         return end.get("kind") == "machine" if end else self.pace() is None
+
+
+def _ended(number: int, end: dict[str, Any]) -> Status:
+    match end:
+        case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
+            return Status(State.FAILED, f"attempt {number} failed ({kind}): {reason}", number, kind)
+        case {"outcome": "interrupted", "reason": str(reason)}:
+            return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
+        case {"outcome": "done"}:
+            return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
+    return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far an attempt is, told with its heartbeats: at `update` of `updates`, `seconds` after `resumed`."""
+
+    resumed: int
+    update: int
+    updates: int
+    seconds: float
+
+    def write(self, heartbeat: Path) -> None:
+        """Always 128 bytes over those there, so that a full disk keeps no attempt from saying that it lives."""
+        with heartbeat.open("r+b") as file:
+            file.write(json.dumps(dataclasses.asdict(self)).encode().ljust(128))
 
 
 @dataclass(frozen=True)
@@ -162,20 +180,12 @@ class Claim:
 
     @classmethod
     def of_this_process(cls, mode: Mode) -> Self:
-        pid = os.getpid()
-        return cls(
-            *_this_machine(),
-            pid=pid,
-            pid_start=process_start(pid),
-            job=scheduler_job(),
-            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            mode=mode,
-            restart=_restart(),
-        )
+        pid, started = os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return cls(*_this_machine(), pid, process_start(pid), scheduler_job(), started, mode, _restart())
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises Damaged."""
+        """Raises FileNotFoundError, and Damaged."""
         fields = read_object(path)
         try:
             return cls(**fields)
@@ -207,31 +217,69 @@ class Claim:
         return self.job is not None and self.job == scheduler_job() and self.restart < _restart()
 
 
+class Phase(StrEnum):
+    """How far a job came with a run."""
+
+    SUBMITTED = "submitted"  # or is being submitted
+    STARTED = "started"  # the job is up; it may have other runs to do first
+    BEGUN = "begun"  # it started the run's process
+    OVER = "over"  # it is through with the run, or was never submitted
+
+
 @dataclass(frozen=True)
-class Pace:
-    """How far an attempt is, told with its heartbeats: at `update` of `updates`, `seconds` after `resumed`."""
+class Reservation:
+    """A mark in a run's `queue` folder: the job that is to run it, None while `planner` is submitting it.
 
-    resumed: int
-    update: int
-    updates: int
-    seconds: float
+    Numbered like attempts, and of several the latest counts. It is created exclusively, before the job is submitted,
+    so that of two planners one submits the run; it is never removed, so that its number is not given again.
+    """
 
-    SIZE: ClassVar[int] = 128
+    path: Path
+    planner: Claim
+    job: str | None = None
+    phase: Phase = Phase.SUBMITTED
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises Damaged."""
+        try:
+            fields = read_object(path)
+            return cls(path, Claim(**fields["planner"]), fields["job"], Phase(fields["phase"]))
+        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"{path} is not a job's reservation: remove it") from error
+
+    @classmethod
+    def create(cls, path: Path) -> Self | None:
+        """Create it for this process; None where another process has."""
+        reservation = cls(path, Claim.of_this_process("run"))
+        return reservation if create_exclusive(path, reservation.to_bytes()) else None
+
+    def note(self, **changes: Any) -> None:
+        """Note the `job` that was submitted, or the `phase` that it came to."""
+        aside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}")
+        aside.write_bytes(dataclasses.replace(self, **changes).to_bytes())
+        sync(aside)
+        replace(aside, self.path)
+
+    def renew(self) -> None:
+        """Say that its planner is still at it."""
+        os.utime(self.path)
+
+    def stands(self, job_known: JobKnown, now: float) -> bool:
+        """Whether its job waits or runs and has the run still to do, or its planner is still submitting it."""
+        if self.phase is Phase.OVER:
+            return False
+        if self.job is not None:
+            return job_known(self.job)
+        if self.planner.here:
+            return not self.planner.process_gone()
+        return now - self.path.stat().st_mtime < stale_seconds()
 
     def to_bytes(self) -> bytes:
-        """Always SIZE bytes, so that a full disk does not keep an attempt from saying that it lives."""
-        return json.dumps(dataclasses.asdict(self)).encode().ljust(self.SIZE)
+        return pretty_json({"job": self.job, "planner": dataclasses.asdict(self.planner), "phase": self.phase})
 
-
-def _ended(number: int, end: dict[str, Any]) -> Status:
-    match end:
-        case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
-            return Status(State.FAILED, f"attempt {number} failed ({kind}): {reason}", number, kind)
-        case {"outcome": "interrupted", "reason": str(reason)}:
-            return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
-        case {"outcome": "done"}:
-            return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
-    return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
+    def __str__(self) -> str:
+        return f"job {self.job}" if self.job else f"the job that {self.planner} is submitting"
 
 
 def process_start(pid: int) -> int:

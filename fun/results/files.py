@@ -45,10 +45,11 @@ def replace(source: Path, target: Path) -> None:
 
 
 def create_exclusive(path: Path, data: bytes) -> bool:
-    """Create `path` with `data`; False, and nothing changed, where `path` exists. Raises NotWritable.
+    """Create `path`, in a folder that is made if need be; False, and nothing changed, where `path` exists.
 
-    A link and not O_EXCL on the name itself, so that nobody ever reads the file half-written.
+    A link and not O_EXCL on the name itself, so that nobody ever reads the file half-written. Raises NotWritable.
     """
+    make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with _writing(path):
         with aside.open("xb") as handle:
@@ -84,7 +85,7 @@ def clock_of(folder: Path) -> float:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises FileNotFoundError, or Damaged for anything but a JSON object."""
+    """The JSON object in `path`. Raises FileNotFoundError, Unreadable, or Damaged for anything but a JSON object."""
     try:
         value = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError:
