@@ -962,7 +962,7 @@ def test_what_cannot_be_written_is_told_with_its_path_and_the_reason() -> None:
     with pytest.raises(NotWritable, match=r"^/proc/results cannot be written "):
         run.reserve(lambda job: False)
     with pytest.raises(NotWritable, match=r"^/proc/0001.json cannot be written "):  # a folder there already
-        create_exclusive(Path("/proc/0001.json"), b"")
+        create_exclusive(Path("/proc/0001.json"), {})
 
 
 def test_importing_the_store_is_light() -> None:

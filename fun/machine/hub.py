@@ -16,9 +16,6 @@ from fun.errors import ConfigError, HubError
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
-TIMEOUT = 20.0
-"""Seconds to wait for an answer: behind some firewalls none ever comes."""
-
 
 class Repository(NamedTuple):
     """A repository: `namespace/name`, and a branch, tag or commit; None is the newest commit of main."""
@@ -39,12 +36,9 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
-    """Download those of `files` that the repository has, unless they lie in the cache.
+    """Download those of `files` that the repository has, unless they lie in the cache. Raises as `asking` does.
 
     Without a network the cache alone answers, with the commit that it saw last; then it may lack files.
-
-    Raises ConfigError where there is no such repository or revision, and HubError where nothing could be
-    downloaded.
     """
     # Imported here: it takes a third of a second, and most commands download nothing.
     from huggingface_hub import snapshot_download
@@ -63,7 +57,7 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
 class Hub:
     """Questions to the hub at `endpoint`, by default at $HF_ENDPOINT, which leave nothing in its cache.
 
-    Its methods raise ConfigError for what is not there or not permitted, HubError where the hub does not answer.
+    Its methods raise as `asking` does, and ConfigError for what a repository lacks.
     """
 
     def __init__(self, endpoint: str | None = None) -> None:
@@ -97,10 +91,9 @@ class Hub:
         with asking(repository):
             content = self._content.cat_file(self._path(repository, name))
         try:
-            fields: dict[str, Any] = json.loads(content)
-        except ValueError as error:
+            return dict(json.loads(content))
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"{name} of {repository} is no JSON: give another repository or revision") from error
-        return fields
 
     def table(self, repository: Repository, name: str) -> tuple[list[str], int]:
         """Columns and number of rows of a parquet file, from its end."""
@@ -117,8 +110,8 @@ class Hub:
         """Its commit and files, asked for once, so that all answers are about one state."""
         if repository not in self._states:
             with asking(repository):
-                told = self._api.repo_info(
-                    repository.name, revision=repository.revision, repo_type=repository.kind, timeout=TIMEOUT
+                told = self._api.repo_info(  # for 20 seconds: behind some firewalls no answer ever comes
+                    repository.name, revision=repository.revision, repo_type=repository.kind, timeout=20.0
                 )
             self._states[repository] = str(told.sha), [file.rfilename for file in told.siblings or ()]
         return self._states[repository]
@@ -131,7 +124,10 @@ class Hub:
 
 @contextmanager
 def asking(repository: Repository) -> Iterator[None]:
-    """Within, what the hub's client raises becomes ConfigError or HubError, in one line."""
+    """Within, what the hub's client raises becomes one line.
+
+    ConfigError for what is not there or not permitted, HubError where the hub does not answer or nothing can be written.
+    """
     import requests
     from huggingface_hub import errors
 
@@ -139,8 +135,8 @@ def asking(repository: Repository) -> Iterator[None]:
         errors.HFValidationError: f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>",
         errors.GatedRepoError: f"hub:{repository} asks for permission: accept its terms on its page, then log in with "
         "hf auth login",
-        errors.RepositoryNotFoundError: f"the hub has no repository {repository.name}, or none that you may read: check "
-        "the id, or log in with hf auth login",
+        errors.RepositoryNotFoundError: f"the hub has no repository {repository.name}, or none that you may read: "
+        "check the id, or log in with hf auth login",
         errors.RevisionNotFoundError: f"{repository.name} has no revision {repository.revision}: give a branch, tag or "
         "commit of it, or leave the revision out",
     }

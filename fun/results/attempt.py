@@ -1,8 +1,7 @@
 """One attempt at a run: the only hand that writes into the run's folder, until another takes over.
 
-Every file reaches its place by a rename out of the attempt's own staging folder. Taking over removes that
-folder, so that a superseded attempt can write nothing more, wherever it was stopped: its next rename finds
-nothing.
+Every file reaches its place by a rename out of the attempt's own staging folder. Taking over removes that folder, so
+that a superseded attempt can write nothing more, wherever it was stopped: its next rename finds nothing.
 """
 
 import json
@@ -59,8 +58,7 @@ class Attempt:
     def start(self, *, unfinished: bool) -> None:
         """Shut earlier attempts out and show signs of life; `RunFolder.begin` calls this once.
 
-        `unfinished`: the attempt before this one left work to continue. Raises AlreadyDone where an earlier
-        attempt finished meanwhile.
+        `unfinished`: the attempt before this one left work to continue. Raises AlreadyDone where it finished meanwhile.
         """
         # Staging comes before the check: whoever takes over after it will find the folder and remove it.
         self._files.staging.mkdir()
@@ -74,8 +72,7 @@ class Attempt:
         ):  # the attempt before had another aim, or nothing left to do
             self._discard(self.run.path / REDO)
         self._files.heartbeat.touch()
-        name = f"heartbeat of attempt {self.number}"
-        threading.Thread(target=self._beat, args=(heartbeat_seconds(),), name=name, daemon=True).start()
+        threading.Thread(target=self._beat, args=(heartbeat_seconds(),), daemon=True).start()
 
     def _beat(self, seconds: float) -> None:
         """Touch the heartbeat file, and tell there how far it is, until the attempt ends or is taken over."""
@@ -124,8 +121,8 @@ class Attempt:
     def publish(self, relative: str, write: Callable[[Path], object]) -> Path:
         """Make the file or folder `relative` to `folder`, whole or not at all (a folder: file by file).
 
-        `write` is given a path to write to, with the same last name. Files under `checkpoint/` are working
-        state; all others belong to the record.
+        `write` is given a path with the same last name. Files under `checkpoint/` are working state, all others belong
+        to the record.
         """
         self.check_current()
         working = relative.startswith(f"{CHECKPOINT}/")
@@ -147,8 +144,6 @@ class Attempt:
 
     def metrics_log(self, keep: int = 0) -> "MetricsLog":
         """Open metrics.jsonl, cut back to the lines up to update `keep`, the checkpoint's (0: a new log)."""
-        if self._log is not None:
-            self._log.close()
         lines = [line for line in read_log(self.folder / METRICS_LOG) if line["update"] <= keep]
         log = MetricsLog(lines, self.check_current)
         self.publish(METRICS_LOG, log.open)
@@ -172,8 +167,7 @@ class Attempt:
         pace().write(self._files.heartbeat)
         sync(self._files.heartbeat)
         self._pace = pace
-        fruitless = self._fruitless(update)
-        if fruitless >= restarts:
+        if (fruitless := self._fruitless(update)) >= restarts:
             raise NoProgress(
                 f"it came back to update {update} of {updates} after {fruitless} attempts that got no further "
                 "(see the logs of their jobs): give a job more time or memory, or checkpoint more often "
@@ -292,10 +286,7 @@ def _remove(staging: Path) -> None:
 
 
 class MetricsLog:
-    """The step log, metrics.jsonl, open for appending behind the `lines` it begins with: see `Attempt.metrics_log`.
-
-    One JSON object per line, each with its `update`; the log's `update` is that of its last line.
-    """
+    """The step log, a JSON object per line, open behind the `lines` it begins with; `update` is that of its last line."""
 
     def __init__(self, lines: list[dict[str, Any]], check_current: Callable[[], None]) -> None:
         self.update = max((line["update"] for line in lines), default=0)
@@ -304,10 +295,9 @@ class MetricsLog:
         self._handle: BinaryIO
 
     def open(self, path: Path) -> None:
-        """Write the kept lines to `path` and stay open there.
+        """Write the lines to `path` and stay open there: `append` writes to that file once it is renamed into place.
 
-        The file that is then renamed into place is the one that `append` writes to: an attempt that was taken
-        over still holds its own file, which is no longer the run's.
+        So an attempt that was taken over still holds its own file, which is no longer the run's.
         """
         self._handle = path.open("xb")
         self._handle.writelines(map(_line, self._lines))

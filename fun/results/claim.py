@@ -36,16 +36,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none.
-
-    `later`: of a done run, where the work stands that completes or replaces its record; None where there is none.
-    """
+    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none."""
 
     state: State
     detail: str
     attempt: int
     failure: Failure | None = None
-    later: "Status | None" = None
+    later: "Status | None" = None  # of a done run: where the work stands that completes or replaces its record
 
 
 NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
@@ -78,10 +75,9 @@ class AttemptFiles:
         return (AttemptFiles(self.folder, number) for number in range(self.number - 1, 0, -1))
 
     def status(self, now: float, job_known: JobKnown | None = None) -> Status:
-        """Where the attempt stands, were there no record: running, stale, failed, damaged, or never begun.
+        """Where the attempt stands at `now` (seconds since the epoch), were there no record.
 
-        `now` in seconds since the epoch. `job_known`: of a silent attempt the scheduler may know, before its silence
-        alone says so, that its job has ended.
+        `job_known` may say of a silent attempt that its job has ended, before its silence alone says so.
         """
         if self.number == 0:
             return NEVER_BEGUN
@@ -89,9 +85,17 @@ class AttemptFiles:
             claim, end = Claim.read(self.claim), self.ended()
         except Damaged as damage:
             return Status(State.DAMAGED, str(damage), self.number)
-        if end:
-            return _ended(self.number, end)
-        attempt = f"attempt {self.number} ({claim})"
+        attempt = f"attempt {self.number}"
+        match end:
+            case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
+                return Status(State.FAILED, f"{attempt} failed ({kind}): {reason}", self.number, kind)
+            case {"outcome": "interrupted", "reason": str(reason)}:
+                return Status(State.STALE, f"{attempt} was interrupted: {reason}", self.number)
+            case {"outcome": "done"}:
+                return Status(State.DAMAGED, f"{attempt} finished, but record.json is gone", self.number)
+            case _ if end:
+                return Status(State.DAMAGED, f"the end of {attempt} is {end}, which nothing writes", self.number)
+        attempt += f" ({claim})"
         silence = max(0.0, now - self.last_sign())  # the file server's clock may be ahead
         if silence > stale_seconds():
             halted = f"has been silent for {silence:.0f} s"
@@ -111,13 +115,10 @@ class AttemptFiles:
             return {}
 
     def last_sign(self) -> float:
-        """When the attempt last showed that it lives, in seconds since the epoch; 0 where there is none.
-
-        Opens the files: NFS asks the server for a file's times when it is opened.
-        """
+        """When the attempt last showed that it lives, in seconds since the epoch; 0 where it never did."""
         signs = [0.0]
         for path in (self.claim, self.heartbeat):
-            # One is missing where it was killed, or is not there yet, between the claim and the first heartbeat.
+            # Opened, since NFS then asks the server for its times; not there between claim and first heartbeat.
             with suppress(FileNotFoundError), path.open("rb") as handle:
                 signs.append(os.fstat(handle.fileno()).st_mtime)
         return max(signs)
@@ -133,17 +134,6 @@ class AttemptFiles:
         """Whether it ended because of its machine, or before it could say where it goes on from."""
         end = self.ended()
         return end.get("kind") == "machine" if end else self.pace() is None
-
-
-def _ended(number: int, end: dict[str, Any]) -> Status:
-    match end:
-        case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
-            return Status(State.FAILED, f"attempt {number} failed ({kind}): {reason}", number, kind)
-        case {"outcome": "interrupted", "reason": str(reason)}:
-            return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
-        case {"outcome": "done"}:
-            return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
-    return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
 
 
 @dataclass(frozen=True)
@@ -163,10 +153,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Claim:
-    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run.
-
-    `restart` counts how often the scheduler had started the job again by then.
-    """
+    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run."""
 
     host: str
     boot: str
@@ -176,7 +163,7 @@ class Claim:
     job: str | None
     started: str
     mode: Mode
-    restart: int = 0
+    restart: int = 0  # how often the scheduler had started the job again by then
 
     @classmethod
     def of_this_process(cls, mode: Mode) -> Self:
@@ -191,9 +178,6 @@ class Claim:
             return cls(**fields)
         except TypeError as error:
             raise Damaged(f"{path} is not the claim of an attempt: {error}") from error
-
-    def to_bytes(self) -> bytes:
-        return pretty_json(dataclasses.asdict(self))
 
     def __str__(self) -> str:
         job = f", job {self.job}" if self.job else ""
@@ -252,12 +236,12 @@ class Reservation:
     def create(cls, path: Path) -> Self | None:
         """Create it for this process; None where another process has."""
         reservation = cls(path, Claim.of_this_process("run"))
-        return reservation if create_exclusive(path, reservation.to_bytes()) else None
+        return reservation if create_exclusive(path, reservation._content()) else None
 
     def note(self, **changes: Any) -> None:
-        """Note the `job` that was submitted, or the `phase` that it came to."""
+        """Note the `job` that was submitted, or the `phase` that it came to: OVER where none was."""
         aside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}")
-        aside.write_bytes(dataclasses.replace(self, **changes).to_bytes())
+        aside.write_bytes(pretty_json(dataclasses.replace(self, **changes)._content()))
         sync(aside)
         replace(aside, self.path)
 
@@ -275,18 +259,15 @@ class Reservation:
             return not self.planner.process_gone()
         return now - self.path.stat().st_mtime < stale_seconds()
 
-    def to_bytes(self) -> bytes:
-        return pretty_json({"job": self.job, "planner": dataclasses.asdict(self.planner), "phase": self.phase})
+    def _content(self) -> dict[str, Any]:
+        return {"job": self.job, "planner": dataclasses.asdict(self.planner), "phase": self.phase}
 
     def __str__(self) -> str:
         return f"job {self.job}" if self.job else f"the job that {self.planner} is submitting"
 
 
 def process_start(pid: int) -> int:
-    """The process's start in clock ticks since boot; 0 for a process that has ended, or without /proc.
-
-    With the pid it names a process for good: pids are used again.
-    """
+    """Its start in clock ticks since boot, for pids are used again; 0 where it has ended, or there is no /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

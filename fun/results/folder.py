@@ -11,7 +11,6 @@ from typing import Any
 
 from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, REDO, Attempt, read_log
 from fun.results.claim import (
-    NEVER_BEGUN,
     AttemptFiles,
     Claim,
     JobKnown,
@@ -57,11 +56,14 @@ class RunFolder:
         except Damaged as damage:
             running = latest.state is State.RUNNING
             return latest if running else Status(State.DAMAGED, str(damage), latest.attempt)
-        later = self._later(latest, record, job_known)
-        return Status(State.DONE, f"done by attempt {record.attempt}", latest.attempt, later=later)
+        if latest.attempt <= record.attempt:  # then nobody has begun to work on the record that there is
+            latest = Status(State.MISSING, "never begun", latest.attempt)
+        later = self._waiting(latest, job_known)
+        detail = f"done by attempt {record.attempt}"
+        return Status(State.DONE, detail, latest.attempt, later=None if later.state is State.MISSING else later)
 
     def _waiting(self, latest: Status, job_known: JobKnown | None) -> Status:
-        """The state of a run without a record: its latest attempt's, unless a job waits to begin the next."""
+        """The state of a run's latest attempt, unless a job waits to begin the next."""
         if latest.state in (State.RUNNING, State.DAMAGED):
             return latest
         try:
@@ -70,36 +72,25 @@ class RunFolder:
             return _with_note(latest, str(damage))
         if reservation is None or reservation.phase is Phase.OVER:
             return latest
-        if latest.failure == "method" and self._made_by(reservation, latest):
-            return latest  # what fails by its method no job tries again unasked
+        if (latest.state is State.MISSING or latest.failure == "method") and self._made_by(reservation, latest):
+            return latest  # its job may have other runs to do, and tries again nothing that failed by its method
         if job_known is None:
             return _with_note(latest, f"{reservation} was submitted, but the scheduler was not asked about it")
         if reservation.stands(job_known, time.time()):
             return Status(State.QUEUED, f"{reservation} is to run it; {latest.detail}", latest.attempt)
         return _with_note(latest, f"the scheduler no longer knows {reservation}")
 
-    def _later(self, latest: Status, record: Record, job_known: JobKnown | None) -> Status | None:
-        """Where the work on a done run stands; the job that made its record may still have other runs to do."""
-        if latest.attempt <= record.attempt:
-            with suppress(Damaged):
-                reservation = self.reservation()
-                if reservation is None or self._made_by(reservation, latest):
-                    return None
-            latest = NEVER_BEGUN
-        status = self._waiting(latest, job_known)
-        return None if status.state is State.MISSING else status
-
     def _made_by(self, reservation: Reservation, latest: Status) -> bool:
         """Whether the job of a reservation made the latest attempt."""
-        if reservation.job is None or latest.attempt == 0:
-            return False
-        return Claim.read(AttemptFiles(self.path / ATTEMPTS, latest.attempt).claim).job == reservation.job
+        if reservation.job is not None and latest.attempt:
+            with suppress(Damaged):
+                return Claim.read(AttemptFiles(self.path / ATTEMPTS, latest.attempt).claim).job == reservation.job
+        return False
 
     def record(self, *, verify_files: bool = False, without_weights: bool = False) -> Record:
         """The valid record, with `verify_files` after comparing every file it lists with its checksum.
 
         `without_weights`: weights that are not there are no damage (an archive leaves them out).
-
         Raises NotDone without a record, and Damaged for one that is not what was written here.
         """
         path = self.path / RECORD
@@ -141,10 +132,7 @@ class RunFolder:
         return read_log((self.path if claim is None or claim.mode == "run" else self.path / REDO) / METRICS_LOG)
 
     def reserve(self, job_known: JobKnown) -> Reservation | None:
-        """Mark that this process submits a job for this run; None where somebody else does, or has, or runs it.
-
-        Exclusive: of several at once one gets the reservation. It then notes the job there, or that it is over.
-        """
+        """Mark that this process, of several at once it alone, submits a job; None where another does, has, or runs it."""
         number = latest_number(self.path / QUEUE)  # before the state: who submits after it takes the next number
         return None if self.under_way(job_known) else Reservation.create(self._mark(number + 1))
 
@@ -159,11 +147,8 @@ class RunFolder:
         return Reservation.read(self._mark(number)) if number else None
 
     def note(self, phase: Phase) -> None:
-        """Note in its reservation how far the job that this process is in came with the run; nothing without one.
-
-        It is a help and no more: where it cannot be written, on a full disk, the job goes on without.
-        """
-        with suppress(Damaged, OSError):
+        """Note in its reservation how far the job that this process is in came with the run; nothing without one."""
+        with suppress(Damaged, OSError):  # it is a help and no more: on a full disk the job goes on without
             reservation = self.reservation()
             if reservation is not None and reservation.job is not None and reservation.job == scheduler_job():
                 reservation.note(phase=phase)
@@ -214,17 +199,24 @@ class RunFolder:
         `retry` also begins after a failure of the method. `force` runs anew whatever is there, and `extend`
         completes a done run: both work aside, and the old record with its files stays until the new one is
         final. Such an attempt, once interrupted, is continued by the next.
-
         Raises Busy, AlreadyDone, FailedBefore, Damaged, or NotDone (`extend` without a record).
         """
+        mode: Mode = "force" if force else "extend" if extend else "run"
         latest = self.latest.status(time.time())
         if latest.state is State.STALE:  # by this machine's clock, which may be ahead
             latest = self.latest.status(clock_of(self.path / ATTEMPTS))
-        mode: Mode = "force" if force else "extend" if extend else "run"
-        self._refuse(latest, mode, retry)
-        files = AttemptFiles(self.path / ATTEMPTS, latest.attempt + 1)
-        claim = Claim.of_this_process(mode)
-        if not create_exclusive(files.claim, claim.to_bytes()):
+        self.to_replace(mode)
+        if latest.state is State.RUNNING:
+            raise Busy(
+                f"{self} is being run: {latest.detail}. Wait for it, or end that process: "
+                f"{stale_seconds():g} s after its last heartbeat another may take over"
+            )
+        if mode == "run" and latest.state is State.DAMAGED:
+            raise _damaged(f"{self}: {latest.detail}")
+        if mode == "run" and latest.failure == "method" and not retry:
+            raise FailedBefore(f"{self}: {latest.detail}. To try it all the same: retry=true")
+        files, claim = AttemptFiles(self.path / ATTEMPTS, latest.attempt + 1), Claim.of_this_process(mode)
+        if not create_exclusive(files.claim, dataclasses.asdict(claim)):
             raise Busy(f"another process began {self} at the same moment ({Claim.read(files.claim)})")
         attempt = Attempt(self, files, claim)
         try:
@@ -234,20 +226,6 @@ class RunFolder:
                 attempt.interrupt(f"it could not begin: {error}")
             raise
         return attempt
-
-    def _refuse(self, latest: Status, mode: Mode, retry: bool) -> None:
-        old = self.to_replace(mode)
-        if latest.state is State.RUNNING:
-            raise Busy(
-                f"{self} is being run: {latest.detail}. Wait for it, or end that process: "
-                f"{stale_seconds():g} s after its last heartbeat another may take over"
-            )
-        if mode == "force" or old is not None:
-            return
-        if latest.state is State.DAMAGED:
-            raise _damaged(f"{self}: {latest.detail}")
-        if latest.failure == "method" and not retry:
-            raise FailedBefore(f"{self}: {latest.detail}. To try it all the same: retry=true")
 
     def to_replace(self, mode: Mode) -> Record | None:
         """The valid record that an attempt of this mode would replace, if there is one.

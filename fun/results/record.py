@@ -30,10 +30,7 @@ else:  # free-form JSON: finite numbers, no tuples, keys that are strings
 
 
 def canonical_json(value: object) -> str:
-    """`value` as JSON with sorted keys, no whitespace, characters as they are, and floats as Python's repr.
-
-    So that equal values have equal hashes. Raises ValueError for NaN and infinities. Keys are strings.
-    """
+    """The one spelling of `value`, whose keys are strings, as JSON. Raises ValueError for NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -76,14 +73,11 @@ class Selected(TypedDict):
 
 
 class Stage(TypedDict):
-    """What trains from update `update` on: the `open` layers, ascending, and so many parameters in all.
-
-    `scores`: tr(F) by layer, where the choice was made from it.
-    """
+    """What trains from update `update` on: the `open` layers, ascending, and so many parameters in all."""
 
     update: Update
     open: Annotated[list[Count], AfterValidator(_ascending)]
-    scores: dict[str, float]
+    scores: dict[str, float]  # tr(F) by layer, where the choice was made from it
     trainable: Count
 
 
@@ -182,11 +176,9 @@ class Record(BaseModel):
         return self.model_dump(exclude={"version", "run_id", "attempt", "files", "checksum"})
 
     def differences(self, other: "Record") -> list[str]:
-        """What of this run's outcome another record of it tells otherwise; that one has more languages is nothing.
+        """What of this run's outcome another record of it tells otherwise; not time, weights, and places.
 
-        Nor is it that they were evaluated on other test sets or with other language adapters, as their keys say.
-        Compared are identity, validation, stages, evaluations and predictions; not time, weights, and the place of
-        the run or of what it read.
+        Nor evaluations that one of them lacks, or that read other test sets or language adapters, as their keys say.
         """
         same = ("kind", "identity", "validation", "stages")
         differing = [name for name in same if getattr(self, name) != getattr(other, name)]
