@@ -308,7 +308,8 @@ def test_a_write_that_fails_leaves_the_old_file(root: Path) -> None:
         raise OSError("disk full")
 
     with run_in(root).begin() as attempt:
-        path = attempt.write_bytes("checkpoint/last", b"whole")
+        path = attempt.folder / "checkpoint/last"
+        attempt.write_bytes("checkpoint/last", b"whole")
         with pytest.raises(OSError, match="disk full"):
             attempt.publish("checkpoint/last", fail)
         assert path.read_bytes() == b"whole"

@@ -14,8 +14,6 @@ from typing import Any, Literal, NamedTuple
 
 from fun.errors import ConfigError, HubError
 
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-
 
 class Repository(NamedTuple):
     """A repository: `namespace/name`, and a branch, tag or commit; None is the newest commit of main."""
@@ -126,7 +124,7 @@ class Hub:
 def asking(repository: Repository) -> Iterator[None]:
     """Within, what the hub's client raises becomes one line.
 
-    ConfigError for what is not there or not permitted, HubError where the hub does not answer or nothing can be written.
+    ConfigError for what is not there or not permitted, HubError where nothing is answered or can be written.
     """
     import requests
     from huggingface_hub import errors
@@ -150,7 +148,7 @@ def asking(repository: Repository) -> Iterator[None]:
             "with a network and the same cache (HF_HOME)"
         ) from error
     except OSError as error:  # the network's other errors among them
-        if error.errno in UNWRITABLE:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise HubError(
                 f"{repository}: the cache cannot be written ({first_line(error)}): type export HF_HOME=FOLDER with a "
                 "folder that can"

@@ -118,7 +118,7 @@ class Attempt:
             claim = Claim.read(later.claim)
             raise Superseded(f"attempt {later.number} took over {self.run} ({claim}): attempt {self.number} ends here")
 
-    def publish(self, relative: str, write: Callable[[Path], object]) -> Path:
+    def publish(self, relative: str, write: Callable[[Path], object]) -> None:
         """Make the file or folder `relative` to `folder`, whole or not at all (a folder: file by file).
 
         `write` is given a path with the same last name. Files under `checkpoint/` are working state, all others belong
@@ -131,11 +131,10 @@ class Attempt:
         placed = self._place(self.folder / relative, write)
         if not working:
             self._outputs |= {path.relative_to(self.folder).as_posix() for path in placed}
-        return self.folder / relative
 
-    def write_bytes(self, relative: str, data: bytes) -> Path:
+    def write_bytes(self, relative: str, data: bytes) -> None:
         """Publish a file with these bytes."""
-        return self.publish(relative, lambda path: path.write_bytes(data))
+        self.publish(relative, lambda path: path.write_bytes(data))
 
     def discard_checkpoint(self) -> None:
         """Remove the working state, to start afresh."""
@@ -145,8 +144,8 @@ class Attempt:
     def metrics_log(self, keep: int = 0) -> "MetricsLog":
         """Open metrics.jsonl, cut back to the lines up to update `keep`, the checkpoint's (0: a new log)."""
         lines = [line for line in read_log(self.folder / METRICS_LOG) if line["update"] <= keep]
-        log = MetricsLog(lines, self.check_current)
-        self.publish(METRICS_LOG, log.open)
+        log = MetricsLog(self.check_current)
+        self.publish(METRICS_LOG, partial(log.open, lines))
         self._log = log
         return log
 
@@ -187,9 +186,8 @@ class Attempt:
     def finish(self, body: Mapping[str, Any], must_equal: Record | None = None, *, without: str = "") -> Record:
         """Publish the record, and with it make the run done; RunError where its outcome is not that of `must_equal`.
 
-        `body` has the record's fields except those that the store knows: schema, run_id, attempt, files and
-        checksum. The record's files are those that this attempt published, after the earlier record's when it
-        extends that one; a folder of theirs to be left out, `without`, is removed. Raises InvalidRecord and Superseded.
+        `body` is as `Record.body` gives it. The record's files are those that this attempt published, after the earlier
+        record's when it extends that one; their folder `without` is removed. Raises InvalidRecord and Superseded.
         """
         self.check_current()
         if self._log is not None:
@@ -286,22 +284,22 @@ def _remove(staging: Path) -> None:
 
 
 class MetricsLog:
-    """The step log, a JSON object per line, open behind the `lines` it begins with; `update` is that of its last line."""
+    """The step log, a JSON object per line, open behind the lines it begins with; `update` is that of the last line."""
 
-    def __init__(self, lines: list[dict[str, Any]], check_current: Callable[[], None]) -> None:
-        self.update = max((line["update"] for line in lines), default=0)
-        self._lines = lines
+    def __init__(self, check_current: Callable[[], None]) -> None:
+        self.update = 0
         self._check_current = check_current
         self._handle: BinaryIO
 
-    def open(self, path: Path) -> None:
+    def open(self, lines: list[dict[str, Any]], path: Path) -> None:
         """Write the lines to `path` and stay open there: `append` writes to that file once it is renamed into place.
 
         So an attempt that was taken over still holds its own file, which is no longer the run's.
         """
         self._handle = path.open("xb")
-        self._handle.writelines(map(_line, self._lines))
+        self._handle.writelines(map(_line, lines))
         self._handle.flush()
+        self.update = max((line["update"] for line in lines), default=0)
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Write a line with an integer `update` and finite numbers. Raises Superseded, ValueError."""

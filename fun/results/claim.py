@@ -109,10 +109,9 @@ class AttemptFiles:
 
     def ended(self) -> dict[str, Any]:
         """How the attempt marked its end; empty where it did not. Raises Damaged."""
-        try:
+        with suppress(FileNotFoundError):
             return read_object(self.end)
-        except FileNotFoundError:
-            return {}
+        return {}
 
     def last_sign(self) -> float:
         """When the attempt last showed that it lives, in seconds since the epoch; 0 where it never did."""
@@ -125,10 +124,9 @@ class AttemptFiles:
 
     def pace(self) -> "Pace | None":
         """How far it is; None where it has not said so yet, or is saying it at this moment."""
-        try:
+        with suppress(FileNotFoundError, ValueError, TypeError):
             return Pace(**json.loads(self.heartbeat.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+        return None
 
     def failed_by_machine(self) -> bool:
         """Whether it ended because of its machine, or before it could say where it goes on from."""
@@ -222,6 +220,11 @@ class Reservation:
     planner: Claim
     job: str | None = None
     phase: Phase = Phase.SUBMITTED
+
+    @property
+    def own(self) -> bool:
+        """Whether its job is the one that this process is in."""
+        return self.job is not None and self.job == scheduler_job()
 
     @classmethod
     def read(cls, path: Path) -> Self:

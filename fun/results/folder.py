@@ -10,18 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fun.results.attempt import ATTEMPTS, METRICS_LOG, QUEUE, RECORD, REDO, Attempt, read_log
-from fun.results.claim import (
-    AttemptFiles,
-    Claim,
-    JobKnown,
-    Mode,
-    Phase,
-    Reservation,
-    State,
-    Status,
-    scheduler_job,
-    stale_seconds,
-)
+from fun.results.claim import AttemptFiles, Claim, JobKnown, Mode, Phase, Reservation, State, Status, stale_seconds
 from fun.results.errors import AlreadyDone, Busy, Damaged, FailedBefore, InvalidRecord, NotDone, Superseded, Unreadable
 from fun.results.files import clock_of, create_exclusive, file_checksum, latest_number, names_in, read_object
 from fun.results.record import WEIGHTS, Record
@@ -54,8 +43,7 @@ class RunFolder:
         except NotDone:
             return self._waiting(latest, job_known)
         except Damaged as damage:
-            running = latest.state is State.RUNNING
-            return latest if running else Status(State.DAMAGED, str(damage), latest.attempt)
+            return latest if latest.state is State.RUNNING else Status(State.DAMAGED, str(damage), latest.attempt)
         if latest.attempt <= record.attempt:  # then nobody has begun to work on the record that there is
             latest = Status(State.MISSING, "never begun", latest.attempt)
         later = self._waiting(latest, job_known)
@@ -132,7 +120,7 @@ class RunFolder:
         return read_log((self.path if claim is None or claim.mode == "run" else self.path / REDO) / METRICS_LOG)
 
     def reserve(self, job_known: JobKnown) -> Reservation | None:
-        """Mark that this process, of several at once it alone, submits a job; None where another does, has, or runs it."""
+        """Mark that this process, and no other, submits a job for it; None where another does, or has, or runs it."""
         number = latest_number(self.path / QUEUE)  # before the state: who submits after it takes the next number
         return None if self.under_way(job_known) else Reservation.create(self._mark(number + 1))
 
@@ -149,8 +137,7 @@ class RunFolder:
     def note(self, phase: Phase) -> None:
         """Note in its reservation how far the job that this process is in came with the run; nothing without one."""
         with suppress(Damaged, OSError):  # it is a help and no more: on a full disk the job goes on without
-            reservation = self.reservation()
-            if reservation is not None and reservation.job is not None and reservation.job == scheduler_job():
+            if (reservation := self.reservation()) and reservation.own:
                 reservation.note(phase=phase)
 
     def idle_jobs(self) -> list[str]:
