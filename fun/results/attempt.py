@@ -37,8 +37,8 @@ class Attempt:
     """Attempt `number` at `run`, made by `RunFolder.begin` and used as a context manager.
 
     Leaving the context without `finish` marks how the attempt ended: RunError, ConfigError and InvalidRecord as
-    failed:method, any other exception as failed:machine, an interrupt or nothing as interrupted. `previous` is the valid
-    record that it will replace, if any. It works in `folder`: aside, until `finish`, with `force` or `extend`.
+    failed:method, any other exception as failed:machine, an interrupt or nothing as interrupted. `previous` is the
+    valid record that it will replace, if any. It works in `folder`: aside, until `finish`, with `force` or `extend`.
     """
 
     def __init__(self, run: "RunFolder", files: AttemptFiles, claim: Claim) -> None:
