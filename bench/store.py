@@ -8,6 +8,7 @@ these in the seed. Each command is a process of its own, as somebody would type 
 """
 
 import argparse
+import dataclasses
 import multiprocessing
 import os
 import subprocess
@@ -68,7 +69,7 @@ def _write(folder: Path, content: dict[str, object]) -> None:
     attempts = folder / ATTEMPTS
     attempts.mkdir(parents=True, exist_ok=True)
     files = AttemptFiles(attempts, 1)
-    files.claim.write_bytes(Claim.of_this_process("run").to_bytes())
+    files.claim.write_bytes(pretty_json(dataclasses.asdict(Claim.of_this_process("run"))))
     files.heartbeat.touch()
     files.end.write_bytes(pretty_json({"outcome": "done"}))
     (folder / RECORD).write_bytes(pretty_json(Record.sealed(content).to_json()))

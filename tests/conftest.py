@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fun.results import RunFolder
+from fun.results import RunFolder, run_folders
 from reproduce.start.status import report
 from tests.forks import Fork, Process, can_fork
 from tests.waiting import ended
@@ -46,11 +46,17 @@ def told(run: RunFolder) -> str:
     return text.getvalue()
 
 
+def recorded(root: Path) -> list[RunFolder]:
+    """The runs below a results root that have a record, in order of path."""
+    paths = [path for path in run_folders(root)[0] if (path / "record.json").exists()]
+    return [RunFolder(path, path.name.rpartition("-")[2]) for path in paths]
+
+
 def queue(run: RunFolder, job: str) -> None:
     """Mark that `job` is to run it, as `submit` does."""
     reservation = run.reserve(nobody)
     assert reservation is not None
-    reservation.submitted(job)
+    reservation.note(job=job)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import pytest
 
 from fun.config import RunConfig
 from fun.inputs import run_folder, run_id
-from fun.results import RunFolder, State, load_records, run_folders
+from fun.results import RunFolder, State, run_folders
 from reproduce.__main__ import main
 from reproduce.carry.merge import Merged, Outcome, merge
 from reproduce.declare.parts import Needed
 from reproduce.runs.store import Done, Store, configuration
 from tests import synthetic
-from tests.conftest import ROOT
+from tests.conftest import ROOT, recorded
 
 OVERRIDES = ("task=copa", "model=micro", "adapter=madx", "schedule=gu")
 
@@ -257,12 +257,11 @@ def test_an_interrupted_merge_leaves_whole_runs_and_is_continued(roots: tuple[Pa
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        done = [record for _, record in load_records(here)]
-        assert len(done) >= copied
-        for run, _ in load_records(here):
+        assert len(recorded(here)) >= copied
+        for run in recorded(here):
             run.record(verify_files=True)
     outcomes(merge(there, here))
-    assert {run.run_id for run, _ in load_records(here)} == {run_id(config(seed)) for seed in range(12)}
+    assert {run.run_id for run in recorded(here)} == {run_id(config(seed)) for seed in range(12)}
     assert all(isinstance(Store(here)(Needed((*OVERRIDES, f"seed={seed}"))), Done) for seed in range(12))
 
 
@@ -274,5 +273,5 @@ def test_two_that_merge_at_once_copy_each_run_once(roots: tuple[Path, Path]) -> 
     told = Counter(line for process in processes for line in process.communicate("\n")[0].split())
     assert told["copied"] == 12
     assert told["different"] == 0
-    assert {record.attempt for _, record in load_records(here)} == {1}  # type: ignore[union-attr]
+    assert {run.record().attempt for run in recorded(here)} == {1}
     assert outcomes(merge(there, here)) == {Outcome.SAME: 12}

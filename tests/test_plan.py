@@ -17,12 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from fun.config.compose import assignment
 from fun.inputs import compose, run_folder, run_id
 from fun.preview import preview
-from fun.results import RunFolder, load_records, local_job
+from fun.results import RunFolder, local_job
 from reproduce.__main__ import main
 from reproduce.declare import papers
 from reproduce.runs.store import Store, configuration
 from tests import synthetic, waiting
-from tests.conftest import ROOT, Cli, queue
+from tests.conftest import ROOT, Cli, queue, recorded
 
 KNOWN = papers.targets()
 
@@ -387,11 +387,10 @@ def check_crowd(root: Path, processes: int, runs: int) -> None:
     executed = Counter(crowd(root, processes, runs))
     names = {f"own{number}" for number in range(processes)} | {f"shared{number}" for number in range(runs)}
     assert executed == dict.fromkeys(names, 1)
-    records = [(run, record) for run, record in load_records(root)]
-    assert {record.label for _, record in records} == names  # type: ignore[union-attr]
-    for run, record in records:
-        run.record(verify_files=True)
-        assert record.attempt == 1  # type: ignore[union-attr]
+    records = {run: run.record(verify_files=True) for run in recorded(root)}
+    assert sorted(record.label for record in records.values()) == sorted(names)
+    for run, record in records.items():
+        assert record.attempt == 1
         assert [path.name for path in (run.path / "attempts").iterdir() if path.name.endswith(".staging")] == []
 
 

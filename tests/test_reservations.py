@@ -32,11 +32,11 @@ def test_a_run_is_reserved_once(run: RunFolder) -> None:
     assert reservation is not None
     assert run.reserve(nobody) is None
     assert run.status(job_known=nobody).state is State.QUEUED
-    reservation.submitted("41_3")
+    reservation.note(job="41_3")
     assert run.reserve(everybody) is None
     again = run.reserve(nobody)  # the scheduler has forgotten the job
     assert again is not None
-    again.withdraw()
+    again.note(phase=Phase.OVER)
     assert run.reserve(nobody) is not None
 
 
@@ -47,7 +47,7 @@ def test_what_failed_outside_of_a_job_is_reserved_once(run: RunFolder) -> None:
         reservation = run.reserve(nobody)
         assert reservation is not None
         assert run.reserve(nobody) is None
-        reservation.withdraw()
+        reservation.note(phase=Phase.OVER)
 
 
 def test_a_job_that_is_through_with_a_run_has_it_no_more(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from fun.inputs import compose, run_folder
-from fun.results import load_records
 from reproduce.__main__ import main
 from reproduce.declare import claims, papers
 from reproduce.declare.claims import Compared
@@ -17,7 +16,7 @@ from reproduce.runs.store import results_of
 from reproduce.show.page.material import miniatures
 from reproduce.start.here import run_missing
 from tests import synthetic
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, recorded
 
 TARGETS = papers.targets()
 TABLE = TARGETS["small/table1"]
@@ -77,9 +76,9 @@ def archive(there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_archive_has_what_its_targets_need_and_no_weights(there: Path, archive: Path) -> None:
-    records = [record for _, record in load_records(archive)]
+    records = [run.record() for run in recorded(archive)]
     assert len(records) == 8
-    assert {tuple(record.files) for record in records} == {("predictions/xcopa.en.parquet",)}  # type: ignore[union-attr]
+    assert {tuple(record.files) for record in records} == {("predictions/xcopa.en.parquet",)}
     assert not [*archive.rglob("adapter*")]
     assert main(["collect", "small", "--results", str(archive), "--out", str(archive.parent / "out")]) == 0
     assert main(["merge", str(archive), "--results", str(there)]) == 0

@@ -10,7 +10,8 @@ import pytest
 
 from fun.machine import signals as survival
 from fun.machine.signals import Stopped, check, deferred, handling
-from fun.results import Busy, NoProgress, RunFolder, State, Superseded
+from fun.results import Busy, RunFolder, State, Superseded
+from fun.results.errors import NoProgress
 from fun.training.checkpoint import Checkpoint
 from tests.conftest import ROOT, Cli
 from tests.test_run import only, wait_for_update

@@ -14,7 +14,7 @@ from fun.config.schema import Section
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.results import Damaged, checksum, run_id_of
-from fun.results.files import create_exclusive, make_folder, pretty_json, read_object
+from fun.results.files import create_exclusive, read_object
 
 DEFAULT = "lr_k"
 """The search whose selection `hparams=selected` reads where no `+sweep=` is typed."""
@@ -128,9 +128,8 @@ class Selection:
     def write(self, root: Path) -> Path:
         """Write it as a file of its own; of two at once one does. Raises Damaged where another selection is there."""
         path = self.path(root, self.label, self.runs)
-        make_folder(path.parent)
         content = dataclasses.asdict(self)
-        if not create_exclusive(path, pretty_json({**content, "checksum": checksum(content)})) and (
+        if not create_exclusive(path, {**content, "checksum": checksum(content)}) and (
             self.read(path, self.runs) != self
         ):
             raise Damaged(f"{path} holds another selection from these runs: remove it, and select again")

@@ -31,8 +31,7 @@ def pick_device(name: str, precision: str) -> torch.device:
     if name == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError("device=cuda, but torch finds no GPU here: type device=cpu")
-        problem = gpu_problem(torch.cuda.get_device_capability(), torch.cuda.get_arch_list(), precision)
-        if problem:
+        if problem := gpu_problem(torch.cuda.get_device_capability(), torch.cuda.get_arch_list(), precision):
             raise ConfigError(f"{torch.cuda.get_device_name()}: {problem}")
     return torch.device(name)
 
@@ -55,8 +54,7 @@ def gpu_problem(capability: tuple[int, int], architectures: Sequence[str], preci
 
 
 def _runs(architecture: str, capability: tuple[int, int]) -> bool:
-    match = re.fullmatch(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)(?P<variant>[af]?)", architecture)
-    if not match:
+    if not (match := re.fullmatch(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)(?P<variant>[af]?)", architecture)):
         return False
     built = int(match["major"]), int(match["minor"])
     if match["variant"] == "a":  # one GPU's own instructions

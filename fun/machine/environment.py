@@ -7,18 +7,11 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 
 PACKAGES = ("torch", "transformers", "adapters", "datasets", "evaluate", "tokenizers", "numpy")
-
-
-class CodeVersion(TypedDict):
-    """Commit, and whether the checkout differed from it; None where that is not known."""
-
-    git_sha: str | None
-    git_dirty: bool | None
 
 
 def environment(device: torch.device, commits: Mapping[str, str]) -> dict[str, Any]:
@@ -36,14 +29,13 @@ def environment(device: torch.device, commits: Mapping[str, str]) -> dict[str, A
 
 
 @cache
-def code_version() -> CodeVersion:
-    """The version of the code that this process runs; not known for an installed package.
+def code_version() -> dict[str, str | bool | None]:
+    """`git_sha` of the code that this process runs, and `git_dirty`: whether its checkout differed; None if not known.
 
     Looked up once, when a run begins: its code is imported by then, and the checkout may change while it trains.
     A package installed below somebody's checkout must not report that checkout's commit.
     """
     top = Path(__file__).resolve().parents[2]
-
     # GIT_DIR and its like of another repository (in a hook, in `git rebase --exec`) would answer for that one.
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
@@ -56,7 +48,6 @@ def code_version() -> CodeVersion:
 
     checkout = git("rev-parse", "--show-toplevel")
     if checkout is None or Path(checkout).resolve() != top:
-        return CodeVersion(git_sha=None, git_dirty=None)
-    sha = git("rev-parse", "HEAD")
+        return {"git_sha": None, "git_dirty": None}
     changes = git("status", "--porcelain", "--untracked-files=no")
-    return CodeVersion(git_sha=sha, git_dirty=None if changes is None else bool(changes))
+    return {"git_sha": git("rev-parse", "HEAD"), "git_dirty": None if changes is None else bool(changes)}

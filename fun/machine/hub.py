@@ -7,17 +7,12 @@ for other formats of the weights nor asks the network again.
 import errno
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from fun.errors import ConfigError, HubError
-
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-
-TIMEOUT = 20.0
-"""Seconds to wait for an answer: behind some firewalls none ever comes."""
 
 
 class Repository(NamedTuple):
@@ -39,12 +34,9 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
-    """Download those of `files` that the repository has, unless they lie in the cache.
+    """Download those of `files` that the repository has, unless they lie in the cache. Raises as `asking` does.
 
     Without a network the cache alone answers, with the commit that it saw last; then it may lack files.
-
-    Raises ConfigError where there is no such repository or revision, and HubError where nothing could be
-    downloaded.
     """
     # Imported here: it takes a third of a second, and most commands download nothing.
     from huggingface_hub import snapshot_download
@@ -63,7 +55,7 @@ def snapshot(repository: Repository, files: Iterable[str]) -> Snapshot:
 class Hub:
     """Questions to the hub at `endpoint`, by default at $HF_ENDPOINT, which leave nothing in its cache.
 
-    Its methods raise ConfigError for what is not there or not permitted, HubError where the hub does not answer.
+    Its methods raise as `asking` does, and ConfigError for what a repository lacks.
     """
 
     def __init__(self, endpoint: str | None = None) -> None:
@@ -72,23 +64,18 @@ class Hub:
         self._api = HfApi(endpoint=endpoint)
         # An instance of its own: one that this process made before may remember an older state.
         self._content = HfFileSystem(endpoint=endpoint, skip_instance_cache=True)
-        self._commits: dict[Repository, tuple[str, tuple[str, ...]]] = {}
+        self._states: dict[Repository, tuple[str, list[str]]] = {}
 
-    def files(self, repository: Repository) -> tuple[str, ...]:
-        """The names of all of its files."""
-        return self._listed(repository)[1]
-
-    def any_of(self, repository: Repository, names: Iterable[str]) -> str:
+    def any_of(self, repository: Repository, names: Sequence[str]) -> str:
         """The first of these files that there is."""
-        wanted, files = tuple(names), self.files(repository)
-        for name in wanted:
-            if name in files:
-                return name
-        raise ConfigError(f"{repository} has neither {' nor '.join(wanted)}: give another repository or revision")
+        files = self._listed(repository)[1]
+        if not (there := [name for name in names if name in files]):
+            raise ConfigError(f"{repository} has neither {' nor '.join(names)}: give another repository or revision")
+        return there[0]
 
     def matching(self, repository: Repository, pattern: str) -> list[str]:
         """The files that match a pattern, in their order. As in Path.glob a star stays within its folder."""
-        files = self.files(repository)
+        files = self._listed(repository)[1]
         names = sorted(name for name in files if PurePosixPath("/", name).match(f"/{pattern}"))
         if not names:
             raise ConfigError(
@@ -102,10 +89,9 @@ class Hub:
         with asking(repository):
             content = self._content.cat_file(self._path(repository, name))
         try:
-            fields: dict[str, Any] = json.loads(content)
-        except ValueError as error:
+            return dict(json.loads(content))
+        except (TypeError, ValueError) as error:
             raise ConfigError(f"{name} of {repository} is no JSON: give another repository or revision") from error
-        return fields
 
     def table(self, repository: Repository, name: str) -> tuple[list[str], int]:
         """Columns and number of rows of a parquet file, from its end."""
@@ -118,16 +104,15 @@ class Hub:
             raise ConfigError(f"{name} of {repository} is no parquet file: name an older revision") from error
         return end.schema.to_arrow_schema().names, end.num_rows
 
-    def _listed(self, repository: Repository) -> tuple[str, tuple[str, ...]]:
+    def _listed(self, repository: Repository) -> tuple[str, list[str]]:
         """Its commit and files, asked for once, so that all answers are about one state."""
-        if repository not in self._commits:
+        if repository not in self._states:
             with asking(repository):
-                told = self._api.repo_info(
-                    repository.name, revision=repository.revision, repo_type=repository.kind, timeout=TIMEOUT
+                told = self._api.repo_info(  # for 20 seconds: behind some firewalls no answer ever comes
+                    repository.name, revision=repository.revision, repo_type=repository.kind, timeout=20.0
                 )
-            files = tuple(file.rfilename for file in told.siblings or ())
-            self._commits[repository] = (str(told.sha), files)
-        return self._commits[repository]
+            self._states[repository] = str(told.sha), [file.rfilename for file in told.siblings or ()]
+        return self._states[repository]
 
     def _path(self, repository: Repository, name: str) -> str:
         """As HfFileSystem wants it."""
@@ -137,35 +122,33 @@ class Hub:
 
 @contextmanager
 def asking(repository: Repository) -> Iterator[None]:
-    """Within, what the hub's client raises becomes ConfigError or HubError, in one line."""
+    """Within, what the hub's client raises becomes one line.
+
+    ConfigError for what is not there or not permitted, HubError where nothing is answered or can be written.
+    """
     import requests
     from huggingface_hub import errors
 
+    refusals: dict[type[Exception], str] = {  # in this order: a gated repository is also one that was not found
+        errors.HFValidationError: f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>",
+        errors.GatedRepoError: f"hub:{repository} asks for permission: accept its terms on its page, then log in with "
+        "hf auth login",
+        errors.RepositoryNotFoundError: f"the hub has no repository {repository.name}, or none that you may read: "
+        "check the id, or log in with hf auth login",
+        errors.RevisionNotFoundError: f"{repository.name} has no revision {repository.revision}: give a branch, tag or "
+        "commit of it, or leave the revision out",
+    }
     try:
         yield
-    except errors.HFValidationError as error:
-        raise ConfigError(f"hub:{repository} is no id of the hub; expected hub:<namespace>/<name>") from error
-    except errors.GatedRepoError as error:
-        raise ConfigError(
-            f"hub:{repository} asks for permission: accept its terms on its page, then log in with hf auth login"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ConfigError(
-            f"the hub has no repository {repository.name}, or none that you may read: check the id, or log in "
-            "with hf auth login"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ConfigError(
-            f"{repository.name} has no revision {repository.revision}: give a branch, tag or commit of it, "
-            "or leave the revision out"
-        ) from error
+    except tuple(refusals) as error:
+        raise ConfigError(next(text for kind, text in refusals.items() if isinstance(error, kind))) from error
     except (errors.LocalEntryNotFoundError, ConnectionError, requests.ConnectionError) as error:
         raise HubError(
             f"{repository} is not in the cache, and the hub cannot be reached: type the same command on a machine "
             "with a network and the same cache (HF_HOME)"
         ) from error
     except OSError as error:  # the network's other errors among them
-        if error.errno in UNWRITABLE:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise HubError(
                 f"{repository}: the cache cannot be written ({first_line(error)}): type export HF_HOME=FOLDER with a "
                 "folder that can"

@@ -13,13 +13,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, NoReturn
+from types import FrameType, SimpleNamespace
+from typing import NoReturn
 
 log = logging.getLogger("fun")
-
-SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 REQUEUE = "FUN_REQUEUE"
 """`no` in the environment: the SLURM job that this process happens to be in is not its own, to be started again."""
@@ -33,26 +30,18 @@ class Stopped(BaseException):
         super().__init__(f"asked to end by {self.signal.name}")
 
 
-@dataclass
-class _Stop:
-    """Signals come to the process, so there is one of these."""
-
-    request: int | None = None
-    deferring: bool = False
-    previous: dict[int, Any] = field(default_factory=dict)
-
-
-_stop = _Stop()
+_stop = SimpleNamespace(request=None, deferring=False)
+"""Of the process, as signals are: the one that asked to end, and whether that waits for `check`."""
 
 
 @contextmanager
 def handling() -> Iterator[None]:
     """Within, SIGUSR2 and SIGTERM raise Stopped: at once, or when `deferred` lets them."""
-    _stop.previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    previous = {number: signal.signal(number, _on_signal) for number in (signal.SIGUSR2, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in _stop.previous.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
         _stop.request = None  # answered: another run in this process was not asked to end
 

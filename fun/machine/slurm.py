@@ -21,19 +21,16 @@ def environment() -> dict[str, str]:
 def outside_of_jobs() -> Iterator[None]:
     """Within, this process has that environment: for libraries that call SLURM's programs."""
     before = dict(os.environ)
-    _become(environment())
+    leave_job()
     try:
         yield
     finally:
-        _become(before)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def leave_job() -> None:
     """From here on this process has that environment: it only submits and waits."""
-    _become(environment())
-
-
-def _become(wanted: dict[str, str]) -> None:
-    for name in os.environ.keys() - wanted.keys():
+    for name in os.environ.keys() - environment().keys():
         del os.environ[name]
-    os.environ.update(wanted)

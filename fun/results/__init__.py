@@ -13,22 +13,9 @@ Only exclusive links, renames and removals decide between processes: no locks, s
 systems. Reading never writes.
 """
 
-from fun.results.attempt import Attempt, MetricsLog
-from fun.results.canonical import canonical_json, checksum, run_id_of
-from fun.results.claim import NEVER_BEGUN, Claim, Pace, State, Status, local_job
-from fun.results.errors import (
-    AlreadyDone,
-    Busy,
-    Damaged,
-    FailedBefore,
-    InvalidRecord,
-    NoProgress,
-    NotDone,
-    ResultsError,
-    Superseded,
-    Unreadable,
-)
+from fun.results.attempt import Attempt
+from fun.results.claim import NEVER_BEGUN, Claim, JobKnown, Phase, Reservation, State, Status, local_job
+from fun.results.errors import AlreadyDone, Busy, Damaged, InvalidRecord, NotDone, ResultsError, Superseded, Unreadable
 from fun.results.files import file_checksum
-from fun.results.folder import RunFolder, done_run, folders_of, in_order, load_records, run_folders
-from fun.results.record import MARKS, SCHEMA, Record, predictions_file
-from fun.results.reservation import JobKnown, Phase, Reservation
+from fun.results.folder import RunFolder, done_run, in_order, run_folders
+from fun.results.record import MARKS, SCHEMA, Record, checksum, predictions_file, run_id_of

@@ -1,20 +1,25 @@
-"""Who holds a run's current attempt, and whether that process is still at it."""
+"""Who is at a run: the process that holds its current attempt, and the job that is to make the next one."""
 
 import dataclasses
 import json
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from fun.results.errors import Damaged
-from fun.results.files import latest_number, pretty_json, read_object
+from fun.results.files import create_exclusive, pretty_json, read_object, replace, sync
 
 Failure = Literal["method", "machine"]
 Mode = Literal["run", "force", "extend"]
+
+JobKnown = Callable[[str], bool]
+"""Whether the scheduler still knows a job, waiting or running."""
 
 
 class State(StrEnum):
@@ -31,20 +36,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none.
-
-    `later`: of a done run, where the work stands that completes or replaces its record; None where there is none.
-    """
+    """A run's state and a sentence about it; `attempt` is the latest attempt, 0 if there is none."""
 
     state: State
     detail: str
     attempt: int
     failure: Failure | None = None
-    later: "Status | None" = None
+    later: "Status | None" = None  # of a done run: where the work stands that completes or replaces its record
 
 
 NEVER_BEGUN = Status(State.MISSING, "never begun", 0)
-"""Nothing is there to tell more of."""
 
 
 def heartbeat_seconds() -> float:
@@ -57,85 +58,75 @@ def stale_seconds() -> float:
     return float(os.environ.get("FUN_STALE_SECONDS", 120))
 
 
-@dataclass(frozen=True)
 class AttemptFiles:
-    """The files of attempt `number` in a run's `attempts` folder."""
+    """The files of attempt `number` in a run's `attempts` folder; number 0, without files, where nobody has begun."""
 
-    folder: Path
-    number: int
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder = folder
+        self.number = number
+        names = (".json", ".heartbeat", ".end.json", ".staging")
+        self.claim, self.heartbeat, self.end, self.staging = (folder / f"{number:04d}{name}" for name in names)
 
-    def _named(self, suffix: str) -> Path:
-        return self.folder / f"{self.number:04d}{suffix}"
+    def next(self) -> "AttemptFiles":
+        return AttemptFiles(self.folder, self.number + 1)
 
-    @property
-    def claim(self) -> Path:
-        return self._named(".json")
+    def earlier(self) -> "Iterator[AttemptFiles]":
+        """The attempts before this one, latest first."""
+        return (AttemptFiles(self.folder, number) for number in range(self.number - 1, 0, -1))
 
-    @property
-    def heartbeat(self) -> Path:
-        return self._named(".heartbeat")
+    def status(self, now: float, job_known: JobKnown | None = None) -> Status:
+        """Where the attempt stands at `now` (seconds since the epoch), were there no record.
 
-    @property
-    def end(self) -> Path:
-        return self._named(".end.json")
-
-    @property
-    def staging(self) -> Path:
-        return self._named(".staging")
-
-    def other(self, number: int) -> "AttemptFiles":
-        return AttemptFiles(self.folder, number)
-
-    @classmethod
-    def latest(cls, folder: Path) -> Self:
-        """The attempt with the highest number; number 0, without files, where nobody has begun."""
-        return cls(folder, latest_number(folder))
-
-    def status(self, now: float) -> Status:
-        """Where the attempt stands, were there no record: running, stale, failed, damaged, or never begun."""
+        `job_known` may say of a silent attempt that its job has ended, before its silence alone says so.
+        """
         if self.number == 0:
             return NEVER_BEGUN
         try:
             claim, end = Claim.read(self.claim), self.ended()
         except Damaged as damage:
             return Status(State.DAMAGED, str(damage), self.number)
-        if end:
-            return _ended(self.number, end)
-        attempt = f"attempt {self.number} ({claim})"
+        attempt = f"attempt {self.number}"
+        match end:
+            case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
+                return Status(State.FAILED, f"{attempt} failed ({kind}): {reason}", self.number, kind)
+            case {"outcome": "interrupted", "reason": str(reason)}:
+                return Status(State.STALE, f"{attempt} was interrupted: {reason}", self.number)
+            case {"outcome": "done"}:
+                return Status(State.DAMAGED, f"{attempt} finished, but record.json is gone", self.number)
+            case _ if end:
+                return Status(State.DAMAGED, f"the end of {attempt} is {end}, which nothing writes", self.number)
+        attempt += f" ({claim})"
         silence = max(0.0, now - self.last_sign())  # the file server's clock may be ahead
         if silence > stale_seconds():
-            return Status(State.STALE, f"{attempt} has been silent for {silence:.0f} s", self.number)
-        if claim.process_gone() or claim.restarted():
-            return Status(State.STALE, f"{attempt} was killed", self.number)
-        return Status(State.RUNNING, f"{attempt}, last heartbeat {silence:.0f} s ago", self.number)
+            halted = f"has been silent for {silence:.0f} s"
+        elif claim.process_gone() or claim.restarted():
+            halted = "was killed"
+        elif job_known and claim.job and silence >= 2 * heartbeat_seconds() and not job_known(claim.job):
+            halted = f"has been silent for {silence:.0f} s, and its job has ended"
+        else:
+            return Status(State.RUNNING, f"{attempt}, last heartbeat {silence:.0f} s ago", self.number)
+        return Status(State.STALE, f"{attempt} {halted}", self.number)
 
     def ended(self) -> dict[str, Any]:
         """How the attempt marked its end; empty where it did not. Raises Damaged."""
-        try:
+        with suppress(FileNotFoundError):
             return read_object(self.end)
-        except FileNotFoundError:
-            return {}
+        return {}
 
     def last_sign(self) -> float:
-        """When the attempt last showed that it lives, in seconds since the epoch; 0 where there is none.
-
-        Opens the files: NFS asks the server for a file's times when it is opened.
-        """
-        signs = []
+        """When the attempt last showed that it lives, in seconds since the epoch; 0 where it never did."""
+        signs = [0.0]
         for path in (self.claim, self.heartbeat):
-            try:
-                with path.open("rb") as handle:
-                    signs.append(os.fstat(handle.fileno()).st_mtime)
-            except FileNotFoundError:  # killed, or not yet there, between the claim and the first heartbeat
-                continue
-        return max(signs, default=0.0)
+            # Opened, since NFS then asks the server for its times; not there between claim and first heartbeat.
+            with suppress(FileNotFoundError), path.open("rb") as handle:
+                signs.append(os.fstat(handle.fileno()).st_mtime)
+        return max(signs)
 
     def pace(self) -> "Pace | None":
         """How far it is; None where it has not said so yet, or is saying it at this moment."""
-        try:
+        with suppress(FileNotFoundError, ValueError, TypeError):
             return Pace(**json.loads(self.heartbeat.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+        return None
 
     def failed_by_machine(self) -> bool:
         """Whether it ended because of its machine, or before it could say where it goes on from."""
@@ -144,11 +135,23 @@ class AttemptFiles:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run.
+class Pace:
+    """How far an attempt is, told with its heartbeats: at `update` of `updates`, `seconds` after `resumed`."""
 
-    `restart` counts how often the scheduler had started the job again by then.
-    """
+    resumed: int
+    update: int
+    updates: int
+    seconds: float
+
+    def write(self, heartbeat: Path) -> None:
+        """Always 128 bytes over those there, so that a full disk keeps no attempt from saying that it lives."""
+        with heartbeat.open("r+b") as file:
+            file.write(json.dumps(dataclasses.asdict(self)).encode().ljust(128))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The process that began an attempt, and what for: to run, to run anew, or to extend a done run."""
 
     host: str
     boot: str
@@ -158,32 +161,21 @@ class Claim:
     job: str | None
     started: str
     mode: Mode
-    restart: int = 0
+    restart: int = 0  # how often the scheduler had started the job again by then
 
     @classmethod
     def of_this_process(cls, mode: Mode) -> Self:
-        pid = os.getpid()
-        return cls(
-            *_this_machine(),
-            pid=pid,
-            pid_start=process_start(pid),
-            job=scheduler_job(),
-            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            mode=mode,
-            restart=_restart(),
-        )
+        pid, started = os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return cls(*_this_machine(), pid, process_start(pid), scheduler_job(), started, mode, _restart())
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises Damaged."""
+        """Raises FileNotFoundError, and Damaged."""
         fields = read_object(path)
         try:
             return cls(**fields)
         except TypeError as error:
             raise Damaged(f"{path} is not the claim of an attempt: {error}") from error
-
-    def to_bytes(self) -> bytes:
-        return pretty_json(dataclasses.asdict(self))
 
     def __str__(self) -> str:
         job = f", job {self.job}" if self.job else ""
@@ -207,38 +199,78 @@ class Claim:
         return self.job is not None and self.job == scheduler_job() and self.restart < _restart()
 
 
+class Phase(StrEnum):
+    """How far a job came with a run."""
+
+    SUBMITTED = "submitted"  # or is being submitted
+    STARTED = "started"  # the job is up; it may have other runs to do first
+    BEGUN = "begun"  # it started the run's process
+    OVER = "over"  # it is through with the run, or was never submitted
+
+
 @dataclass(frozen=True)
-class Pace:
-    """How far an attempt is, told with its heartbeats: at `update` of `updates`, `seconds` after `resumed`."""
+class Reservation:
+    """A mark in a run's `queue` folder: the job that is to run it, None while `planner` is submitting it.
 
-    resumed: int
-    update: int
-    updates: int
-    seconds: float
+    Numbered like attempts, and of several the latest counts. It is created exclusively, before the job is submitted,
+    so that of two planners one submits the run; it is never removed, so that its number is not given again.
+    """
 
-    SIZE: ClassVar[int] = 128
+    path: Path
+    planner: Claim
+    job: str | None = None
+    phase: Phase = Phase.SUBMITTED
 
-    def to_bytes(self) -> bytes:
-        """Always SIZE bytes, so that a full disk does not keep an attempt from saying that it lives."""
-        return json.dumps(dataclasses.asdict(self)).encode().ljust(self.SIZE)
+    @property
+    def own(self) -> bool:
+        """Whether its job is the one that this process is in."""
+        return self.job is not None and self.job == scheduler_job()
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises Damaged."""
+        try:
+            fields = read_object(path)
+            return cls(path, Claim(**fields["planner"]), fields["job"], Phase(fields["phase"]))
+        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"{path} is not a job's reservation: remove it") from error
 
-def _ended(number: int, end: dict[str, Any]) -> Status:
-    match end:
-        case {"outcome": "failed", "kind": "method" | "machine" as kind, "reason": str(reason)}:
-            return Status(State.FAILED, f"attempt {number} failed ({kind}): {reason}", number, kind)
-        case {"outcome": "interrupted", "reason": str(reason)}:
-            return Status(State.STALE, f"attempt {number} was interrupted: {reason}", number)
-        case {"outcome": "done"}:
-            return Status(State.DAMAGED, f"attempt {number} finished, but record.json is gone", number)
-    return Status(State.DAMAGED, f"the end of attempt {number} is {end}, which nothing writes", number)
+    @classmethod
+    def create(cls, path: Path) -> Self | None:
+        """Create it for this process; None where another process has."""
+        reservation = cls(path, Claim.of_this_process("run"))
+        return reservation if create_exclusive(path, reservation._content()) else None
+
+    def note(self, **changes: Any) -> None:
+        """Note the `job` that was submitted, or the `phase` that it came to: OVER where none was."""
+        aside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}")
+        aside.write_bytes(pretty_json(dataclasses.replace(self, **changes)._content()))
+        sync(aside)
+        replace(aside, self.path)
+
+    def renew(self) -> None:
+        """Say that its planner is still at it."""
+        os.utime(self.path)
+
+    def stands(self, job_known: JobKnown, now: float) -> bool:
+        """Whether its job waits or runs and has the run still to do, or its planner is still submitting it."""
+        if self.phase is Phase.OVER:
+            return False
+        if self.job is not None:
+            return job_known(self.job)
+        if self.planner.here:
+            return not self.planner.process_gone()
+        return now - self.path.stat().st_mtime < stale_seconds()
+
+    def _content(self) -> dict[str, Any]:
+        return {"job": self.job, "planner": dataclasses.asdict(self.planner), "phase": self.phase}
+
+    def __str__(self) -> str:
+        return f"job {self.job}" if self.job else f"the job that {self.planner} is submitting"
 
 
 def process_start(pid: int) -> int:
-    """The process's start in clock ticks since boot; 0 for a process that has ended, or without /proc.
-
-    With the pid it names a process for good: pids are used again.
-    """
+    """Its start in clock ticks since boot, for pids are used again; 0 where it has ended, or there is no /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

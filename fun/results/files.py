@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn
 
 from fun.results.errors import Damaged, NotWritable, ResultsError, Unreadable
@@ -44,15 +45,15 @@ def replace(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def create_exclusive(path: Path, data: bytes) -> bool:
-    """Create `path` with `data`; False, and nothing changed, where `path` exists. Raises NotWritable.
+def create_exclusive(path: Path, value: object) -> bool:
+    """Create `path` with `value` as JSON, and its folder; False, and nothing changed, where `path` exists.
 
-    A link and not O_EXCL on the name itself, so that nobody ever reads the file half-written.
+    A link and not O_EXCL on the name itself, so that nobody ever reads the file half-written. Raises NotWritable.
     """
+    make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with _writing(path):
-        with aside.open("xb") as handle:
-            handle.write(data)
+        aside.write_bytes(pretty_json(value))
         sync(aside)
     try:
         os.link(aside, path)
@@ -74,17 +75,12 @@ def create_exclusive(path: Path, data: bytes) -> bool:
 
 def clock_of(folder: Path) -> float:
     """The time of the file server of `folder`, which stamps what is written there: this machine's may differ."""
-    aside = folder / f".{uuid.uuid4().hex}"
-    with _writing(aside):
-        aside.touch(exist_ok=False)
-    try:
-        return aside.stat().st_mtime
-    finally:
-        aside.unlink()
+    with _writing(folder), NamedTemporaryFile(dir=folder, prefix=".") as aside:
+        return Path(aside.name).stat().st_mtime
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises FileNotFoundError, or Damaged for anything but a JSON object."""
+    """The JSON object in `path`. Raises FileNotFoundError, Unreadable, or Damaged for anything but a JSON object."""
     try:
         value = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError:

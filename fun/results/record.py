@@ -1,5 +1,7 @@
 """The record of a finished run: its schema, its checksum and its identity."""
 
+import hashlib
+import json
 import re
 import reprlib
 from collections import defaultdict
@@ -7,27 +9,14 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    model_validator,
-    with_config,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from typing_extensions import TypedDict
 
-from fun.results.canonical import checksum, run_id_of
 from fun.results.errors import InvalidRecord
 
 SCHEMA = 2
 MARKS = ("synthetic", "nonstandard")
-PREDICTIONS = "predictions/"
 WEIGHTS = ".safetensors"
-
-CLOSED = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 Count = Annotated[int, Field(ge=0)]
 Update = Annotated[int, Field(ge=1)]
@@ -38,6 +27,21 @@ if TYPE_CHECKING:
     Object = dict[str, Any]
 else:  # free-form JSON: finite numbers, no tuples, keys that are strings
     Object = dict[str, JsonValue]
+
+
+def canonical_json(value: object) -> str:
+    """The one spelling of `value`, whose keys are strings, as JSON. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def checksum(value: object) -> str:
+    """`sha256:` and 64 hexadecimal digits, over the canonical JSON of `value`."""
+    return f"sha256:{hashlib.sha256(canonical_json(value).encode()).hexdigest()}"
+
+
+def run_id_of(identity: Mapping[str, object]) -> str:
+    """The 16 hexadecimal digits that name the run with this identity."""
+    return checksum(identity).removeprefix("sha256:")[:16]
 
 
 def _ascending(values: list[int]) -> list[int]:
@@ -53,7 +57,6 @@ def _inside(name: str) -> str:
     return name
 
 
-@with_config(CLOSED)
 class Validation(TypedDict):
     """The validation metrics after update `update`."""
 
@@ -61,7 +64,6 @@ class Validation(TypedDict):
     metrics: dict[str, float]
 
 
-@with_config(CLOSED)
 class Selected(TypedDict):
     """The checkpoint that was evaluated: the one after update `update`, chosen for `metric`."""
 
@@ -70,20 +72,15 @@ class Selected(TypedDict):
     value: float
 
 
-@with_config(CLOSED)
 class Stage(TypedDict):
-    """What trains from update `update` on: the `open` layers, ascending, and so many parameters in all.
-
-    `scores`: tr(F) by layer, where the choice was made from it.
-    """
+    """What trains from update `update` on: the `open` layers, ascending, and so many parameters in all."""
 
     update: Update
     open: Annotated[list[Count], AfterValidator(_ascending)]
-    scores: dict[str, float]
+    scores: dict[str, float]  # tr(F) by layer, where the choice was made from it
     trainable: Count
 
 
-@with_config(CLOSED)
 class Evaluation(TypedDict):
     """A test set in one language: the content keys of what was read, and metrics in percent, unrounded."""
 
@@ -95,7 +92,6 @@ Evaluations = dict[str, dict[str, Evaluation]]
 """Data set -> language -> evaluation."""
 
 
-@with_config(CLOSED)
 class Tracking(TypedDict):
     """What was followed along training: tr(F) every so many updates (0: never), and by which estimator.
 
@@ -108,7 +104,6 @@ class Tracking(TypedDict):
     tests: NotRequired[dict[str, list[str]]]
 
 
-@with_config(CLOSED)
 class Timing(TypedDict):
     """Seconds spent, and training examples per second."""
 
@@ -121,7 +116,8 @@ class Timing(TypedDict):
 class Record(BaseModel):
     """A finished run. Of an artifact `validation`, `stages` and `evaluations` are empty, and nothing is selected."""
 
-    model_config = CLOSED
+    # For the typed dictionaries too, which have none of their own.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[2] = Field(alias="schema")
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -177,15 +173,12 @@ class Record(BaseModel):
 
     def body(self) -> dict[str, Any]:
         """A copy of what `Attempt.finish` was given: all fields but the store's own."""
-        own = ("schema", "run_id", "attempt", "files", "checksum")
-        return {name: value for name, value in self.to_json().items() if name not in own}
+        return self.model_dump(exclude={"version", "run_id", "attempt", "files", "checksum"})
 
     def differences(self, other: "Record") -> list[str]:
-        """What of this run's outcome another record of it tells otherwise; that one has more languages is nothing.
+        """What of this run's outcome another record of it tells otherwise; not time, weights, and places.
 
-        Nor is it that they were evaluated on other test sets or with other language adapters, as their keys say.
-        Compared are identity, validation, stages, evaluations and predictions; not time, weights, and the place of
-        the run or of what it read.
+        Nor evaluations that one of them lacks, or that read other test sets or language adapters, as their keys say.
         """
         same = ("kind", "identity", "validation", "stages")
         differing = [name for name in same if getattr(self, name) != getattr(other, name)]
@@ -232,15 +225,14 @@ class Record(BaseModel):
                 for problem in error.errors()
             )
             raise InvalidRecord("; ".join(problems)) from error
-        own = {
-            "run_id": (record.run_id, run_id_of(record.identity), "for this identity"),
-            "identity.semantics": (record.identity.get("semantics"), record.semantics, "the record's own"),
-            "identity.inputs": (record.identity.get("inputs"), record.inputs, "the record's own"),
-        }
-        for field, (value, expected, why) in own.items():
-            if value != expected:
+        for field, found, expected, why in (
+            ("run_id", record.run_id, run_id_of(record.identity), "for this identity"),
+            ("identity.semantics", record.identity.get("semantics"), record.semantics, "the record's own"),
+            ("identity.inputs", record.identity.get("inputs"), record.inputs, "the record's own"),
+        ):
+            if found != expected:
                 raise InvalidRecord(
-                    f"{field}: found {reprlib.repr(value)}, expected {reprlib.repr(expected).strip(chr(39))} {why}"
+                    f"{field}: found {reprlib.repr(found)}, expected {reprlib.repr(expected).strip(chr(39))} {why}"
                 )
         return record
 
@@ -255,4 +247,4 @@ def metrics_of(evaluations: Evaluations) -> dict[str, dict[str, dict[str, float]
 
 def predictions_file(dataset: str, language: str) -> str:
     """Where a run keeps what it predicted for a test set in one language."""
-    return f"{PREDICTIONS}{dataset}.{language}.parquet"
+    return f"predictions/{dataset}.{language}.parquet"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fun.results import JobKnown, Reservation, RunFolder, State
+from fun.results import JobKnown, Phase, Reservation, RunFolder, State
 from reproduce.runs.plan import Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
@@ -68,12 +68,12 @@ class Submission:
                         names = array.profile.submit(Job(self.root), array.parts, self.folder, array.dependency)
                         for part, name in zip(array.parts, names, strict=True):
                             for entry in part:
-                                reservations.pop(entry.run).submitted(name)
+                                reservations.pop(entry.run).note(job=name)
                     self.names += names
                     yield array, names
         finally:
             for reservation in reservations.values():
-                reservation.withdraw()
+                reservation.note(phase=Phase.OVER)
 
     def scripts(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, str]]:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
