@@ -21,25 +21,20 @@ def transfer(record: Record, dataset: Dataset) -> float | None:
 
 
 def moving_average(curves: Sequence[Mapping[int, float]], window: int, where: str) -> tuple[list[int], list[float]]:
-    """The curves' mean at the updates that all have, averaged over `window` neighbouring points.
+    """Updates and values: the curves' mean at the updates that all have, averaged over `window` neighbouring points.
 
-    Each average stands at the middle of its window; there is none where the window would be cut off.
-    Raises FunError, which says `where`, for fewer points than the window.
+    Each average stands at the middle of its window. Raises FunError, which says `where`, for fewer points than that.
     """
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     if len(common) < window:
         raise FunError(f"{where}: the runs share {len(common)} measured updates; the moving average needs {window}.")
     means = [fmean(curve[update] for curve in curves) for update in common]
-    starts = range(len(common) - window + 1)
-    middles = [common[start + window // 2] for start in starts]
-    return middles, [fmean(means[start : start + window]) for start in starts]
+    averages = [fmean(means[start : start + window]) for start in range(len(common) - window + 1)]
+    return common[window // 2 :][: len(averages)], averages
 
 
 def grouped(results: Mapping[K, float], points: float) -> list[list[K]]:
-    """Runs of similar results, the best group first and the best run first in each (FUN, footnote 10).
-
-    Sort the results, take the largest that has no group, group all within `points` of it, and repeat.
-    """
+    """Runs whose results lie within `points` of the best that has no group yet, best first (FUN, footnote 10)."""
     waiting = sorted(results, key=results.__getitem__, reverse=True)
     groups: list[list[K]] = []
     while waiting:

@@ -17,10 +17,7 @@ from reproduce.runs.store import configuration
 
 @dataclass(frozen=True)
 class Comparison:
-    """What stands at the labels of a panel, a row and a column, beside the printed one, both as texts.
-
-    `printed` is empty where the paper prints none. `errata` are known errors of what is printed.
-    """
+    """What stands at the labels of a panel, a row and a column, beside the printed one (empty where none is)."""
 
     panel: str
     row: str
@@ -101,7 +98,7 @@ def _value(overrides: Sequence[str], field: str) -> object:
 
 
 def _joined(values: Iterable[str]) -> str:
-    """`5`, or `500/5000` where standard and scheduled runs differ; a value after an equal one is left out."""
+    """`5`, or `500/5000` where standard and scheduled runs differ."""
     return "/".join(value for value, _ in groupby(filter(None, values)))
 
 
