@@ -33,9 +33,8 @@ class Claim(Declaration):
 class Compared(Claim):
     """A statement about `rows` of a scope's table beside each of the rows `over`.
 
-    One case per panel, dataset, metric, column and pair of rows. `panels`: those named, or the main ones of whatever
-    is looked at. `datasets` are the paper's; a miniature has its own in their place. `metrics`: all of a dataset's, or
-    the main one.
+    One case per panel (those named, or the scope's main ones), dataset (the paper's, or a miniature's in their place),
+    metric (all of a dataset's, or the main one), column and pair of rows.
     """
 
     rows: tuple[str, ...] = Field(min_length=1)
@@ -47,10 +46,9 @@ class Compared(Claim):
 
 
 class Above(Compared):
-    """The difference of means is above 0; `clearly`: above the metric's margin; `significant`: and p < 0.05.
+    """The difference of means is above 0; `clearly`: above the metric's margin; `significant`: and p < 0.05 after Holm.
 
-    p is two-sided, after Holm's adjustment over the claim's cases. With `least` the claim is that this share of the
-    cases is so, else that all are.
+    With `least` the claim is that this share of the cases is so, else that all are.
     """
 
     kind: Literal["above"]
@@ -114,8 +112,8 @@ class Scope(Table):
     """What claims are checked on: a table with a row for every way of training that they compare.
 
     `main` are the panels that a claim is about unless it names its own. `instead` are its data sets and targets in the
-    place of the paper's. Its printed numbers are those of the first table that prints them. Without any it is not what
-    the paper is about: claims about one panel or a stated number have no meaning there.
+    place of the paper's. Its printed numbers are those of the first table that prints them; without any, claims about
+    one panel or a stated number have no meaning.
     """
 
     selectors: ClassVar[tuple[str, ...]] = SELECTED[1:]
@@ -145,7 +143,6 @@ class Case:
     over: str
 
     def places(self, row: str) -> list[Place]:
-        """What a row is averaged over."""
         return [Place(self.panel, row, dataset, self.column, metric) for dataset, metric in self.numbers]
 
     def label(self, scope: Scope) -> str:

@@ -22,8 +22,6 @@ class Part(Declaration):
 
 
 class TrackedPart(Part):
-    """A part that shows tr(F)."""
-
     fisher_every: int = Field(ge=1)
 
 
@@ -90,7 +88,6 @@ class Referred(Figure):
 
     @property
     def compared(self) -> list[str]:
-        """Every other row."""
         return [row for row in self.rows if row != self.reference]
 
     def problems(self) -> Iterator[str]:

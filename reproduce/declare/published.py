@@ -6,16 +6,11 @@ from dataclasses import dataclass
 
 from fun.errors import ConfigError
 
-TABLE = "table"
-
-SELECTED = (TABLE, "model", "adapter", "method", "data_size")
+SELECTED = ("table", "model", "adapter", "method", "data_size")
 """The columns of numbers.csv that a table, its panels, rows and columns together must select."""
 
 MEASURED = ("model", "adapter", "method", "data_size", "dataset", "metric", "language")
 """The columns that say what a number is of, wherever it is printed."""
-
-NOWHERE = "not printed"
-"""Stands for a column of which a table that prints nothing selects none."""
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -36,7 +31,7 @@ class Published:
     def __init__(self, numbers: Rows, errata: Rows = (), settings: Rows = ()) -> None:
         self._errata = errata
         self._settings = settings
-        self._numbers: dict[tuple[str, ...], list[Mapping[str, str]]] = defaultdict(list)
+        self._numbers: dict[tuple[str | None, ...], list[Mapping[str, str]]] = defaultdict(list)
         for row in numbers:
             measured = {**row, "language": row["language"].partition(":")[0]}
             self._numbers[tuple(measured[column] for column in MEASURED)].append(row)
@@ -47,13 +42,13 @@ class Published:
         Raises ConfigError where a table prints two, or another table another mean.
         """
         others = {column: value for column, value in selected.items() if column not in MEASURED}
-        measured = self._numbers.get(tuple(selected.get(column, NOWHERE) for column in MEASURED), [])
+        measured = self._numbers.get(tuple(selected.get(column) for column in MEASURED), [])
         rows = [row for row in measured if others.items() <= row.items()]
         if not rows:
             return None
-        once = len({row[TABLE] for row in rows}) == len(rows)
+        once = len({row["table"] for row in rows}) == len(rows)
         if not once or len({(float(row["mean"]), row["runs"]) for row in rows}) > 1:
-            printed = " and ".join(f"{row['mean']} in table {row[TABLE]}" for row in rows)
+            printed = " and ".join(f"{row['mean']} in table {row['table']}" for row in rows)
             raise ConfigError(f"published numbers: found {printed} for {dict(selected)}; expected one.")
         first = rows[0]
         kind, _, named = first["language"].partition(":")
@@ -77,5 +72,5 @@ class Published:
             for row in self._errata
             if (named := {name: value for name, value in row.items() if value and name not in ("erratum", "text")})
             and named.items() <= cell.items()
-            and (named.keys() == {TABLE, "dataset"}) is whole_dataset
+            and (named.keys() == {"table", "dataset"}) is whole_dataset
         )

@@ -30,7 +30,6 @@ class Over:
 
     @property
     def average(self) -> bool:
-        """Whether it is over several languages."""
         return self in (AVERAGE, AVERAGE_WITH_SOURCE)
 
     def printed(self, dataset: Dataset) -> str:
@@ -115,7 +114,6 @@ class Table(Target):
 
     @cached_property
     def datasets(self) -> Mapping[str, Dataset]:
-        """Its data sets, from block to block."""
         return {name: self.paper.datasets[name] for block in self.blocks for name in block}
 
     def over(self, column: str) -> Over:
@@ -267,11 +265,9 @@ class Correlation(Target):
     published: Mapping[str, str] = {}
 
     def languages(self, row: str, dataset: str) -> tuple[str, ...]:
-        """The target languages of a cell."""
         return tuple(name for name in self.paper.datasets[dataset].targets if name not in self.rows[row].without)
 
     def fisher(self, row: str, language: str) -> Run:
-        """The run that estimates a language's Fisher."""
         return words(self.rows[row].overrides.replace(LANGUAGE, language))
 
     def runs(self, dataset: str) -> list[Run]:

@@ -103,25 +103,24 @@ class Grid:
 
 
 def fill(table: Table, results: Results) -> Grid:
-    """Compute every number of a table from what was found on disk."""
-    sources = {place: read(table, results, place) for place in table.places()}
-    languages = {place: languages_at(table, results, place) for place in sources}
+    languages = {place: languages_at(table, results, place) for place in table.places()}
     measured = {
-        place: statistic(table, results, place, over) for place, over in languages.items() if over and sources[place]
+        place: statistic(table, results, place, over)
+        for place, over in languages.items()
+        if over and not table.rows[place.row].quoted
     }
-    ranks = _ranks(table, measured)
-    cells = {
-        place: Cell(
+    ranks, cells = _ranks(table, measured), {}
+    for place, over in languages.items():
+        records = (record for source in read(table, results, place) for record in source.values())
+        cells[place] = Cell(
             language="" if table.over(place.column).average else next(iter(over), None),
             statistic=measured.get(place),
             rank=ranks.get(place),
             published=table.number(place),
-            notes=notes_on(r for replicate in sources[place] for r in replicate.values()) if place in measured else (),
+            notes=notes_on(records) if place in measured else (),
             errata=table.errata(place),
             quoted=table.rows[place.row].quoted,
         )
-        for place, over in languages.items()
-    }
     return Grid(table, cells, results)
 
 

@@ -58,10 +58,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A number of the paper, or of a complete set of our runs, in percent.
+    """A number of the paper, or of a complete set of our runs, in percent; then with all records behind it.
 
-    `values` and `settings`, one per replicate of ours, are empty for a printed number. `settings` is everything that
-    its runs read but their methods: replicates that share it differ by nothing else. `records` are all behind it.
+    `values` and `settings` are one per replicate of ours; `settings` is all that its runs read but their methods.
     """
 
     summary: Summary
@@ -74,10 +73,8 @@ class Value:
 class Finding:
     """One case of a claim: two means in percent (or stds, or a correlation and 0), and how sure their difference is.
 
-    `estimate` is the difference with its error where both spreads are known: of the paired differences where the runs
-    share everything but their methods, replicate by replicate, else of independent groups. Paired runs also have the
-    `exact_p` of sign flips. `other_p` is that of a test without an estimate. `adjusted_p`: after Holm over the claim's
-    cases, where every case has a p.
+    `estimate`: the difference with its error, where both spreads are known. Paired runs also have the `exact_p` of sign
+    flips. `other_p` is that of a test without an estimate; `adjusted_p` is after Holm, where every case has a p.
     """
 
     label: str
@@ -116,7 +113,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim on one side. `missing`: the runs that it still needs; without them it has no findings.
+    """What became of a claim. `missing`: the runs that it still needs; without them it has no findings.
 
     `reason`: why it cannot be judged, or what else belongs to the result: cases left out, what our runs mix, marks.
     """
@@ -132,13 +129,11 @@ class Outcome:
 
     def __str__(self) -> str:
         """`holds in part (6 of 8)`, `incomplete: needs 12 more runs`, `cannot be judged: …`."""
-        match self.result:
-            case Result.incomplete:
-                return f"{self.result}: needs {len(self.missing)} more run{'s' if len(self.missing) > 1 else ''}"
-            case Result.unjudged:
-                return f"{self.result}: {self.reason}"
-            case _:
-                return f"{self.result} ({self.holding} of {len(self.findings)})"
+        if self.result is Result.incomplete:
+            return f"{self.result}: needs {len(self.missing)} more run{'s' if len(self.missing) > 1 else ''}"
+        if self.result is Result.unjudged:
+            return f"{self.result}: {self.reason}"
+        return f"{self.result} ({self.holding} of {len(self.findings)})"
 
 
 @dataclass(frozen=True)
@@ -202,13 +197,28 @@ def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callabl
         return unjudged[0]
     if gaps:
         return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.missing)))
+    return _compared(claim, scope, values)
+
+
+def _compared(claim: Compared, scope: Scope, values: Mapping[Place, Value]) -> Outcome:
+    """The outcome of a claim of which no number is lacking."""
+
+    def mean(case: Case, row: str) -> Value:
+        return average([values[place] for place in case.places(row)])
+
+    every = with_gap = cases(claim, scope)
     if isinstance(claim, kinds.Steadier) and any(value.summary.std is None for value in values.values()):
         return Outcome(Result.unjudged, reason="a number has no spread")
-    every = cases(claim, scope)
-    with_gap = [case for case in every if _has_gap(claim, case, values)]
-    if not with_gap:
-        return Outcome(Result.unjudged, reason="there is no gap to close")
-    findings = [_finding(claim, scope, case, values) for case in with_gap]
+    if isinstance(claim, kinds.GapClosed):
+        with_gap = [
+            case for case in every if mean(case, claim.standard).summary.mean < mean(case, case.over).summary.mean
+        ]
+        if not with_gap:
+            return Outcome(Result.unjudged, reason="there is no gap to close")
+    beside, findings = compare_spreads if isinstance(claim, kinds.Steadier) else compare, []
+    for case in with_gap:
+        margin = fmean(scope.paper.margin(metric) for _, metric in case.numbers)
+        findings.append(beside(case.label(scope), mean(case, case.row), mean(case, case.over), margin))
     tested = (finding.estimate and testable(finding.row.n) and testable(finding.over.n) for finding in findings)
     if isinstance(claim, kinds.Above) and claim.significant and not all(tested):
         return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
@@ -259,36 +269,15 @@ def correlated(claim: Negative, scope: Scope, results: Results | None) -> Outcom
 
 
 def average(numbers: Sequence[Value]) -> Value:
-    """The average of several numbers of one method: of its runs replicate by replicate, of printed ones their mean.
-
-    Data sets can come from the same run, so the spread of an average is known only from its replicates.
-    """
+    """The average of several numbers of one method: of its runs replicate by replicate, of printed ones their mean."""
     if len(numbers) == 1:
         return numbers[0]
-    if not all(number.values for number in numbers):
+    if not all(number.values for number in numbers):  # without a spread: the numbers are not independent
         stated = [number.summary.n for number in numbers if number.summary.n is not None]
         fewest = min(stated) if len(stated) == len(numbers) else None
         return Value(Summary(fmean(number.summary.mean for number in numbers), None, fewest))
     means = tuple(map(fmean, zip(*(n.values for n in numbers), strict=True)))
     return Value(Summary.of(means), means, tuple(zip(*(n.settings for n in numbers), strict=True)))
-
-
-def _average(case: Case, row: str, numbers: Mapping[Place, Value]) -> Value:
-    return average([numbers[place] for place in case.places(row)])
-
-
-def _has_gap(claim: Compared, case: Case, numbers: Mapping[Place, Value]) -> bool:
-    if not isinstance(claim, kinds.GapClosed):
-        return True
-    standard, over = (_average(case, row, numbers).summary.mean for row in (claim.standard, case.over))
-    return standard < over
-
-
-def _finding(claim: Compared, scope: Scope, case: Case, numbers: Mapping[Place, Value]) -> Finding:
-    margin = fmean(scope.paper.margin(metric) for _, metric in case.numbers)
-    row, over = (_average(case, row, numbers) for row in (case.row, case.over))
-    beside = compare_spreads if isinstance(claim, kinds.Steadier) else compare
-    return beside(case.label(scope), row, over, margin)
 
 
 def _judged(claim: Claim, findings: Sequence[Finding], on_paper: bool, reason: str = "") -> Outcome:

@@ -34,11 +34,6 @@ class Behind:
     reason: str
     to_type: str
 
-    @property
-    def selected_for(self) -> str:
-        """The English validation that its checkpoint was selected for; empty for a run that is not done."""
-        return f"{self.selected['metric']} {self.selected['value']:.2f}" if self.selected else ""
-
 
 def places(table: Table, names: Sequence[str]) -> list[Place]:
     """The numbers that `panel row dataset column [metric]` name. Raises ConfigError that names the valid ones.

@@ -29,18 +29,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether our runs reproduce a published number, in percent. The first rule that applies decides:
-
-    1. *another language*: our lowest language is not the paper's (`comparable` is false).
-    2. *incomplete*: a declared run has no value. There is no number then.
-    3. *runs unstated*: the paper does not say over how many runs its number is, and no interval of it can be had. Our
-       mean, its interval and the difference are all there is.
-    4. *no published spread*: the paper prints no std. The same holds.
-    5. *not enough runs*: fewer than 3 on either side.
-    6. *reproduced*: the 90 % Welch interval of the difference lies within ±`margin` (TOST at 5 %: the difference
-       is shown to be small, not merely not shown to be large).
-    7. *different*: `adjusted_p` is below 0.05.
-    8. *undecided*.
+    """A number of ours beside the published one, in percent; `comparable` unless our lowest language is another one.
 
     `adjusted_p`: the two-sided Welch p of this number after Holm's adjustment within its family; None for a number
     outside every family, which is never *different*.
@@ -54,18 +43,19 @@ class Verdict:
 
     @cached_property
     def conclusion(self) -> Conclusion:
+        """Whether our runs reproduce the published number: the first rule that applies decides."""
         ours, published, estimate = self.ours.summary, self.published, self.estimate
         if not self.comparable:
             return Conclusion.another_language
         if ours is None:
             return Conclusion.incomplete
-        if published.n is None:
+        if published.n is None:  # no interval can be had: our mean, its interval and the difference are all there is
             return Conclusion.runs_unstated
-        if published.std is None:
+        if published.std is None:  # the same holds
             return Conclusion.no_published_spread
         if estimate is None or not (testable(ours.n) and testable(published.n)):
             return Conclusion.not_enough_runs
-        if estimate.equivalent(self.margin):
+        if estimate.equivalent(self.margin):  # shown to be small (TOST), not merely not shown to be large
             return Conclusion.reproduced
         if self.adjusted_p is not None and self.adjusted_p < SIGNIFICANCE:
             return Conclusion.different
