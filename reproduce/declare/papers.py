@@ -6,6 +6,7 @@ are what paper.yaml declares for it. A new kind is one such class in this room, 
 """
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,9 @@ class Paper(Declaration):
     @cached_property
     def published(self) -> Published:
         """What it prints; nothing of a file that is not there."""
-        return Published(*(list(_rows(self.folder / f"{name}.csv")) for name in ("numbers", "errata", "settings")))
+        files = [self.folder / f"{name}.csv" for name in ("numbers", "errata", "settings")]
+        texts = [file.read_text(encoding="utf-8") if file.exists() else "" for file in files]
+        return Published(*(list(csv.DictReader(io.StringIO(text))) for text in texts))
 
     @cached_property
     def targets(self) -> "Mapping[str, Target]":
@@ -81,12 +84,6 @@ class Paper(Declaration):
             where = f"`margins` of {self.name}/paper.yaml"
             raise ConfigError(f"no margin is declared for the metric '{metric}': add it to {where}, with its reason.")
         return self.margins[metric].points
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
 
 
 class Target(Declaration):

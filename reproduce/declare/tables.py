@@ -80,10 +80,6 @@ class Place:
     metric: str
 
 
-Sources = Mapping[str, Run]
-"""What one replicate of a number is read from: language -> the run; of a mean of data sets, data set and language."""
-
-
 @KINDS.register("table")
 class Table(Target):
     """A table: `panels` of models, each with the same `rows`; datasets side by side in `blocks`.
@@ -129,8 +125,11 @@ class Table(Target):
         names, datasets = self.paper.datasets[place.dataset].mean_of, self.paper.datasets
         return [replace(place, dataset=name, metric=datasets[name].main_metric) for name in names]
 
-    def sources(self, place: Place) -> list[Sources]:
-        """What each declared replicate of a number is read from, in every language that it needs."""
+    def sources(self, place: Place) -> list[dict[str, Run]]:
+        """For each replicate of a number language -> the run that it is read from; none of a quoted row.
+
+        Of a mean of data sets: data set and language -> the run.
+        """
         if mean_of := self.mean_of(place):
             each = [(part, self.sources(part)) for part in mean_of]
             return [

@@ -18,9 +18,6 @@ DECIMALS = 2
 
 K = TypeVar("K")
 
-Sources = Mapping[str, Record | None]
-"""What one replicate of a number is read from: language -> the record, None where there is none."""
-
 
 @dataclass(frozen=True)
 class Statistic:
@@ -124,8 +121,8 @@ def fill(table: Table, results: Results) -> Grid:
     return Grid(table, cells, results)
 
 
-def read(table: Table, results: Results, place: Place) -> list[Sources]:
-    """The records behind a number, replicate by replicate; none for a quoted row."""
+def read(table: Table, results: Results, place: Place) -> list[dict[str, Record | None]]:
+    """For each replicate of a number language -> the record, None where there is none, as `Table.sources`."""
     return [
         {language: record_of(results, run) for language, run in replicate.items()} for replicate in table.sources(place)
     ]
@@ -142,7 +139,7 @@ def statistic(table: Table, results: Results, place: Place, languages: Sequence[
     return Statistic(tuple(average(source, dataset, languages, place.metric) for source in sources))
 
 
-def average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+def average(sources: Mapping[str, Record | None], dataset: str, languages: Sequence[str], metric: str) -> float | None:
     """The average over languages, each read from its record, in percent; None where one of them is absent."""
     values = [_value(sources[language], dataset, language, metric) for language in languages]
     present = [number for number in values if number is not None]
@@ -231,12 +228,10 @@ def _code_versions(record: Record) -> set[str]:
     }
 
 
-MIB = 2**20
-
 COSTS: Mapping[str, Callable[[Sequence[Record]], float]] = {
     "updates": lambda records: sum(record.validation[-1]["update"] for record in records),
     "seconds": lambda records: sum(r.timing["train_seconds"] + r.timing["fisher_seconds"] for r in records),
-    "MiB": lambda records: max(record.peak_memory_bytes for record in records) / MIB,
+    "MiB": lambda records: max(record.peak_memory_bytes for record in records) / 2**20,
     "parameters": lambda records: max(stage["trainable"] for record in records for stage in record.stages),
 }
 """Of the runs of one replicate: updates and seconds of training (with tr(F)) of all, the largest peak of memory of a

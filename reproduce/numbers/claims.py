@@ -40,9 +40,6 @@ RULES = (
 )
 """How every claim is judged, to be printed with them."""
 
-LAST_DIGIT = 0.005
-"""Half a unit of the last decimal of a stated number."""
-
 METHODS = ("schedule", "mask", "regularizer", "fisher")  # tr(F) is scored only where a schedule asks for it
 
 
@@ -306,7 +303,7 @@ def _holds(claim: Claim, finding: Finding, on_paper: bool) -> bool:
         case kinds.Steadier() | Negative():
             return gain < 0
         case kinds.Gain(equals=float() as stated):
-            return abs(gain - stated) <= (LAST_DIGIT if on_paper else margin)
+            return abs(gain - stated) <= (0.005 if on_paper else margin)  # half a unit of a printed last decimal
         case kinds.Gain(at_least=float() as stated):
             return gain >= stated
     raise TypeError(f"no rule for a claim of kind {type(claim).__name__}")

@@ -9,9 +9,6 @@ from fun.results import Record
 from reproduce.declare.parts import Dataset
 from reproduce.numbers.cells import average
 
-ROUNDING = 1e-9
-"""Differences in points that are equal but for binary fractions lie closer than this."""
-
 K = TypeVar("K", bound=Hashable)
 
 
@@ -39,7 +36,7 @@ def grouped(results: Mapping[K, float], points: float) -> list[list[K]]:
     groups: list[list[K]] = []
     while waiting:
         largest = results[waiting[0]]
-        groups.append([run for run in waiting if largest - results[run] <= points + ROUNDING])
+        groups.append([run for run in waiting if largest - results[run] <= points + 1e-9])  # but for binary fractions
         waiting = waiting[len(groups[-1]) :]
     return groups
 

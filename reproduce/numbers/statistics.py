@@ -10,14 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-SHOWN = 0.95
-"""The level of every interval that is shown; none is adjusted for the number of intervals."""
 SIGNIFICANCE = 0.05
-EQUIVALENCE = 1 - 2 * SIGNIFICANCE
-"""Two one-sided tests at 5 % reject together where the 90 % interval lies within the margin (TOST)."""
-
-TIE = 1e-9
-"""Sums this close are equal: they differ by binary rounding only."""
 
 
 class Interval(NamedTuple):
@@ -37,7 +30,8 @@ class Estimate:
     error: float
     degrees: float
 
-    def interval(self, level: float = SHOWN) -> Interval:
+    def interval(self, level: float = 0.95) -> Interval:
+        """At 95 % unless said otherwise, and never adjusted for the number of intervals that are shown."""
         from scipy.special import stdtrit  # Student's t, as scipy.stats has it; that takes a second to import
 
         half = 0.0 if self.error == 0 else float(stdtrit(self.degrees, (1 + level) / 2)) * self.error
@@ -53,8 +47,8 @@ class Estimate:
         return float(2 * stdtr(self.degrees, -abs(self.value) / self.error))
 
     def equivalent(self, margin: float) -> bool:
-        """Whether the true value is shown to lie within ±`margin` (TOST at 5 %)."""
-        low, high = self.interval(EQUIVALENCE)
+        """Whether the true value is shown to lie within ±`margin`: both one-sided tests at 5 % reject (TOST)."""
+        low, high = self.interval(1 - 2 * SIGNIFICANCE)
         return -margin <= low and high <= margin
 
 
@@ -120,7 +114,7 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
 def sign_flip(pairs: Sequence[float]) -> float:
     """The exact p of n paired differences: the share of all 2ⁿ flips of signs with as large a mean; 2/2ⁿ at least."""
     sums = [abs(math.fsum(flipped)) for flipped in itertools.product(*((pair, -pair) for pair in pairs))]
-    observed = abs(math.fsum(pairs)) - TIE
+    observed = abs(math.fsum(pairs)) - 1e-9  # sums this close differ by binary rounding only
     return sum(flipped >= observed for flipped in sums) / len(sums)
 
 
