@@ -24,11 +24,10 @@ from fun.config import RunConfig
 from fun.config.choices import active_fields
 from fun.inputs import SEMANTICS, evaluation_keys, identity, run_folder
 from fun.results import SCHEMA, Record, RunFolder, checksum
-from reproduce.declare.over import LOWEST
 from reproduce.declare.papers import Paper
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.published import Number
-from reproduce.declare.tables import Place, Table
+from reproduce.declare.tables import LOWEST, Place, Table
 from reproduce.runs.store import Done, configuration
 
 Overrides = tuple[str, ...]

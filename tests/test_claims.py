@@ -18,7 +18,6 @@ from reproduce.declare.claims import AnyClaim, Compared, Scope, cases, load
 from reproduce.declare.parts import Needed
 from reproduce.declare.tables import Place
 from reproduce.numbers.claims import (
-    Lacking,
     Outcome,
     Result,
     Value,
@@ -159,7 +158,7 @@ def test_printed_numbers_are_tested_where_they_have_a_spread() -> None:
 def judged(name: str, numbers: Mapping[str, float], scope: Scope = MINIATURE) -> Outcome:
     """A claim by a single number per method, the same on every data set."""
 
-    def look_up(place: Place) -> Value | Lacking:
+    def look_up(place: Place) -> Value | Outcome:
         return Value(Summary(numbers[place.row], None, 4))
 
     return evaluate(claim(name), STATEMENTS, scope, look_up)
@@ -191,7 +190,7 @@ def test_a_printed_gain_must_give_the_stated_digits(gain: float, result: Result)
 
 @pytest.mark.parametrize(("gain", "result"), [(2.9, Result.holds), (3.1, Result.does_not_hold)])
 def test_a_gain_of_ours_must_come_within_the_margin(gain: float, result: Result) -> None:
-    def look_up(place: Place) -> Value | Lacking:
+    def look_up(place: Place) -> Value | Outcome:
         values = (50.0 + gain * (place.row == "fun"),) * 4
         return Value(Summary.of(values), values, ({},) * 4)
 
@@ -203,7 +202,7 @@ def test_a_gain_of_ours_must_come_within_the_margin(gain: float, result: Result)
 def test_a_share_of_cases(better: int, result: Result) -> None:
     winning = {case.places(case.row)[0] for case in cases(compared("fun-english-above-gu"), PAPER)[:better]}
 
-    def look_up(place: Place) -> Value | Lacking:
+    def look_up(place: Place) -> Value | Outcome:
         return Value(Summary(51.0 if place in winning else 50.0 - (place.row == "fun"), None, 4))
 
     outcome = evaluate(claim("fun-english-above-gu"), STATEMENTS, PAPER, look_up)

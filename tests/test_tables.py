@@ -19,10 +19,9 @@ from fun.inputs import SEMANTICS, compose, run_folder, run_id
 from fun.results import InvalidRecord, RunFolder
 from reproduce.__main__ import main
 from reproduce.declare import papers
-from reproduce.declare.over import LOWEST
 from reproduce.declare.parts import Needed, merged
 from reproduce.declare.settings import Settings
-from reproduce.declare.tables import Place, Table
+from reproduce.declare.tables import LOWEST, Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers import settings as filling
 from reproduce.runs.store import Done, Results, Store, configuration, missing, results_of

@@ -18,7 +18,7 @@ from reproduce.declare.tables import Place, Table
 from reproduce.numbers import cells
 from reproduce.numbers.cells import Grid, Statistic
 from reproduce.numbers.statistics import Estimate, Interval, Summary, difference, holm, sign_flip, welch
-from reproduce.numbers.verdicts import Conclusion, verdict, verdicts
+from reproduce.numbers.verdicts import Conclusion, Verdict, verdicts
 from reproduce.runs.store import Absent
 
 GU_57 = Summary(57.37, 0.32, 4)  # Table 1, MLQA, mBERT, GU
@@ -201,23 +201,23 @@ def test_holm_of_nothing() -> None:
 def test_verdict(
     ours: tuple[float | None, ...], published: Summary, adjusted_p: float | None, conclusion: Conclusion
 ) -> None:
-    assert verdict(Statistic(ours), published, 1.0, adjusted_p).conclusion is conclusion
+    assert Verdict(Statistic(ours), published, 1.0, adjusted_p).conclusion is conclusion
 
 
 def test_an_incomplete_number_has_no_numbers() -> None:
-    judged = verdict(Statistic((57.1, None, 57.2, 57.9)), GU_57, 1.0)
+    judged = Verdict(Statistic((57.1, None, 57.2, 57.9)), GU_57, 1.0)
     assert str(judged) == "incomplete (3/4)"
     assert (judged.ours.mean, judged.ours.interval, judged.difference, judged.estimate) == (None, None, None, None)
 
 
 def test_without_a_published_spread_our_interval_and_the_difference_are_shown() -> None:
     """OURS: std 0.3559, error 0.1780, t(0.975; 3) = 3.182."""
-    judged = verdict(Statistic(OURS), Summary(57.0, None, 4), 1.0)
+    judged = Verdict(Statistic(OURS), Summary(57.0, None, 4), 1.0)
     assert judged.difference == pytest.approx(0.4)
     assert judged.ours.interval == Interval(pytest.approx(56.834, abs=1e-3), pytest.approx(57.966, abs=1e-3))
     assert judged.estimate is None
     assert Statistic((57.4,)).interval is None
-    unstated = verdict(Statistic(OURS), Summary(57.0, 0.3, None), 1.0)
+    unstated = Verdict(Statistic(OURS), Summary(57.0, 0.3, None), 1.0)
     assert (unstated.difference, unstated.estimate) == (judged.difference, None)
 
 

@@ -8,12 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fun.errors import ConfigError
-from reproduce.declare.correlation import Correlation
-from reproduce.declare.over import LOWEST
 from reproduce.declare.papers import Paper, Target
 from reproduce.declare.parts import Declaration, Needed, checked, merged, read, undeclared
 from reproduce.declare.published import SELECTED
-from reproduce.declare.tables import Place, Table
+from reproduce.declare.tables import LOWEST, Correlation, Place, Table
 
 
 class Share(Declaration):
@@ -35,9 +33,8 @@ class Claim(Declaration):
 class Compared(Claim):
     """A statement about `rows` of a scope's table beside each of the rows `over`.
 
-    One case per panel, dataset, metric, column and pair of rows. `panels`: those named, or the main ones of whatever
-    is looked at. `datasets` are the paper's; a miniature has its own in their place. `metrics`: all of a dataset's, or
-    the main one.
+    One case per panel (those named, or the scope's main ones), dataset (the paper's, or a miniature's in their place),
+    metric (all of a dataset's, or the main one), column and pair of rows.
     """
 
     rows: tuple[str, ...] = Field(min_length=1)
@@ -47,17 +44,11 @@ class Compared(Claim):
     columns: tuple[str, ...] = ("average",)
     metrics: Literal["all", "main"] = "main"
 
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Every row that it names."""
-        return (*self.rows, *self.over)
-
 
 class Above(Compared):
-    """The difference of means is above 0; `clearly`: above the metric's margin; `significant`: and p < 0.05.
+    """The difference of means is above 0; `clearly`: above the metric's margin; `significant`: and p < 0.05 after Holm.
 
-    p is two-sided, after Holm's adjustment over the claim's cases. With `least` the claim is that this share of the
-    cases is so, else that all are.
+    With `least` the claim is that this share of the cases is so, else that all are.
     """
 
     kind: Literal["above"]
@@ -77,11 +68,6 @@ class GapClosed(Compared):
 
     kind: Literal["gap closed"]
     standard: str
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Every row that it names."""
-        return (*super().named, self.standard)
 
 
 class Steadier(Compared):
@@ -126,18 +112,14 @@ class Scope(Table):
     """What claims are checked on: a table with a row for every way of training that they compare.
 
     `main` are the panels that a claim is about unless it names its own. `instead` are its data sets and targets in the
-    place of the paper's. Its printed numbers are those of the first table that prints them. Without any it is not what
-    the paper is about: claims about one panel or a stated number have no meaning there.
+    place of the paper's. Its printed numbers are those of the first table that prints them; without any, claims about
+    one panel or a stated number have no meaning.
     """
 
     selectors: ClassVar[tuple[str, ...]] = SELECTED[1:]
 
     main: tuple[str, ...]
     instead: Mapping[str, str] = {}
-
-    def dataset(self, name: str) -> str:
-        """Its data set in the place of one of the paper's."""
-        return self.instead.get(name, name)
 
     def target(self, name: str) -> Target | None:
         """Its target in the place of one of the paper's; None where there is none."""
@@ -161,7 +143,6 @@ class Case:
     over: str
 
     def places(self, row: str) -> list[Place]:
-        """What a row is averaged over."""
         return [Place(self.panel, row, dataset, self.column, metric) for dataset, metric in self.numbers]
 
     def label(self, scope: Scope) -> str:
@@ -174,10 +155,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Statements:
-    """What one paper claims, and what its claims are checked on: its own data first, then its miniatures.
-
-    A paper without a claims.yaml claims nothing.
-    """
+    """What one paper claims, and what its claims are checked on: its own data first, then its miniatures."""
 
     scopes: Mapping[str, Scope]
     claims: tuple[AnyClaim, ...]
@@ -198,12 +176,8 @@ class Statements:
 
     def needed(self, scope: Scope) -> list[Needed]:
         """Every run that the claims with a meaning in a scope need, once, in their order."""
-        places = [
-            place
-            for claim in self.claims
-            if isinstance(claim, Compared) and not self.foreign(claim, scope)
-            for place in places_of(claim, scope)
-        ]
+        compared = [claim for claim in self.claims if isinstance(claim, Compared) and not self.foreign(claim, scope)]
+        places = [place for claim in compared for place in places_of(claim, scope)]
         deciding = (scope.deciding(place) for place in places if scope.over(place.column) == LOWEST)
         tables = [scope.correlations(claim) for claim in self.claims if isinstance(claim, Negative)]
         return merged([*scope.needed_for((*places, *deciding)), *(run for table in tables for run in table.needed())])
@@ -211,23 +185,30 @@ class Statements:
 
 def cases(claim: Compared, scope: Scope) -> list[Case]:
     """The comparisons that a claim makes in a scope."""
-    datasets = {name: scope.datasets[name] for name in map(scope.dataset, claim.datasets)}
-    each = [
+    datasets = {name: scope.datasets[name] for name in (scope.instead.get(name, name) for name in claim.datasets)}
+    numbers = [
         (name, metric)
         for name, dataset in datasets.items()
         for metric in (dataset.metrics if claim.metrics == "all" else (dataset.main_metric,))
     ]
-    averaged = [tuple(each)] if isinstance(claim, Gain) and not claim.each else [(number,) for number in each]
+    averaged = [tuple(numbers)] if isinstance(claim, Gain) and not claim.each else [(number,) for number in numbers]
     parts = (claim.panels or scope.main, averaged, claim.columns, claim.rows, claim.over)
     return [Case(*chosen) for chosen in product(*parts)]
 
 
 def places_of(claim: Compared, scope: Scope) -> list[Place]:
     """Every number that a claim is about."""
-    standard = (claim.standard,) if isinstance(claim, GapClosed) else ()
     return [
-        place for case in cases(claim, scope) for row in (case.row, case.over, *standard) for place in case.places(row)
+        place
+        for case in cases(claim, scope)
+        for row in (case.row, case.over, *_standard(claim))
+        for place in case.places(row)
     ]
+
+
+def _standard(claim: Compared) -> list[str]:
+    """The row below which a gap opens; of other claims none."""
+    return [claim.standard] if isinstance(claim, GapClosed) else []
 
 
 class _File(Declaration):
@@ -236,7 +217,7 @@ class _File(Declaration):
 
 
 def load(paper: Paper) -> Statements:
-    """Read and check a paper's claims. Raises ConfigError that names the file and the key."""
+    """A paper's claims, none without a claims.yaml. Raises ConfigError that names the file and the key."""
     path, where = paper.folder / "claims.yaml", f"{paper.name}/claims.yaml"
     if not path.exists():
         return Statements({}, ())
@@ -268,7 +249,7 @@ def _problems(statements: Statements) -> Iterator[str]:
             continue
         yield from undeclared(f"{claim.id}.panels", claim.panels, panels)
         for scope in (scope for scope in scopes.values() if not statements.foreign(claim, scope)):
-            yield from undeclared(claim.id, claim.named, scope.rows)
+            yield from undeclared(claim.id, (*claim.rows, *claim.over, *_standard(claim)), scope.rows)
             yield from undeclared(f"{claim.id}.columns", claim.columns, scope.columns)
             yield from undeclared(f"{claim.id}.datasets", claim.datasets, (*scope.instead, *scope.datasets))
         if isinstance(claim, Gain) and (claim.equals is None) == (claim.at_least is None):

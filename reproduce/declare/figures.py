@@ -1,8 +1,5 @@
-"""What a figure is made of: one class per kind of figure.
-
-A figure has *parts*, side by side: each is a model with the test sets that it shows. The same *rows* (ways of
-training) are drawn in every part, and the same *replicates* stand behind each row.
-"""
+"""Figures, one class per kind: *parts* side by side, each a model with the test sets that it shows, and in every part
+the same *rows* (ways of training)."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
@@ -11,13 +8,11 @@ from pydantic import Field
 
 from reproduce.declare.papers import KINDS, Target
 from reproduce.declare.parts import Dataset, Declaration, Group, Needed, Run, merged, undeclared, words
+from reproduce.declare.tables import AVERAGE, AVERAGE_WITH_SOURCE, Over
 
 
 class Part(Declaration):
-    """One part of a figure: what it adds to its runs' overrides, and the test sets that it shows.
-
-    tr(F) is tracked every `fisher_every` updates, 0 for not at all.
-    """
+    """What it adds to its runs' overrides, its test sets, and every how many updates tr(F) is tracked (0: never)."""
 
     label: str
     overrides: str
@@ -27,16 +22,14 @@ class Part(Declaration):
 
 
 class TrackedPart(Part):
-    """A part that shows tr(F)."""
-
     fisher_every: int = Field(ge=1)
 
 
 class Figure(Target):
     """What every figure has. `replicates` are the overrides that a row's mean is taken over, unless it has its own."""
 
-    transfer: ClassVar[bool] = True
-    """Whether its runs must be evaluated in every target language."""
+    over: ClassVar[Over | None] = AVERAGE
+    """The languages of a test set that its runs must be evaluated in; None for none of them."""
     tests_every: ClassVar[str] = ""
     """How often along training its runs must be tested, as `track.tests_every`; empty: not at all."""
     one_run_per_part: ClassVar[bool] = True
@@ -53,7 +46,6 @@ class Figure(Target):
         return [words(*parts, replicate) for replicate in self.replicates_of(row)]
 
     def replicates_of(self, row: str) -> tuple[str, ...]:
-        """The replicates that a row's mean is taken over."""
         return self.rows[row].replicates or self.replicates
 
     @property
@@ -78,14 +70,10 @@ class Figure(Target):
                 names = ", ".join(part.datasets)
                 yield f"parts.{name}.datasets: {names} are tested by different runs; give each its part"
 
-    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        """What its runs must hold of a data set, as `Needed.values`."""
-        return dataset.transfer if self.transfer else ()
-
     def needed(self) -> list[Needed]:
-        """Every run of the figure once, with what is needed of it in each part."""
+        over = self.over
         return merged(
-            Needed(run, self.values(dataset), part.fisher_every, self.tests_every)
+            Needed(run, dataset.values(over.languages(dataset) if over else ()), part.fisher_every, self.tests_every)
             for part in self.parts.values()
             for dataset in (self.paper.datasets[name] for name in part.datasets)
             for row in self.rows
@@ -100,7 +88,6 @@ class Referred(Figure):
 
     @property
     def compared(self) -> list[str]:
-        """Every other row."""
         return [row for row in self.rows if row != self.reference]
 
     def problems(self) -> Iterator[str]:
@@ -110,10 +97,8 @@ class Referred(Figure):
 
 @KINDS.register("relative")
 class Relative(Referred):
-    """Transfer relative to the row `reference` (FUN, Figure 2): a bar for each other row and test set.
-
-    `published` of the figure, the part and the row select the published averages.
-    """
+    """Transfer relative to the row `reference` (FUN, Figure 2), beside the averages that `published` of it, its parts
+    and rows select."""
 
     one_run_per_part = False
 
@@ -124,7 +109,7 @@ class Relative(Referred):
 class Traces(Figure):
     """tr(F) over training (FUN, Figure 3), smoothed over `window` neighbouring points."""
 
-    transfer = False
+    over = None
 
     parts: Mapping[str, TrackedPart] = Field(min_length=1)
     window: int = Field(ge=1)
@@ -132,10 +117,10 @@ class Traces(Figure):
 
 @KINDS.register("groups")
 class Groups(Figure):
-    """tr(F) and validation of runs grouped by transfer (FUN, Figure 4 and footnote 10).
+    """tr(F), smoothed over `window` points, and validation of runs grouped by transfer (FUN, Figure 4 and footnote 10).
 
     A run's transfer is the average over its part's test sets of its averages over their target languages. Runs within
-    `points` of the best that has no group yet form a group. tr(F) is smoothed over `window` points.
+    `points` of the best that has no group yet form a group.
     """
 
     parts: Mapping[str, TrackedPart] = Field(min_length=1)
@@ -147,52 +132,44 @@ class Groups(Figure):
 class Orders(Figure):
     """The layer that opens at each opening (FUN, Figure 5)."""
 
-    transfer = False
+    over = None
 
 
 @KINDS.register("epochs")
 class Epochs(Figure):
     """The average over all languages of a test set after every epoch of training (GradDrop, Figure 2)."""
 
+    over = AVERAGE_WITH_SOURCE
     tests_every = "epoch"
-
-    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        return dataset.everywhere
 
 
 @KINDS.register("t statistics")
 class TStatistics(Referred):
-    """Paired t statistics of each row beside `reference` (GradDrop, Figure 3): over the languages of each test set, and
-    over the averages of all test sets."""
+    """Paired t of each row beside `reference` (GradDrop, Figure 3): over a test set's languages, and all averages."""
 
+    over = AVERAGE_WITH_SOURCE
     one_run_per_part = False
-
-    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        return dataset.everywhere
 
 
 @KINDS.register("by language")
 class ByLanguage(Referred):
     """The difference to `reference` in each language, and the ratio (GradDrop, Figure 4)."""
 
-    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        return dataset.everywhere
+    over = AVERAGE_WITH_SOURCE
 
 
 @KINDS.register("curve")
 class Curve(Referred):
-    """Transfer and the source language's score over a field of the configuration (L2 paper, Figure 1).
+    """Transfer relative to `reference`, run by run, and the source language's score over `field` (L2 paper, Figure 1).
 
-    `at` says where on the axis of `field`, called `label`, a row's runs lie; `reference` is the row that transfer is
-    relative to, run by run of the same replicate.
+    `at` says where on its axis, called `label`, a row's runs lie.
     """
+
+    over = AVERAGE_WITH_SOURCE
 
     field: str
     label: str = ""
     at: Mapping[str, float] = Field(min_length=2)
-
-    def values(self, dataset: Dataset) -> tuple[tuple[str, str, str], ...]:
-        return dataset.everywhere
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -1,13 +1,12 @@
 """A paper is a folder, and a target is a class.
 
-`papers/<paper>/paper.yaml` declares a paper's data sets and *targets*: what a command makes, a table or a figure.
-Beside it stand what the paper prints (`published`) and what it claims (`claims`). Each kind of target is a subclass of
-`Target` under its name in `KINDS`; its fields are what paper.yaml declares for it. A new kind is one such class here
-or in a module beside this one, and what `show` makes of it.
-
-A target is typed as `paper/name`; those of the anchor paper by their bare name too.
+`papers/<paper>/paper.yaml` declares a paper's data sets and *targets*. Beside it stand what the paper prints
+(`published`) and claims (`claims`). Each kind of target is a subclass of `Target` under its name in `KINDS`; its fields
+are what paper.yaml declares for it. A new kind is one such class in this room, and what `show` makes of it.
 """
 
+import csv
+import io
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,6 @@ from pydantic import Field, field_validator
 
 from fun.errors import ConfigError
 from fun.registry import Registry
-from reproduce.declare import published
 from reproduce.declare.parts import Dataset, Declaration, Needed, checked, read
 from reproduce.declare.published import Published
 
@@ -61,20 +59,21 @@ class Paper(Declaration):
 
     @cached_property
     def published(self) -> Published:
-        """What it prints."""
-        return published.load(self.folder)
+        """What it prints; nothing of a file that is not there."""
+        files = [self.folder / f"{name}.csv" for name in ("numbers", "errata", "settings")]
+        texts = [file.read_text(encoding="utf-8") if file.exists() else "" for file in files]
+        return Published(*(list(csv.DictReader(io.StringIO(text))) for text in texts))
 
     @cached_property
     def targets(self) -> "Mapping[str, Target]":
         """Its targets, by the names that it gives them. Raises ConfigError that names what is wrong with one."""
-        return {stem: self._target(stem, fields) for stem, fields in self.declared.items()}
+        return {stem: self._target(stem, dict(fields)) for stem, fields in self.declared.items()}
 
-    def _target(self, stem: str, fields: Mapping[str, Any]) -> "Target":
-        where = f"{self.name}/paper.yaml: {stem}"
-        kind, declared = str(fields.get("kind")), {name: value for name, value in fields.items() if name != "kind"}
+    def _target(self, stem: str, fields: dict[str, Any]) -> "Target":
+        where, kind = f"{self.name}/paper.yaml: {stem}", str(fields.pop("kind", None))
         if kind not in KINDS:
             raise ConfigError(f"{where}: found kind: {kind}; valid: {', '.join(KINDS)}.")
-        target: Target = checked({**declared, "paper": self, "stem": stem}, KINDS[kind], where)
+        target: Target = checked({**fields, "paper": self, "stem": stem}, KINDS[kind], where)
         for problem in target.problems():
             raise ConfigError(f"{where}.{problem}.")
         return target
@@ -88,9 +87,9 @@ class Paper(Declaration):
 
 
 class Target(Declaration):
-    """What a command makes. `stem` is its name in its paper, and that of its files.
+    """What a command makes: a table or a figure. `note` is what a reader is told first.
 
-    `<stem>-<model>` is its variant for another model (`--model`). `note` is what a reader is told first.
+    `stem` is its name in its paper, and that of its files; `<stem>-<model>` is its variant for another model.
     """
 
     kind: ClassVar[str]

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fun.errors import ConfigError
 from fun.yaml_files import from_yaml
 
-Declared = TypeVar("Declared")
+Declared = TypeVar("Declared", bound=BaseModel)
 
 Run = tuple[str, ...]
 """The overrides of a run: what one would type after `python -m fun.run`."""
@@ -32,10 +32,9 @@ class Declaration(BaseModel):
 class Dataset(Declaration):
     """A test set: the overrides that train for it, its languages, its metrics (main one first).
 
-    `reads` is its name in records and in the published numbers: its own, or that of a data set of which this
-    declares other languages. `published` selects the printed numbers that its main metric is compared with, where
-    those go by another name or metric; an empty `dataset` is none. `mean_of` are the data sets over which it is the
-    mean, each by its main metric and counted once.
+    `reads`: its name in records and in print, where it declares other languages of another data set. `published`
+    selects the printed numbers of its main metric, where those go by another name or metric; an empty `dataset` is
+    none. `mean_of`: the data sets over which it is the mean, each by its main metric and counted once.
     """
 
     label: str
@@ -61,42 +60,22 @@ class Dataset(Declaration):
             return {"dataset": "", "metric": metric}
         return {"dataset": self.reads, "metric": metric, **self.published}
 
-    @property
-    def transfer(self) -> tuple[tuple[str, str, str], ...]:
-        """Its targets by its main metric, as `Needed.values`."""
-        return tuple((self.reads, language, self.main_metric) for language in self.targets)
-
-    @property
-    def everywhere(self) -> tuple[tuple[str, str, str], ...]:
-        """All its languages by its main metric, as `Needed.values`."""
-        return ((self.reads, self.source, self.main_metric), *self.transfer)
+    def values(self, languages: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
+        """Its main metric in `languages`, as `Needed.values`."""
+        return tuple((self.reads, language, self.main_metric) for language in languages)
 
 
-class Replicated(Declaration):
-    """What has replicates of its own: overrides that a mean and std are taken over, a seed or a setting.
-
-    `replicates_on` are those on a data set, where they are others than `replicates`.
-    """
-
-    replicates: tuple[str, ...] = ()
-    replicates_on: Mapping[str, tuple[str, ...]] = {}
-
-    def own_replicates(self, dataset: str) -> tuple[str, ...]:
-        """Its own on a data set; none where it says nothing of it."""
-        return self.replicates_on.get(dataset, self.replicates)
-
-
-class Group(Replicated):
+class Group(Declaration):
     """A panel or a row: what it adds to its runs' overrides, and to the selection of published numbers.
 
-    A row may have replicates of its own instead of its table's. Where its overrides hold `{language}` each target
-    language has its own run, and that of the target language `source_from` gives the source language's number. A
-    `quoted` row is another paper's: it has published numbers and no runs.
+    A row may have `replicates` of its own. Where its overrides hold `{language}`, the run of the target language
+    `source_from` gives the source language's number too. A `quoted` row is another paper's: it has no runs.
     """
 
     label: str
     overrides: str = ""
     published: Mapping[str, str] = {}
+    replicates: tuple[str, ...] = ()
     source_from: str | None = None
     quoted: bool = False
 
@@ -107,12 +86,11 @@ ANY = ""
 
 @dataclass(frozen=True)
 class Needed:
-    """A run that a target needs, and what it needs of it.
+    """A run that a target needs, and what it needs of it, which is no part of the run's identity.
 
-    `overrides` is what one would type after `python -m fun.run`. `values` are the (dataset, language, metric or ANY)
-    that its record must hold; `fisher_every` is the interval in updates at which tr(F) must be tracked, 0 for
-    not at all; `tests_every` how often test sets must be, as the field of that name, empty for not at all. None of
-    this is part of the run's identity.
+    `values` are the (dataset, language, metric or ANY) that its record must hold; `fisher_every` is the interval in
+    updates at which tr(F) must be tracked, 0 for not at all; `tests_every` how often test sets must be, as the field
+    of that name, empty for not at all.
     """
 
     overrides: Run
@@ -156,7 +134,7 @@ def read(path: Path, where: str) -> Any:
 def checked(fields: Any, expected: type[Declared], where: str) -> Declared:
     """`fields` as a declaration. Raises ConfigError that says `where` and names every wrong key, in one line."""
     try:
-        return TypeAdapter(expected).validate_python(fields)
+        return expected.model_validate(fields)
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise ConfigError(f"{where}: {'; '.join(problems)}") from None
@@ -165,6 +143,5 @@ def checked(fields: Any, expected: type[Declared], where: str) -> Declared:
 def undeclared(where: str, names: Iterable[str], valid: Iterable[str]) -> Iterator[str]:
     """A line for each name that is not declared, which says where it stands."""
     allowed = list(valid)
-    for name in names:
-        if name not in allowed:
-            yield f"{where}: '{name}' is not declared; valid: {', '.join(allowed)}"
+    listed = ", ".join(allowed)
+    return (f"{where}: '{name}' is not declared; valid: {listed}" for name in names if name not in allowed)

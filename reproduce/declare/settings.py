@@ -1,7 +1,4 @@
-"""What a table of settings is made of: one class per kind of table.
-
-It needs no runs: its values are those that the configuration gives a run, or the facts about a data set.
-"""
+"""Tables of settings, which need no runs: what the configuration gives a run, or the facts about a data set."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,10 +9,7 @@ from reproduce.declare.parts import Declaration, Group, undeclared
 
 
 class Setting(Declaration):
-    """A column: a field of the configuration in each of `runs`; what they share is printed once.
-
-    `published` adds to the selection of the published values.
-    """
+    """A column: a field of the configuration in each of `runs`; what they share is printed once."""
 
     label: str
     field: str
@@ -31,10 +25,8 @@ class Settings(Target):
 
 @KINDS.register("hyperparameters")
 class Hyperparameters(Settings):
-    """Values that the configuration looks up (FUN, Tables 3, 4 and 15): panels of tasks, rows of models.
-
-    A cell's runs are those of its panel, row and table together with each of the column's `runs`.
-    """
+    """Values that the configuration looks up (FUN, Tables 3, 4 and 15): for the runs that a panel, a row, the table and
+    each of a column's `runs` override together."""
 
     overrides: str
     panels: dict[str, Group]

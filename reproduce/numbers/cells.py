@@ -1,22 +1,22 @@
-"""The numbers of a table: averages over languages, then mean and std over replicates, never over a gap."""
+"""The numbers of a table: averages over languages, then mean and std over replicates, never over a gap; and costs."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from fun.results import Record
-from reproduce.declare.over import LOWEST
 from reproduce.declare.parts import Run
 from reproduce.declare.published import Number
-from reproduce.declare.tables import Place, Rank, Table
+from reproduce.declare.tables import LOWEST, Place, Rank, Table
 from reproduce.numbers.statistics import Interval, Summary
 from reproduce.runs.store import Done, Results, value
 
 DECIMALS = 2
 
-Sources = Mapping[str, Record | None]
-"""What one replicate of a number is read from: language -> the record, None where there is none."""
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table beside the published one.
+    """A number of a table beside the published one, `notes` on ours and `errata` on that.
 
     `language`: the one measured, empty for an average, None where the lowest language is not known yet; then
-    there is no statistic, nor is there in a quoted row. `notes` are about our number, `errata` about the published one.
+    there is no statistic, nor is there in a quoted row.
     """
 
     language: str | None
@@ -100,40 +100,36 @@ class Grid:
 
 
 def fill(table: Table, results: Results) -> Grid:
-    """Compute every number of a table from what was found on disk."""
-    sources = {place: read(table, results, place) for place in table.places()}
-    languages = {place: languages_at(table, results, place) for place in sources}
+    languages = {place: languages_at(table, results, place) for place in table.places()}
     measured = {
-        place: statistic(table, results, place, over) for place, over in languages.items() if over and sources[place]
+        place: statistic(table, results, place, over)
+        for place, over in languages.items()
+        if over and not table.rows[place.row].quoted
     }
-    ranks = _ranks(table, measured)
-    cells = {
-        place: Cell(
+    ranks, cells = _ranks(table, measured), {}
+    for place, over in languages.items():
+        records = (record for source in read(table, results, place) for record in source.values())
+        cells[place] = Cell(
             language="" if table.over(place.column).average else next(iter(over), None),
             statistic=measured.get(place),
             rank=ranks.get(place),
             published=table.number(place),
-            notes=notes_on(r for replicate in sources[place] for r in replicate.values()) if place in measured else (),
+            notes=notes_on(records) if place in measured else (),
             errata=table.errata(place),
             quoted=table.rows[place.row].quoted,
         )
-        for place, over in languages.items()
-    }
     return Grid(table, cells, results)
 
 
-def read(table: Table, results: Results, place: Place) -> list[Sources]:
-    """The records behind a number, replicate by replicate; none for a quoted row."""
+def read(table: Table, results: Results, place: Place) -> list[dict[str, Record | None]]:
+    """For each replicate of a number language -> the record, None where there is none, as `Table.sources`."""
     return [
         {language: record_of(results, run) for language, run in replicate.items()} for replicate in table.sources(place)
     ]
 
 
 def statistic(table: Table, results: Results, place: Place, languages: Sequence[str]) -> Statistic:
-    """The average over languages within each replicate; a replicate with a language absent has no value.
-
-    A mean of data sets is the mean of their averages, each over its own languages.
-    """
+    """The average over languages within each replicate; of a mean of data sets the mean of their own averages."""
     if mean_of := table.mean_of(place):
         over, datasets = table.over(place.column), table.paper.datasets
         each = (statistic(table, results, part, over.languages(datasets[part.dataset])).values for part in mean_of)
@@ -143,28 +139,25 @@ def statistic(table: Table, results: Results, place: Place, languages: Sequence[
     return Statistic(tuple(average(source, dataset, languages, place.metric) for source in sources))
 
 
-def average(sources: Sources, dataset: str, languages: Sequence[str], metric: str) -> float | None:
+def average(sources: Mapping[str, Record | None], dataset: str, languages: Sequence[str], metric: str) -> float | None:
     """The average over languages, each read from its record, in percent; None where one of them is absent."""
     values = [_value(sources[language], dataset, language, metric) for language in languages]
     present = [number for number in values if number is not None]
     return statistics.fmean(present) if len(present) == len(values) else None
 
 
-def lacking(table: Table, results: Results, place: Place, languages: Sequence[str]) -> list[Run]:
-    """The runs that do not hold what a number over `languages` needs of them, each once."""
-    if mean_of := table.mean_of(place):
-        over, datasets = table.over(place.column), table.paper.datasets
-        each = (lacking(table, results, part, over.languages(datasets[part.dataset])) for part in mean_of)
-        return list(dict.fromkeys(run for own in each for run in own))
-    dataset = table.paper.datasets[place.dataset].reads
-    return list(
-        dict.fromkeys(
-            replicate[language]
-            for replicate in table.sources(place)
-            for language in languages
-            if _value(record_of(results, replicate[language]), dataset, language, place.metric) is None
+def lacking(table: Table, results: Results, place: Place) -> list[Run]:
+    """The runs that do not hold what a number needs of them, each once: the lowest language alone, if it is known."""
+    lowest = languages_at(table, results, place) if table.over(place.column) == LOWEST else ()
+    return [
+        run.overrides
+        for run in table.needed_for([place])
+        if any(
+            _value(record_of(results, run.overrides), dataset, language, metric) is None
+            for dataset, language, metric in run.values
+            if not lowest or language in lowest
         )
-    )
+    ]
 
 
 def languages_at(table: Table, results: Results, place: Place) -> tuple[str, ...]:
@@ -193,29 +186,21 @@ def _value(record: Record | None, dataset: str, language: str, metric: str) -> f
     return None if record is None else value(record, dataset, language, metric)
 
 
-def ranking(means: Mapping[str, float | None]) -> dict[str, Rank]:
-    """Best and second best by the printed number; equal prints share a rank. None takes no part.
-
-    One number alone is not the best of anything.
-    """
-    printed = {row: round(mean, DECIMALS) for row, mean in means.items() if mean is not None}
+def ranking(means: Mapping[K, float | None]) -> dict[K, Rank]:
+    """Best and second best of two or more, by the printed number; equal prints share a rank. None takes no part."""
+    printed = {key: round(mean, DECIMALS) for key, mean in means.items() if mean is not None}
     if len(printed) < 2:
         return {}
     ranks = dict(zip(sorted(set(printed.values()), reverse=True), Rank, strict=False))
-    return {row: ranks[mean] for row, mean in printed.items() if mean in ranks}
+    return {key: ranks[mean] for key, mean in printed.items() if mean in ranks}
 
 
 def _ranks(table: Table, measured: Mapping[Place, Statistic]) -> dict[Place, Rank]:
-    columns: dict[Place, dict[str, float | None]] = {}
-    for place, statistic in measured.items():
+    columns: dict[Place, dict[Place, float | None]] = defaultdict(dict)
+    for place, own in measured.items():
         if place.column in table.ranked:
-            columns.setdefault(replace(place, row=""), {})[place.row] = statistic.mean
-    return {
-        replace(column, row=row): rank
-        for column, means in columns.items()
-        for row, rank in ranking(means).items()
-        if rank in table.ranks
-    }
+            columns[replace(place, row="")][place] = own.mean
+    return {place: rank for means in columns.values() for place, rank in ranking(means).items() if rank in table.ranks}
 
 
 def notes_on(records: Iterable[Record | None]) -> tuple[str, ...]:
@@ -241,3 +226,29 @@ def _code_versions(record: Record) -> set[str]:
         f"{code['git_sha'][:10] if code['git_sha'] else 'unknown'}{' with changes' if code['git_dirty'] else ''}"
         for code in environments
     }
+
+
+COSTS: Mapping[str, Callable[[Sequence[Record]], float]] = {
+    "updates": lambda records: sum(record.validation[-1]["update"] for record in records),
+    "seconds": lambda records: sum(r.timing["train_seconds"] + r.timing["fisher_seconds"] for r in records),
+    "MiB": lambda records: max(record.peak_memory_bytes for record in records) / 2**20,
+    "parameters": lambda records: max(stage["trainable"] for record in records for stage in record.stages),
+}
+"""Of the runs of one replicate: updates and seconds of training (with tr(F)) of all, the largest peak of memory of a
+process, and the most parameters that train at once."""
+
+
+def costs(table: Table, results: Results, place: Place) -> dict[str, Statistic]:
+    """What the runs behind a number cost, by `COSTS`; of a replicate with a run missing nothing is known."""
+    known = [
+        [] if None in source.values() else list({r.run_id: r for r in source.values() if r}.values())
+        for source in read(table, results, place)
+    ]
+    return {name: Statistic(tuple(cost(own) if own else None for own in known)) for name, cost in COSTS.items()}
+
+
+def gain(table: Table, results: Results, place: Place, reference: Place) -> Statistic:
+    """Ours − the reference's, replicate by replicate, which have the same seed."""
+    own, other = (statistic(table, results, at, languages_at(table, results, at)).values for at in (place, reference))
+    together = zip(own, other, strict=True)
+    return Statistic(tuple(None if a is None or b is None else a - b for a, b in together))

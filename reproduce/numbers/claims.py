@@ -1,30 +1,16 @@
 """Whether a claim holds: on printed numbers or on runs, by the same rules. Never on a partial set of runs."""
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 from fun.results import Record
-from reproduce.declare.claims import (
-    Above,
-    Case,
-    Claim,
-    Comparable,
-    Compared,
-    Gain,
-    GapClosed,
-    Negative,
-    Pictured,
-    Scope,
-    Statements,
-    Steadier,
-    cases,
-    places_of,
-)
+from reproduce.declare import claims as kinds
+from reproduce.declare.claims import Case, Claim, Compared, Negative, Pictured, Scope, Statements, cases, places_of
 from reproduce.declare.parts import Run
 from reproduce.declare.tables import Place
 from reproduce.numbers import cells, correlation
@@ -54,8 +40,7 @@ RULES = (
 )
 """How every claim is judged, to be printed with them."""
 
-LAST_DIGIT = 0.005
-"""Half a unit of the last decimal of a stated number."""
+METHODS = ("schedule", "mask", "regularizer", "fisher")  # tr(F) is scored only where a schedule asks for it
 
 
 class Result(StrEnum):
@@ -70,10 +55,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A number of the paper, or of a complete set of our runs, in percent.
+    """A number of the paper, or of a complete set of our runs, in percent; then with all records behind it.
 
-    `values` and `settings`, one per replicate of ours, are empty for a printed number. `settings` is everything that
-    its runs read but their methods: replicates that share it differ by nothing else. `records` are all behind it.
+    `values` and `settings` are one per replicate of ours; `settings` is all that its runs read but their methods.
     """
 
     summary: Summary
@@ -83,29 +67,19 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """Why there is no number: the runs that it needs, or a reason that no run can change."""
-
-    runs: tuple[Run, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class Finding:
     """One case of a claim: two means in percent (or stds, or a correlation and 0), and how sure their difference is.
 
-    `estimate` is the difference with its error where both spreads are known: of the paired differences where the runs
-    share everything but their methods, replicate by replicate, else of independent groups. Paired runs also have the
-    `exact_p` of sign flips. `other_p` is that of a test without an estimate. `adjusted_p`: after Holm over the claim's
-    cases, where every case has a p.
+    `estimate`: the difference with its error, where both spreads are known. Paired runs also have the `exact_p` of sign
+    flips. `other_p` is that of a test without an estimate; `adjusted_p` is after Holm, where every case has a p.
     """
 
     label: str
     row: Summary
     over: Summary
     margin: float
-    estimate: Estimate | None
-    exact_p: float | None
+    estimate: Estimate | None = None
+    exact_p: float | None = None
     other_p: float | None = None
     adjusted_p: float | None = None
     holds: bool = False
@@ -133,15 +107,10 @@ class Finding:
     def significant(self) -> bool:
         return self.adjusted_p is not None and self.adjusted_p < SIGNIFICANCE
 
-    @property
-    def equivalent(self) -> bool:
-        """Whether the difference is shown to be within the margin (TOST at 5 %, not adjusted)."""
-        return self.estimate is not None and self.estimate.equivalent(self.margin)
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim on one side. `missing`: the runs that it still needs; without them it has no findings.
+    """What became of a claim. `missing`: the runs that it still needs; without them it has no findings.
 
     `reason`: why it cannot be judged, or what else belongs to the result: cases left out, what our runs mix, marks.
     """
@@ -157,13 +126,11 @@ class Outcome:
 
     def __str__(self) -> str:
         """`holds in part (6 of 8)`, `incomplete: needs 12 more runs`, `cannot be judged: …`."""
-        match self.result:
-            case Result.incomplete:
-                return f"{self.result}: needs {len(self.missing)} more run{'s' if len(self.missing) > 1 else ''}"
-            case Result.unjudged:
-                return f"{self.result}: {self.reason}"
-            case _:
-                return f"{self.result} ({self.holding} of {len(self.findings)})"
+        if self.result is Result.incomplete:
+            return f"{self.result}: needs {len(self.missing)} more run{'s' if len(self.missing) > 1 else ''}"
+        if self.result is Result.unjudged:
+            return f"{self.result}: {self.reason}"
+        return f"{self.result} ({self.holding} of {len(self.findings)})"
 
 
 @dataclass(frozen=True)
@@ -188,33 +155,32 @@ def check(statements: Statements, scope: Scope, results: Results) -> list[Checke
     return checked
 
 
-def printed(scope: Scope, place: Place) -> Value | Lacking:
-    """The number that the paper prints at a place."""
-    number = scope.number(place)
-    if number is None:
-        row, panel, dataset = scope.rows[place.row], scope.panels[place.panel], scope.datasets[place.dataset]
-        return Lacking(reason=f"the paper prints no number for {row.label} with {panel.label} on {dataset.label}")
-    return Value(summary_of(number))
+def printed(scope: Scope, place: Place) -> Value | Outcome:
+    """The number that the paper prints at a place, or why no claim about it can be judged."""
+    if number := scope.number(place):
+        return Value(summary_of(number))
+    row, panel, dataset = scope.rows[place.row], scope.panels[place.panel], scope.datasets[place.dataset]
+    where = f"{row.label} with {panel.label} on {dataset.label}"
+    return Outcome(Result.unjudged, reason=f"the paper prints no number for {where}")
 
 
-def measured(scope: Scope, results: Results, place: Place) -> Value | Lacking:
-    """The number of our runs at a place; `results` holds what was found for every run that it needs."""
-    dataset = scope.datasets[place.dataset]
+def measured(scope: Scope, results: Results, place: Place) -> Value | Outcome:
+    """The number of our runs at a place, or which of them it lacks."""
     languages = cells.languages_at(scope, results, place)
-    if not languages:
-        deciding = cells.lacking(scope, results, scope.deciding(place), dataset.targets)
-        return Lacking((*deciding, *cells.lacking(scope, results, place, dataset.targets)))
-    if runs := cells.lacking(scope, results, place, languages):
-        return Lacking(tuple(runs))
-    number, sources = cells.statistic(scope, results, place, languages), cells.read(scope, results, place)
+    places = [place] if languages else [scope.deciding(place), place]
+    if runs := [run for each in places for run in cells.lacking(scope, results, each)]:
+        return Outcome(Result.incomplete, missing=tuple(runs))
+    number, mean_of = cells.statistic(scope, results, place, languages), scope.mean_of(place)
     assert number.summary is not None  # nothing is lacking
-    read = [source if dataset.mean_of else {name: source[name] for name in languages} for source in sources]
-    records = [[record for record in source.values() if record] for source in read]
+    records = [
+        [record for name in (source if mean_of else languages) if (record := source[name])]
+        for source in cells.read(scope, results, place)
+    ]
     settings = tuple([_settings(record) for record in replicate] for replicate in records)
     return Value(number.summary, number.present, settings, tuple(r for replicate in records for r in replicate))
 
 
-def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callable[[Place], Value | Lacking]) -> Outcome:
+def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callable[[Place], Value | Outcome]) -> Outcome:
     """Whether a claim holds in a scope by the `number` at each place: the printed one, or that of our runs."""
     if isinstance(claim, Pictured):
         return Outcome(Result.unjudged, reason=f"a statement about curves; see figure {claim.figure}")
@@ -223,32 +189,48 @@ def evaluate(claim: Claim, statements: Statements, scope: Scope, number: Callabl
         return Outcome(Result.unjudged, reason=reason)
     numbers = {place: number(place) for place in places_of(claim, scope)}
     values = {place: value for place, value in numbers.items() if isinstance(value, Value)}
-    gaps = [gap for gap in numbers.values() if isinstance(gap, Lacking)]
-    if reasons := [gap.reason for gap in gaps if gap.reason]:
-        return Outcome(Result.unjudged, reason=reasons[0])
+    gaps = [gap for gap in numbers.values() if isinstance(gap, Outcome)]
+    if unjudged := [gap for gap in gaps if gap.result is Result.unjudged]:
+        return unjudged[0]
     if gaps:
-        return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.runs)))
-    if isinstance(claim, Steadier) and any(value.summary.std is None for value in values.values()):
+        return Outcome(Result.incomplete, missing=tuple(dict.fromkeys(run for gap in gaps for run in gap.missing)))
+    return _compared(claim, scope, values)
+
+
+def _compared(claim: Compared, scope: Scope, values: Mapping[Place, Value]) -> Outcome:
+    """The outcome of a claim of which no number is lacking."""
+
+    def mean(case: Case, row: str) -> Value:
+        return average([values[place] for place in case.places(row)])
+
+    every = with_gap = cases(claim, scope)
+    if isinstance(claim, kinds.Steadier) and any(value.summary.std is None for value in values.values()):
         return Outcome(Result.unjudged, reason="a number has no spread")
-    every = cases(claim, scope)
-    with_gap = [case for case in every if _has_gap(claim, case, values)]
-    findings = tuple(_findings(claim, scope, with_gap, values))
-    if not findings:
-        return Outcome(Result.unjudged, reason="there is no gap to close")
-    if isinstance(claim, Above) and claim.significant and not all(map(_testable, findings)):
+    if isinstance(claim, kinds.GapClosed):
+        with_gap = [
+            case for case in every if mean(case, claim.standard).summary.mean < mean(case, case.over).summary.mean
+        ]
+        if not with_gap:
+            return Outcome(Result.unjudged, reason="there is no gap to close")
+    beside, findings = compare_spreads if isinstance(claim, kinds.Steadier) else compare, []
+    for case in with_gap:
+        margin = fmean(scope.paper.margin(metric) for _, metric in case.numbers)
+        findings.append(beside(case.label(scope), mean(case, case.row), mean(case, case.over), margin))
+    tested = (finding.estimate and testable(finding.row.n) and testable(finding.over.n) for finding in findings)
+    if isinstance(claim, kinds.Above) and claim.significant and not all(tested):
         return Outcome(Result.unjudged, reason=f"no test without a spread and {FEWEST} runs on either side")
     without = len(every) - len(with_gap)
     reasons = [f"no gap to begin with in {without} of {len(every)} cases"] if without else []
     reasons += cells.notes_on(record for value in values.values() for record in value.records)
-    return Outcome(_result(claim, findings), findings, reason="; ".join(reasons))
+    return _judged(claim, findings, not all(value.values for value in values.values()), "; ".join(reasons))
 
 
 def compare(label: str, row: Value, over: Value, margin: float) -> Finding:
-    """Two numbers beside each other: paired where only schedule or mask differ, else as independent groups."""
+    """Two numbers beside each other: paired where only methods differ, else as independent groups."""
     if row.values and row.settings == over.settings:
         pairs = [difference(first, second) for first, second in zip(row.values, over.values, strict=True)]
         return Finding(label, row.summary, over.summary, margin, Summary.of(pairs).estimate, sign_flip(pairs))
-    return Finding(label, row.summary, over.summary, margin, welch(row.summary, over.summary), None)
+    return Finding(label, row.summary, over.summary, margin, welch(row.summary, over.summary))
 
 
 def compare_spreads(label: str, row: Value, over: Value, margin: float) -> Finding:
@@ -259,112 +241,75 @@ def compare_spreads(label: str, row: Value, over: Value, margin: float) -> Findi
     tested = testable(first.n) and testable(second.n)
     p = spread_p(first.std, first.n or 0, second.std, second.n or 0) if tested else None
     stds = (Summary(first.std, None, first.n), Summary(second.std, None, second.n))
-    return Finding(f"{label} (std)", *stds, margin, None, None, p)
+    return Finding(f"{label} (std)", *stds, margin, other_p=p)
 
 
 def correlated(claim: Negative, scope: Scope, results: Results | None) -> Outcome:
     """Whether correlations are negative: those of our runs, or the printed ones where there are no `results`."""
-    table, findings, nothing = scope.correlations(claim), [], Summary(0.0, None, None)
+    table, findings = scope.correlations(claim), []
     if results is not None:
-        runs = [run.overrides for run in table.needed()]
-        done = {run: found for run in runs if isinstance(found := results[run], Done) and not found.lacks}
-        if absent := tuple(run for run in runs if run not in done):
+        found = {run.overrides: results[run.overrides] for run in table.needed()}
+        if absent := tuple(run for run, result in found.items() if not isinstance(result, Done) or result.lacks):
             return Outcome(Result.incomplete, missing=absent)
     for name, row in product(table.datasets, table.rows):
         label = f"{table.paper.datasets[name].label}, Fishers on {table.rows[row].label}: r"
-        if results is None:
-            number = table.number(row, name)
-            if number is None:
-                return Outcome(Result.unjudged, reason=f"the paper prints no number for {label}")
+        if results is not None:
+            pairs = correlation.pairs(table, results, row, name)
+            r, *_ = pairs.coefficients(pairs.squared)
+        elif number := table.number(row, name):
             r = float(number.mean)
         else:
-            pairs = correlation.pairs(table, results, row, name)
-            r, _ = pairs.pearson(pairs.squared)
+            return Outcome(Result.unjudged, reason=f"the paper prints no number for {label}")
         n = len(table.languages(row, name))
-        findings.append(Finding(label, Summary(r, None, n), nothing, 0.0, None, None, correlation_p(r, n), holds=r < 0))
-    adjusted = holm([correlation_p(finding.row.mean, finding.row.n or 0) for finding in findings])
-    judged = [replace(finding, adjusted_p=p) for finding, p in zip(findings, adjusted, strict=True)]
-    return Outcome(_result(claim, judged), tuple(judged))
+        findings.append(Finding(label, Summary(r, None, n), Summary(0.0, None, None), 0.0, other_p=correlation_p(r, n)))
+    return _judged(claim, findings, on_paper=results is None)
 
 
 def average(numbers: Sequence[Value]) -> Value:
-    """The average of several numbers of one method: of its runs replicate by replicate, of printed ones their mean.
-
-    Data sets can come from the same run, so the spread of an average is known only from its replicates.
-    """
+    """The average of several numbers of one method: of its runs replicate by replicate, of printed ones their mean."""
     if len(numbers) == 1:
         return numbers[0]
-    if not all(number.values for number in numbers):
-        runs = [number.summary.n for number in numbers]
-        fewest = min((n for n in runs if n is not None), default=None) if None not in runs else None
-        return Value(Summary(statistics.fmean(number.summary.mean for number in numbers), None, fewest))
-    means = tuple(map(statistics.fmean, zip(*(n.values for n in numbers), strict=True)))
+    if not all(number.values for number in numbers):  # without a spread: the numbers are not independent
+        stated = [number.summary.n for number in numbers if number.summary.n is not None]
+        fewest = min(stated) if len(stated) == len(numbers) else None
+        return Value(Summary(fmean(number.summary.mean for number in numbers), None, fewest))
+    means = tuple(map(fmean, zip(*(n.values for n in numbers), strict=True)))
     return Value(Summary.of(means), means, tuple(zip(*(n.settings for n in numbers), strict=True)))
 
 
-def _average(case: Case, row: str, numbers: Mapping[Place, Value]) -> Value:
-    return average([numbers[place] for place in case.places(row)])
+def _judged(claim: Claim, findings: Sequence[Finding], on_paper: bool, reason: str = "") -> Outcome:
+    """By the rule of the claim's kind in each case, with p adjusted over all of them."""
+    p_values = [finding.p for finding in findings if finding.p is not None]
+    adjusted = holm(p_values) if len(p_values) == len(findings) else [None] * len(findings)
+    judged = [replace(finding, adjusted_p=p) for finding, p in zip(findings, adjusted, strict=True)]
+    judged = [replace(finding, holds=_holds(claim, finding, on_paper)) for finding in judged]
+    holding, of = sum(finding.holds for finding in judged), len(judged)
+    if isinstance(claim, kinds.Above) and claim.least is not None:
+        result = Result.holds if holding * claim.least.of >= claim.least.count * of else Result.does_not_hold
+    else:
+        result = Result.holds if holding == of else Result.in_part if holding else Result.does_not_hold
+    return Outcome(result, tuple(judged), reason=reason)
 
 
-def _has_gap(claim: Compared, case: Case, numbers: Mapping[Place, Value]) -> bool:
-    if not isinstance(claim, GapClosed):
-        return True
-    standard, over = (_average(case, row, numbers).summary.mean for row in (claim.standard, case.over))
-    return standard < over
-
-
-def _findings(
-    claim: Compared, scope: Scope, compared: Sequence[Case], numbers: Mapping[Place, Value]
-) -> Iterator[Finding]:
-    findings = []
-    for case in compared:
-        margin = statistics.fmean(scope.paper.margin(metric) for _, metric in case.numbers)
-        row, over = (_average(case, row, numbers) for row in (case.row, case.over))
-        beside = compare_spreads if isinstance(claim, Steadier) else compare
-        findings.append(beside(case.label(scope), row, over, margin))
-    tested = [finding.p for finding in findings if finding.p is not None]
-    adjusted = holm(tested) if len(tested) == len(findings) else [None] * len(findings)
-    on_paper = not all(number.values for number in numbers.values())
-    for finding, adjusted_p in zip(findings, adjusted, strict=True):
-        judged = replace(finding, adjusted_p=adjusted_p)
-        yield replace(judged, holds=_holds(claim, judged, on_paper))
-
-
-def _holds(claim: Compared, finding: Finding, on_paper: bool) -> bool:
+def _holds(claim: Claim, finding: Finding, on_paper: bool) -> bool:
     gain, margin = finding.difference, finding.margin
     match claim:
-        case Above():
+        case kinds.Above():
             return gain > (margin if claim.clearly else 0) and (finding.significant or not claim.significant)
-        case Comparable():
+        case kinds.Comparable():
             return abs(gain) <= margin
-        case GapClosed():
+        case kinds.GapClosed():
             return gain >= -margin
-        case Steadier():
+        case kinds.Steadier() | Negative():
             return gain < 0
-        case Gain(equals=float() as stated):
-            return abs(gain - stated) <= (LAST_DIGIT if on_paper else margin)
-        case Gain(at_least=float() as stated):
+        case kinds.Gain(equals=float() as stated):
+            return abs(gain - stated) <= (0.005 if on_paper else margin)  # half a unit of a printed last decimal
+        case kinds.Gain(at_least=float() as stated):
             return gain >= stated
     raise TypeError(f"no rule for a claim of kind {type(claim).__name__}")
-
-
-def _testable(finding: Finding) -> bool:
-    return finding.estimate is not None and testable(finding.row.n) and testable(finding.over.n)
-
-
-METHODS = ("schedule", "mask", "regularizer", "fisher")  # tr(F) is scored only where a schedule asks for it
 
 
 def _settings(record: Record) -> dict[str, Any]:
     config = {name: part for name, part in record.config.items() if name not in METHODS}
     inputs = {name: key for name, key in record.inputs.items() if not name.startswith("fisher.")}
     return {"config": config, "inputs": inputs, "semantics": record.semantics}
-
-
-def _result(claim: Claim, findings: Sequence[Finding]) -> Result:
-    holding, of = sum(finding.holds for finding in findings), len(findings)
-    if isinstance(claim, Above) and claim.least is not None:
-        return Result.holds if holding * claim.least.of >= claim.least.count * of else Result.does_not_hold
-    if holding == of:
-        return Result.holds
-    return Result.in_part if holding else Result.does_not_hold

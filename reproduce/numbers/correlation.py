@@ -1,12 +1,13 @@
 """How the distance of languages' Fishers goes with transfer (L2 paper, Table 5)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fun.models.files import FISHER
-from reproduce.declare.correlation import Correlation
+from reproduce.declare.tables import Correlation
 from reproduce.numbers.cells import Statistic, record_of
 from reproduce.runs.store import Done, Results, value
 
@@ -16,40 +17,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A cell: d² of each target language's Fisher from the source's, and transfer into it, in percent.
+    """A cell: d² of the Fishers of target languages from the source's, and transfer into them, in percent.
 
     Of `declared` languages those that have both; the coefficients are over all of them, or there are none.
     """
 
     declared: int
-    distances: "tuple[Distances, ...]"
-    transfers: tuple[float, ...]
+    squared: Sequence[float]
+    squared_in_layers: Sequence[float]
+    transfers: Sequence[float]
 
     @property
     def complete(self) -> bool:
         return len(self.transfers) == self.declared
 
-    @property
-    def squared(self) -> list[float]:
-        return [distance.squared for distance in self.distances]
-
-    @property
-    def squared_in_layers(self) -> list[float]:
-        return [distance.squared_in_layers for distance in self.distances]
-
-    def pearson(self, distances: list[float]) -> tuple[float, float]:
-        """r with transfer, and its two-sided p."""
+    def coefficients(self, distances: Sequence[float]) -> tuple[float, float, float, float]:
+        """Pearson's r with transfer and Spearman's ρ, each with its two-sided p: r, p, ρ, p."""
         from scipy import stats  # it takes a second to import
 
         r, p = stats.pearsonr(distances, self.transfers)
-        return float(r), float(p)
-
-    def spearman(self, distances: list[float]) -> tuple[float, float]:
-        """ρ with transfer, and its two-sided p."""
-        from scipy import stats
-
-        rho, p = stats.spearmanr(distances, self.transfers)
-        return float(rho), float(p)
+        rho, p_rho = stats.spearmanr(distances, self.transfers)
+        return float(r), float(p), float(rho), float(p_rho)
 
 
 def pairs(target: Correlation, results: Results, row: str, name: str) -> Pairs:
@@ -65,7 +53,12 @@ def pairs(target: Correlation, results: Results, row: str, name: str) -> Pairs:
         mean = Statistic(tuple(values)).mean
         if mean is not None and isinstance(source, Done) and isinstance(fisher, Done):
             measured.append((_distances(source.run.path / FISHER, fisher.run.path / FISHER), mean))
-    return Pairs(len(languages), tuple(d for d, _ in measured), tuple(mean for _, mean in measured))
+    return Pairs(
+        declared=len(languages),
+        squared=[distances.squared for distances, _ in measured],
+        squared_in_layers=[distances.squared_in_layers for distances, _ in measured],
+        transfers=[mean for _, mean in measured],
+    )
 
 
 @cache

@@ -9,9 +9,6 @@ from fun.results import Record
 from reproduce.declare.parts import Dataset
 from reproduce.numbers.cells import average
 
-ROUNDING = 1e-9
-"""Differences in points that are equal but for binary fractions lie closer than this."""
-
 K = TypeVar("K", bound=Hashable)
 
 
@@ -21,30 +18,25 @@ def transfer(record: Record, dataset: Dataset) -> float | None:
 
 
 def moving_average(curves: Sequence[Mapping[int, float]], window: int, where: str) -> tuple[list[int], list[float]]:
-    """The curves' mean at the updates that all have, averaged over `window` neighbouring points.
+    """Updates and values: the curves' mean at the updates that all have, averaged over `window` neighbouring points.
 
-    Each average stands at the middle of its window; there is none where the window would be cut off.
-    Raises FunError, which says `where`, for fewer points than the window.
+    Each average stands at the middle of its window. Raises FunError, which says `where`, for fewer points than that.
     """
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     if len(common) < window:
         raise FunError(f"{where}: the runs share {len(common)} measured updates; the moving average needs {window}.")
     means = [fmean(curve[update] for curve in curves) for update in common]
-    starts = range(len(common) - window + 1)
-    middles = [common[start + window // 2] for start in starts]
-    return middles, [fmean(means[start : start + window]) for start in starts]
+    averages = [fmean(means[start : start + window]) for start in range(len(common) - window + 1)]
+    return common[window // 2 :][: len(averages)], averages
 
 
 def grouped(results: Mapping[K, float], points: float) -> list[list[K]]:
-    """Runs of similar results, the best group first and the best run first in each (FUN, footnote 10).
-
-    Sort the results, take the largest that has no group, group all within `points` of it, and repeat.
-    """
+    """Runs whose results lie within `points` of the best that has no group yet, best first (FUN, footnote 10)."""
     waiting = sorted(results, key=results.__getitem__, reverse=True)
     groups: list[list[K]] = []
     while waiting:
         largest = results[waiting[0]]
-        groups.append([run for run in waiting if largest - results[run] <= points + ROUNDING])
+        groups.append([run for run in waiting if largest - results[run] <= points + 1e-9])  # but for binary fractions
         waiting = waiting[len(groups[-1]) :]
     return groups
 

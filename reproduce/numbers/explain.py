@@ -9,9 +9,8 @@ from fun.errors import ConfigError
 from fun.inputs import run_folder
 from fun.results import RunFolder, State
 from fun.results.record import Selected
-from reproduce.declare.over import Over
 from reproduce.declare.parts import Run
-from reproduce.declare.tables import Place, Table
+from reproduce.declare.tables import Over, Place, Table
 from reproduce.numbers.cells import Grid
 from reproduce.runs.store import Done, Results, command, configuration, value
 
@@ -20,9 +19,9 @@ from reproduce.runs.store import Done, Results, command, configuration, value
 class Behind:
     """A run behind a number: of one of its declared replicates, in all its languages or in some.
 
-    `folder` is relative to the results root. `values` are in percent by language, those that are there; `average` is
-    what its replicate enters the number with, None where a language is missing. `reason` says what is wrong with the
-    run, in one line, and `to_type` the command that fills the gap; both are empty where nothing is missing.
+    `folder` is relative to the results root. `values` are in percent by language; `average` is what its replicate
+    enters the number with, None where a language is missing. `reason` says what is wrong with the run, in one line,
+    and `to_type` the command that fills the gap; both are empty where nothing is missing.
     """
 
     replicate: str
@@ -35,17 +34,11 @@ class Behind:
     reason: str
     to_type: str
 
-    @property
-    def selected_for(self) -> str:
-        """The English validation that its checkpoint was selected for; empty for a run that is not done."""
-        return f"{self.selected['metric']} {self.selected['value']:.2f}" if self.selected else ""
-
 
 def places(table: Table, names: Sequence[str]) -> list[Place]:
-    """The numbers that `panel row dataset column [metric]` name; all metrics of the cell without the last.
+    """The numbers that `panel row dataset column [metric]` name. Raises ConfigError that names the valid ones.
 
-    A column may also be called as in the published numbers: `avg`, or the source language's code. Raises ConfigError
-    that names the valid ones.
+    A column may also be called as in the published numbers: `avg`, or the source language's code.
     """
     panel, row, dataset, column, *metric = names
     _among(panel, table.panels, "panel", table)
@@ -63,39 +56,37 @@ def places(table: Table, names: Sequence[str]) -> list[Place]:
 
 
 def languages_of(grid: Grid, place: Place) -> tuple[str, ...]:
-    """What a number of a filled table is over; nothing where the lowest language is not known yet, nor of a mean of
-    data sets."""
+    """What a number is over; nothing where the lowest language is not known yet, nor of a mean of data sets."""
     language = None if grid.target.mean_of(place) else grid.cells[place].language
     over = Over(language) if language else grid.target.over(place.column)
     return () if language is None else over.languages(grid.target.datasets[place.dataset])
 
 
 def behind(grid: Grid, results: Results, place: Place, root: Path) -> Iterator[Behind]:
-    """The runs behind a number of a filled table; `results` are those that it was filled from, below `root`."""
+    """The runs behind a number; `results` are those that the table was filled from, below `root`."""
     table, statistic = grid.target, grid.cells[place].statistic
     languages, sources = languages_of(grid, place), table.sources(place)
     averages = statistic.values if statistic else (None,) * len(sources)
     replicates = table.replicates_of(place.row, place.dataset)
+    dataset = table.datasets[place.dataset].reads
     for replicate, source, average in zip(replicates, sources, averages, strict=True):
         for run in dict.fromkeys(source[language] for language in languages or source):
-            result, values = results[run], dict[str, float]()
+            result = results[run]
             if isinstance(result, Done):
                 folder, state, option, selected = result.run, State.DONE, "", result.record.selected
                 reason = f"done, but {result.lacks}" if result.lacks else ""
-                dataset = table.datasets[place.dataset].reads
-                for language in (language for language in languages if source[language] == run):
-                    if (number := value(result.record, dataset, language, place.metric)) is not None:
-                        values[language] = number
+                read = [language for language in languages if source[language] == run]
+                numbers = {language: value(result.record, dataset, language, place.metric) for language in read}
             else:
                 folder, state, option, selected = _planned(run, root), result.state, result.option, None
-                reason = below(root, " ".join(result.reason.split()))
+                reason, numbers = below(root, " ".join(result.reason.split())), {}
             yield Behind(
                 replicate,
                 folder.run_id,
                 str(folder.path.relative_to(root)),
                 state,
                 selected,
-                values,
+                {language: number for language, number in numbers.items() if number is not None},
                 average,
                 reason,
                 to_type=command((*run, *filter(None, [option]))) if reason or state is not State.DONE else "",

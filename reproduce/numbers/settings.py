@@ -17,10 +17,7 @@ from reproduce.runs.store import configuration
 
 @dataclass(frozen=True)
 class Comparison:
-    """What stands at the labels of a panel, a row and a column, beside the printed one, both as texts.
-
-    `printed` is empty where the paper prints none. `errata` are known errors of what is printed.
-    """
+    """What stands at the labels of a panel, a row and a column, beside the printed one (empty where none is)."""
 
     panel: str
     row: str
@@ -43,17 +40,15 @@ def fill(target: Target) -> list[Comparison]:
 @fill.register
 def _(target: Hyperparameters) -> list[Comparison]:
     published, values = target.paper.published, []
-    for (panel, in_panel), (row, in_row), (column, of) in product(
-        target.panels.items(), target.rows.items(), target.columns.items()
-    ):
+    cells = product(target.panels.items(), target.rows.items(), target.columns.items())
+    for (panel, in_panel), (row, in_row), (column, of) in cells:
         runs = [target.runs[name] for name in of.runs]
         overrides = (in_row.overrides, in_panel.overrides, target.overrides)
         ours = [_value(words(*overrides, run.overrides), of.field) for run in runs]
         selected = {**target.published, **in_panel.published, **in_row.published, **of.published}
         printed = [published.setting({**selected, **run.published}) for run in runs]
         errata = published.errata({**target.published, "dataset": panel, "model": row, "column": column})
-        texts = _joined(map(_text, ours)), _joined(map(_text, printed))
-        values.append(Comparison(in_panel.label, in_row.label, of.label, *texts, errata))
+        values.append(Comparison(in_panel.label, in_row.label, of.label, _joined(ours), _joined(printed), errata))
     return values
 
 
@@ -100,9 +95,9 @@ def _value(overrides: Sequence[str], field: str) -> object:
     return active[field]
 
 
-def _joined(values: Iterable[str]) -> str:
-    """`5`, or `500/5000` where standard and scheduled runs differ; a value after an equal one is left out."""
-    return "/".join(value for value, _ in groupby(filter(None, values)))
+def _joined(values: Iterable[object]) -> str:
+    """`5`, or `500/5000` where standard and scheduled runs differ."""
+    return "/".join(value for value, _ in groupby(filter(None, map(_text, values))))
 
 
 def _range(values: Sequence[int]) -> str:
@@ -117,8 +112,4 @@ def _text(value: object) -> str:
         number = Decimal(str(value)).normalize()
     except InvalidOperation:
         return str(value)
-    if number and abs(number) < Decimal("0.01"):
-        sign, digits, exponent = number.as_tuple()
-        assert isinstance(exponent, int)
-        return f"{Decimal((sign, digits, 1 - len(digits)))}e{exponent + len(digits) - 1}"
-    return f"{number:f}"
+    return f"{number:e}" if 0 < abs(number) < Decimal("0.01") else f"{number:f}"

@@ -1,7 +1,6 @@
-"""Intervals and tests for a handful of runs: Welch, paired, exact sign flips, Holm. Pure functions of numbers.
+"""Intervals and tests for a handful of runs, two-sided and in the units of the metric (percent).
 
-Everything is two-sided and in the units of the metric (percent). scipy computes; what scipy leaves undefined
-(no variance at all) is defined here.
+scipy computes; what scipy leaves undefined (no variance at all) is defined here.
 """
 
 import itertools
@@ -11,14 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-SHOWN = 0.95
-"""The level of every interval that is shown; none is adjusted for the number of intervals."""
 SIGNIFICANCE = 0.05
-EQUIVALENCE = 1 - 2 * SIGNIFICANCE
-"""Two one-sided tests at 5 % reject together where the 90 % interval lies within the margin (TOST)."""
-
-TIE = 1e-9
-"""Sums this close are equal: they differ by binary rounding only."""
 
 
 class Interval(NamedTuple):
@@ -38,7 +30,8 @@ class Estimate:
     error: float
     degrees: float
 
-    def interval(self, level: float = SHOWN) -> Interval:
+    def interval(self, level: float = 0.95) -> Interval:
+        """At 95 % unless said otherwise, and never adjusted for the number of intervals that are shown."""
         from scipy.special import stdtrit  # Student's t, as scipy.stats has it; that takes a second to import
 
         half = 0.0 if self.error == 0 else float(stdtrit(self.degrees, (1 + level) / 2)) * self.error
@@ -54,8 +47,8 @@ class Estimate:
         return float(2 * stdtr(self.degrees, -abs(self.value) / self.error))
 
     def equivalent(self, margin: float) -> bool:
-        """Whether the true value is shown to lie within ±`margin` (TOST at 5 %)."""
-        low, high = self.interval(EQUIVALENCE)
+        """Whether the true value is shown to lie within ±`margin`: both one-sided tests at 5 % reject (TOST)."""
+        low, high = self.interval(1 - 2 * SIGNIFICANCE)
         return -margin <= low and high <= margin
 
 
@@ -86,13 +79,10 @@ def difference(first: float, second: float) -> float:
 
 
 def welch(first: Summary, second: Summary) -> Estimate | None:
-    """The difference first − second of independent groups, degrees of freedom after Welch and Satterthwaite.
-
-    None where a spread or a number of runs is unknown.
-    """
-    groups = [group for group in (first.estimate, second.estimate) if group is not None]
-    if len(groups) < 2:
+    """first − second of independent groups (Welch, Satterthwaite); None where a spread or number of runs is unknown."""
+    if first.estimate is None or second.estimate is None:
         return None
+    groups = (first.estimate, second.estimate)
     variance = sum(group.error**2 for group in groups)
     parts = sum(group.error**4 / group.degrees for group in groups)
     degrees = variance**2 / parts if variance else math.inf
@@ -111,36 +101,25 @@ def spread_p(first: float, runs: int, second: float, others: int) -> float:
 
 def correlation_p(r: float, n: int) -> float:
     """Two-sided p of Pearson's r of n > 2 pairs, of the hypothesis that the true one is 0 (t test)."""
-    from scipy.special import stdtr
-
-    return 0.0 if abs(r) == 1 else float(2 * stdtr(n - 2, -abs(r) * math.sqrt((n - 2) / (1 - r * r))))
+    return Estimate(r, math.sqrt((1 - r * r) / (n - 2)), n - 2).p
 
 
 def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
-    """Student's t of the mean difference first − second of at least one pair.
-
-    nan where a number is, for one pair, and where all differ alike.
-    """
+    """Student's t of the mean difference first − second; nan where a number is, for one pair, and without variance."""
     pairs = [difference(a, b) for a, b in zip(first, second, strict=True)]
     estimate = Summary.of(pairs).estimate if all(map(math.isfinite, pairs)) else None
     return estimate.value / estimate.error if estimate and estimate.error else math.nan
 
 
 def sign_flip(pairs: Sequence[float]) -> float:
-    """The exact p of n paired differences: the share of all 2ⁿ flips of their signs with as large a mean.
-
-    It is 2/2ⁿ at least: 0.125 for four.
-    """
+    """The exact p of n paired differences: the share of all 2ⁿ flips of signs with as large a mean; 2/2ⁿ at least."""
     sums = [abs(math.fsum(flipped)) for flipped in itertools.product(*((pair, -pair) for pair in pairs))]
-    observed = abs(math.fsum(pairs)) - TIE
+    observed = abs(math.fsum(pairs)) - 1e-9  # sums this close differ by binary rounding only
     return sum(flipped >= observed for flipped in sums) / len(sums)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Holm's step-down adjustment: the i-th smallest of m times m − i + 1, never below a smaller one's, at most 1."""
-    adjusted = [0.0] * len(p_values)
-    reached = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = reached
-    return tuple(adjusted)
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    steps = (min(1.0, (len(p_values) - rank) * p_values[index]) for rank, index in enumerate(order))
+    return tuple(p for _, p in sorted(zip(order, itertools.accumulate(steps, max), strict=True)))

@@ -84,7 +84,8 @@ def _runs(runs: Sequence[Behind], languages: Sequence[str]) -> RichTable:
     table.add_row("run_id", *(run.run_id for run in runs))
     table.add_row("state", *(run.state.value for run in runs))
     table.add_row("selected", *(f"update {run.selected['update']}" if run.selected else "–" for run in runs))
-    table.add_row("  for", *(run.selected_for or "–" for run in runs))
+    selected = (run.selected for run in runs)
+    table.add_row("  for", *(f"{best['metric']} {best['value']:.2f}" if best else "–" for best in selected))
     for language in languages:
         table.add_row(language, *(_number(run.values.get(language)) for run in runs))
     if len(languages) != 1:

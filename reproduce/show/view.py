@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from itertools import groupby
 
-from reproduce.declare.correlation import Correlation
-from reproduce.declare.over import AVERAGE_WITH_SOURCE, LOWEST, SOURCE
 from reproduce.declare.papers import Target
 from reproduce.declare.parts import LANGUAGE
 from reproduce.declare.settings import Languages, Settings
-from reproduce.declare.tables import Place, Rank, Table
-from reproduce.numbers import cells, correlation, costs, settings
+from reproduce.declare.tables import AVERAGE_WITH_SOURCE, LOWEST, SOURCE, Correlation, Place, Rank, Table
+from reproduce.numbers import cells, correlation, settings
 from reproduce.numbers.cells import DECIMALS, Cell, Grid, Statistic
 from reproduce.numbers.verdicts import Verdict
 from reproduce.runs.store import Results
@@ -217,7 +215,7 @@ class _Layout:
         headings = [self._heading(panel, name, column, len(common)) for column in columns]
         last = Place(panel, "", name, list(columns)[-1], dataset.main_metric)
         if table.reference:
-            labels = (f"− {table.rows[table.reference].label}", *costs.COSTS)
+            labels = (f"− {table.rows[table.reference].label}", *cells.COSTS)
             headings += [Heading(label, label, label) for label in labels]
         lines = [
             Line(
@@ -253,10 +251,10 @@ class _Layout:
     def _beside(self, place: Place, reference: str) -> Iterator[Slot]:
         """The difference of the number at a place to that of the reference row, and what its runs cost."""
         table, results = self.grid.target, self.grid.results
-        gained = costs.difference(table, results, place, replace(place, row=reference))
+        gained = cells.gain(table, results, place, replace(place, row=reference))
         signed = f"{'+' if (gained.mean or -1) > 0 else ''}{printed(gained)}"
         texts = {"difference": (gained, NOTHING if place.row == reference else signed)}
-        for name, cost in costs.costs(table, results, place).items():
+        for name, cost in cells.costs(table, results, place).items():
             texts[name] = (cost, printed(cost) if cost.mean is None else f"{cost.mean:,.0f}")
         for name, (own, text) in texts.items():
             exact: dict[str, object] = {
@@ -463,8 +461,8 @@ def _correlated(target: Correlation, results: Results, row: str, name: str) -> S
     if not pairs.complete:
         text = f"{len(pairs.transfers)}/{pairs.declared}"
         return Slot((Item(text, number.mean if number else "", complete=False, exact=exact | dict.fromkeys(measures)),))
-    (r, p), (rho, p_rho) = pairs.pearson(pairs.squared), pairs.spearman(pairs.squared)
-    layers = pairs.pearson(pairs.squared_in_layers)[0], pairs.spearman(pairs.squared_in_layers)[0]
-    exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, *layers)), strict=True))
+    r, p, rho, p_rho = pairs.coefficients(pairs.squared)
+    r_layers, _, rho_layers, _ = pairs.coefficients(pairs.squared_in_layers)
+    exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, r_layers, rho_layers)), strict=True))
     text = f"{r:.3f} (n={pairs.declared}, p{'<0.001' if p < 0.001 else f'={p:.3f}'}) / {rho:.3f}"
     return Slot((Item(text, number.mean if number else "", exact=exact),))

@@ -57,7 +57,7 @@ def _scores(run: Done, dataset: Dataset) -> dict[int, float]:
     lines = (line for line in run.run.metrics_log() if line["kind"] == "test")
     return {
         ceil(line["epoch"]): fmean(
-            line["scores"][reads][language][metric] for reads, language, metric in dataset.everywhere
+            line["scores"][reads][language][metric] for reads, language, metric in dataset.values(dataset.languages)
         )
         for line in lines
     }

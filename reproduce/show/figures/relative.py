@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from reproduce.declare.figures import Part, Relative
-from reproduce.declare.over import AVERAGE
 from reproduce.declare.parts import Dataset
+from reproduce.declare.tables import AVERAGE
 from reproduce.numbers.cells import Statistic, record_of
 from reproduce.numbers.curves import transfer
 from reproduce.runs.store import Results
