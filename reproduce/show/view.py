@@ -2,7 +2,6 @@
 which know nothing of tables of results or of settings."""
 
 from collections import Counter
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatch
@@ -313,7 +312,7 @@ def _exact(target: Target, place: Place, cell: Cell) -> dict[str, object]:
 def _measured(statistic: Statistic | None) -> dict[str, object]:
     """Mean and std in percent to six decimals, empty for an incomplete set."""
     if statistic is None:
-        return dict.fromkeys(("mean", "std", "n", "declared"))
+        return dict.fromkeys(("mean", "std", "n", "declared"), "")
     mean, std = ("" if value is None else f"{value:.6f}" for value in (statistic.mean, statistic.std))
     return {"mean": mean, "std": std, "n": statistic.n, "declared": statistic.declared}
 

@@ -21,7 +21,7 @@ from reproduce.show.figures import style
 from reproduce.show.figures.drawing import DRAWINGS, Drawing, Row, say, say_missing
 
 T = TypeVar("T", bound=Figure)
-OfFisher = TypeVar("OfFisher", Traces, Groups)
+OfFisher = TypeVar("OfFisher", bound=Traces | Groups)
 
 ESTIMATORS: Mapping[str, str] = {
     "exact": "exact, per example (Eq. 1)",
