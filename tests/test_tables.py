@@ -26,7 +26,7 @@ from reproduce.numbers import cells
 from reproduce.numbers import settings as filling
 from reproduce.runs.store import Done, Results, Store, configuration, missing, results_of
 from reproduce.show.latex import to_latex
-from reproduce.show.spreadsheet import to_csv
+from reproduce.show.text import to_csv
 from reproduce.show.view import of_results, printed, view
 from tests import synthetic
 from tests.golden.make import plain

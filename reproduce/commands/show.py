@@ -13,9 +13,7 @@ from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, Store, missing, results_of, sweeps, with_producers
 from reproduce.show import latex
 from reproduce.show.latex import to_latex
-from reproduce.show.markdown import placed, to_markdown
-from reproduce.show.spreadsheet import to_csv
-from reproduce.show.text import to_text
+from reproduce.show.text import placed, to_csv, to_markdown, to_text
 from reproduce.show.view import View, view
 
 

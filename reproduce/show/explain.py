@@ -18,21 +18,16 @@ from reproduce.runs.store import Results
 def to_text(grid: Grid, results: Results, verdict: Verdict | None, place: Place, root: Path) -> Group:
     """The number, a table of its runs, their folders, what to type for those that are missing."""
     table, cell, runs = grid.target, grid.cells[place], list(behind(grid, results, place, root))
-    dataset = table.datasets[place.dataset]
-    names = (
-        table.panels[place.panel].label,
-        table.rows[place.row].label,
-        dataset.label,
-        table.columns[place.column].label or place.column,
-        dataset.metrics[place.metric],
-    )
+    dataset, column = table.datasets[place.dataset], table.columns[place.column].label or place.column
+    names = (table.panels[place.panel].label, table.rows[place.row].label, dataset.label, column)
+    title = ", ".join(filter(None, (*names, dataset.metrics[place.metric])))
     lines = [f"{run.replicate}: {run.folder}" for run in runs]
     if lacking := [run for run in runs if run.to_type]:
         lines += ["", "To fill the gaps:"]
         for run in lacking:
             lines += [*([f"# {run.reason}"] if run.reason else []), run.to_type]
     return Group(
-        Text(f"{table.name}: {', '.join(filter(None, names))}", style="bold"),
+        Text(f"{table.name}: {title}", style="bold"),
         *(Text(f"  {line}") for line in (*_ours(cell), *_beside(cell, verdict))),
         Text(),
         _runs(runs, languages_of(grid, place)),

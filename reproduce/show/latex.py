@@ -1,11 +1,11 @@
 """A view as LaTeX, in booktabs: blocks of data sets side by side, panels below each other."""
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
 
 from reproduce.declare.tables import Rank
-from reproduce.show.view import Heading, Part, Slot, View
+from reproduce.show.view import Heading, Line, Part, Slot, View, beside
 
 HEAD = r"""% Needs \usepackage{adjustbox}, \usepackage{booktabs} and \usepackage{xcolor}.
 \providecommand{\published}[1]{{\footnotesize\itshape\textcolor{gray}{#1}}}
@@ -81,49 +81,41 @@ def _tabular(parts: Sequence[Part]) -> str:
     lines += _datasets(panels[0]) if panels[0][0].label else []
     above: list[Heading] = []
     for number, panel in enumerate(panels):
+        rows, label = beside(panel), panel[0].panel
         headings = [heading for part in panel for heading in part.headings]
-        name = rf"\textit{{{escape(_named(panel))}}}" if _named(panel) else ""
+        borne = any(row.label == label for row in rows)
+        name = rf"\textit{{{escape(label)}}}" if label and not borne else ""
         lines += [r"\midrule"] if number else []
         if headings != above:  # the lowest language is another in each panel
             lines += [_row([name, *(escape(heading.label) for heading in headings)]), r"\midrule"]
         elif name:
             lines.append(_row([rf"\multicolumn{{{1 + columns}}}{{l}}{{{name}}}"]))
         above = headings
-        lines += _rows(panel)
+        lines += _rows(rows)
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
-
-
-def _named(panel: Sequence[Part]) -> str:
-    """The panel's label, unless its lines bear it."""
-    return "" if any(line.label == panel[0].panel for line in panel[0].lines) else panel[0].panel
 
 
 def _datasets(parts: Sequence[Part]) -> list[str]:
     """The data sets above their columns."""
-    heads, rules, first = [""], [], 2
-    for part in parts:
-        columns = len(part.headings)
-        heads.append(rf"\multicolumn{{{columns}}}{{c}}{{{escape(part.label)}{_superscript(part.errata)}}}")
-        rules.append(rf"\cmidrule(lr){{{first}-{first + columns - 1}}}")
-        first += columns
-    return [_row(heads), "".join(rules)]
+    columns = [len(part.headings) for part in parts]
+    labels = [escape(part.label) + _superscript(part.errata) for part in parts]
+    heads = [rf"\multicolumn{{{n}}}{{c}}{{{label}}}" for n, label in zip(columns, labels, strict=True)]
+    rules = [rf"\cmidrule(lr){{{before + 1}-{last}}}" for before, last in pairwise(accumulate(columns, initial=1))]
+    return [_row(["", *heads]), "".join(rules)]
 
 
-def _rows(panel: Sequence[Part]) -> list[str]:
-    """The lines of parts side by side, each with the published one below it."""
-    lines: list[str] = []
-    printed = any(slot.published for part in panel for line in part.lines for slot in line.slots)
-    for beside in zip(*(part.lines for part in panel), strict=True):
-        slots = [slot for line in beside for slot in line.slots]
-        lines += [BETWEEN_ROWS] if lines and printed else []
-        label = escape(beside[0].label)
-        if beside[0].quoted:
-            lines.append(_row([rf"\published{{{label} (quoted)}}", *map(_published, slots)]))
-            continue
-        lines.append(_row([label, *map(_ours, slots)]))
-        if any(slot.published for slot in slots):
-            lines.append(_row([r"\quad\published{published}", *map(_published, slots)]))
-    return lines
+def _rows(lines: Sequence[Line]) -> Iterator[str]:
+    """Each line with the published one below it."""
+    printed = any(slot.published for line in lines for slot in line.slots)
+    for number, line in enumerate(lines):
+        if number and printed:
+            yield BETWEEN_ROWS
+        if not line.quoted:
+            yield _row([escape(line.label), *map(_ours, line.slots)])
+        if line.label_of_published:
+            indent = "" if line.quoted else r"\quad"
+            label = rf"{indent}\published{{{escape(line.label_of_published)}}}"
+            yield _row([label, *map(_published, line.slots)])
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -22,19 +22,22 @@ def sweep_table(needed: Iterable[Needed], results: Results) -> RichTable:
     for run in dict.fromkeys(needed):
         rows[tuple(override for override in run.overrides if not override.startswith("seed="))].append(run)
     records = {typed: [record_of(results, run.overrides) for run in runs] for typed, runs in rows.items()}
-    tested = {typed: list(_columns(runs[0])) for typed, runs in rows.items()}
-    columns = list(dict.fromkeys(column for own in tested.values() for column in own))
+    numbers = {
+        typed: {column: _number(column, records[typed]) for column in _columns(runs[0])} for typed, runs in rows.items()
+    }
     common = [override for override in next(iter(rows)) if all(override in typed for typed in rows)]
     table = RichTable(box=None, pad_edge=False)
     table.add_column(Text(" ".join(common)))
     table.add_column("n", justify="right")
-    for column in columns:
-        over = (record for typed in rows if column in tested[typed] for record in records[typed])
-        table.add_column(_heading(column, over), justify="right")
-    for typed in rows:
-        own = " ".join(override for override in typed if override not in common)
-        numbers = (_number(column, records[typed]) if column in tested[typed] else None for column in columns)
-        table.add_row(Text(own or "·"), str(len(rows[typed])), *map(printed, numbers))
+    columns = list(dict.fromkeys(column for own in numbers.values() for column in own))
+    for dataset, languages in columns:
+        tested = (record for typed in rows if (dataset, languages) in numbers[typed] for record in records[typed])
+        metric = next((record.metric for record in tested if record is not None), "")  # as soon as a record names it
+        over = languages[0] if len(languages) == 1 else f"average of {len(languages)}"
+        table.add_column(Text("\n".join(filter(None, (dataset, metric, over)))), justify="right")
+    for typed, own in numbers.items():
+        different = " ".join(override for override in typed if override not in common)
+        table.add_row(Text(different or "·"), str(len(rows[typed])), *(printed(own.get(column)) for column in columns))
     return table
 
 
@@ -50,17 +53,5 @@ def _columns(run: Needed) -> Iterator[Column]:
 def _number(column: Column, records: Sequence[Record | None]) -> Statistic:
     """Over the seeds, by the metric that selected the checkpoint."""
     dataset, languages = column
-    return Statistic(
-        tuple(
-            None if record is None else average(dict.fromkeys(languages, record), dataset, languages, record.metric)
-            for record in records
-        )
-    )
-
-
-def _heading(column: Column, records: Iterable[Record | None]) -> Text:
-    """The data set, its metric as soon as a record names that, and the languages."""
-    dataset, languages = column
-    metric = next((record.metric for record in records if record is not None), "")
-    over = languages[0] if len(languages) == 1 else f"average of {len(languages)}"
-    return Text("\n".join(filter(None, (dataset, metric, over))))
+    own = (None if r is None else average(dict.fromkeys(languages, r), dataset, languages, r.metric) for r in records)
+    return Statistic(tuple(own))

@@ -1,11 +1,9 @@
-"""A filled table as it is shown: the layout, every text and every footnote's number, decided once for all writers.
-
-Writers (`text`, `latex`, `spreadsheet`, `page`) set a `View` and know nothing of tables of results or of settings.
-"""
+"""A filled table as it is shown: the layout, every text and every footnote's number, decided once for all writers,
+which know nothing of tables of results or of settings."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatch
 from itertools import groupby
 
@@ -82,13 +80,17 @@ class Line:
     slots: tuple[Slot, ...]
     quoted: bool = False
 
+    @property
+    def label_of_published(self) -> str:
+        """What stands before its published numbers, below ours; empty where it has none."""
+        if self.quoted:
+            return f"{self.label} (quoted)"
+        return "published" if any(slot.published for slot in self.slots) else ""
+
 
 @dataclass(frozen=True)
 class Heading:
-    """A column: its name in the declaration, its label, and the name of the language whose code that is.
-
-    `label` says the metrics where it shows more than every column does, `short` does not.
-    """
+    """A column: its name in the declaration, its label (`short` without metrics), and the name of its language."""
 
     key: str
     label: str
@@ -114,6 +116,14 @@ class Part:
     errata: tuple[int, ...] = ()
 
 
+def beside(parts: Sequence[Part]) -> tuple[Line, ...]:
+    """The lines of parts that stand side by side, each as one."""
+    return tuple(
+        replace(lines[0], slots=tuple(slot for line in lines for slot in line.slots))
+        for lines in zip(*(part.lines for part in parts), strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class View:
     """A table: parts panel by panel, what its caption says, and its footnotes, numbered from 1.
@@ -135,17 +145,12 @@ class View:
         """Its parts; those of a block that have one column each as one, whose columns are the data sets."""
         joined: list[Part] = []
         for _, group in groupby(self.parts, key=lambda part: (part.panel, part.block)):
-            beside = list(group)
-            if len(beside) == 1 or any(len(part.headings) > 1 for part in beside):
-                joined += beside
-                continue
-            headings = [Heading(part.label, part.label, part.label) for part in beside]
-            lines = [
-                replace(each[0], slots=tuple(slot for line in each for slot in line.slots))
-                for each in zip(*(part.lines for part in beside), strict=True)
-            ]
-            errata = tuple(sorted({number for part in beside for number in part.errata}))
-            joined.append(Part(beside[0].panel, tuple(headings), tuple(lines), beside[0].block, errata=errata))
+            parts = list(group)
+            if len(parts) > 1 and all(len(part.headings) == 1 for part in parts):
+                headings = tuple(Heading(part.label, part.label, part.label) for part in parts)
+                errata = tuple(sorted({number for part in parts for number in part.errata}))
+                parts = [Part(parts[0].panel, headings, beside(parts), parts[0].block, errata=errata)]
+            joined += parts
         return joined
 
     @property
@@ -185,17 +190,16 @@ def _(target: Table, results: Results) -> View:
 
 def of_results(grid: Grid, verdicts: Mapping[Place, Verdict] | None = None) -> View:
     """A table of results, with the verdicts on its numbers where they are shown."""
-    table, notes = grid.target, Footnotes()
-    layout = _Layout(grid, verdicts or {}, notes)
-    parts = [
+    table, layout = grid.target, _Layout(grid, verdicts or {}, Footnotes())
+    parts = tuple(
         layout.part(panel, number, name)
         for panel in table.panels
         for number, block in enumerate(table.blocks)
         for name in block
-    ]
+    )
+    caption, notes = tuple(_caption(grid)), tuple(layout.notes)
     summary = f"{grid.complete} of {grid.numbers} numbers complete"
-    caption = tuple(_caption(grid))
-    return View(table.stem, table.title, caption, tuple(parts), tuple(notes), grid.complete, grid.numbers, summary)
+    return View(table.stem, table.title, caption, parts, notes, grid.complete, grid.numbers, summary)
 
 
 @dataclass(frozen=True)
@@ -213,40 +217,25 @@ class _Layout:
         common = [dataset.metrics[m] for m in dataset.metrics if all(m in own for own in columns.values())]
         errata = self.notes.number(table.dataset_errata(name))
         headings = [self._heading(panel, name, column, len(common)) for column in columns]
-        last = Place(panel, "", name, list(columns)[-1], dataset.main_metric)
         if table.reference:
             labels = (f"− {table.rows[table.reference].label}", *cells.COSTS)
             headings += [Heading(label, label, label) for label in labels]
-        lines = [
-            Line(
-                row.label or table.panels[panel].label,
-                (
-                    *(
-                        Slot(tuple(self._item(Place(panel, row_name, name, column, metric)) for metric in own))
-                        for column, own in columns.items()
-                    ),
-                    *(self._beside(replace(last, row=row_name), table.reference) if table.reference else ()),
-                ),
-                row.quoted,
-            )
-            for row_name, row in table.rows.items()
-            if not row.quoted or self._quoted(panel, row_name, block)
-        ]
-        return Part(
-            panel=table.panels[panel].label,
-            headings=tuple(headings),
-            lines=tuple(lines),
-            block=block,
-            dataset=dataset.label,
-            label=f"{dataset.label} ({' / '.join(common)})",
-            metrics=metrics,
-            errata=errata,
-        )
-
-    def _quoted(self, panel: str, row: str, block: int) -> bool:
-        """Whether anything is printed of a quoted row in the parts that stand side by side."""
-        names, cells = self.grid.target.blocks[block], self.grid.cells
-        return any(c.published for p, c in cells.items() if (p.panel, p.row) == (panel, row) and p.dataset in names)
+        places = (place for place, cell in self.grid.cells.items() if cell.published and place.panel == panel)
+        quoted = {place.row for place in places if place.dataset in table.blocks[block]}  # in any of the parts beside
+        panel_label, lines = table.panels[panel].label, []
+        for row, group in table.rows.items():
+            if group.quoted and row not in quoted:
+                continue
+            slots = [
+                Slot(tuple(self._item(Place(panel, row, name, column, metric)) for metric in own))
+                for column, own in columns.items()
+            ]
+            if table.reference:
+                last = Place(panel, row, name, list(columns)[-1], dataset.main_metric)
+                slots += self._beside(last, table.reference)
+            lines.append(Line(group.label or panel_label, tuple(slots), group.quoted))
+        label = f"{dataset.label} ({' / '.join(common)})"
+        return Part(panel_label, tuple(headings), tuple(lines), block, dataset.label, label, metrics, errata)
 
     def _beside(self, place: Place, reference: str) -> Iterator[Slot]:
         """The difference of the number at a place to that of the reference row, and what its runs cost."""
@@ -256,16 +245,9 @@ class _Layout:
         texts = {"difference": (gained, NOTHING if place.row == reference else signed)}
         for name, cost in cells.costs(table, results, place).items():
             texts[name] = (cost, printed(cost) if cost.mean is None else f"{cost.mean:,.0f}")
+        metric = table.datasets[place.dataset].metrics[place.metric]
         for name, (own, text) in texts.items():
-            exact: dict[str, object] = {
-                "table": table.stem,
-                "panel": place.panel,
-                "row": place.row,
-                "dataset": place.dataset,
-            }
-            exact |= {"column": name, "mean": _decimals(own.mean), "std": _decimals(own.std)}
-            exact |= {"n": own.n, "declared": own.declared}
-            metric = table.datasets[place.dataset].metrics[place.metric]
+            exact = {"table": table.stem, **asdict(place), "column": name, "metric": "", **_measured(own)}
             yield Slot((Item(text, metric=metric, complete=own.mean is not None, exact=exact),))
 
     def _item(self, place: Place) -> Item:
@@ -298,13 +280,10 @@ class _Layout:
         return Heading(column, short + more, short, named)
 
     def _lowest(self, panel: str, name: str, column: str) -> str:
-        """The lowest language, and the published one where that is another: ` (Ar)`, ` (Hi, published: Ar)`.
-
-        Nothing where each cell names its own.
-        """
+        """The lowest language, and the published one where that is another: ` (Ar)`, ` (Hi, published: Ar)`."""
         table = self.grid.target
         if table.lowest is None or name in table.own_lowest:
-            return ""
+            return ""  # each cell names its own
         metrics = table.metrics(column, self.grid.target.datasets[name])
         lowest = [self.grid.cells[Place(panel, table.lowest, name, column, metric)] for metric in metrics]
         ours = {cell.language for cell in lowest if cell.language}
@@ -320,30 +299,20 @@ def language_names(target: Target) -> dict[str, str]:
 
 
 def _exact(target: Target, place: Place, cell: Cell) -> dict[str, object]:
+    where, number = asdict(place), cell.published
+    metric = where.pop("metric")
+    exact = {"table": target.stem, **where, "language": cell.language, "metric": metric, **_measured(cell.statistic)}
+    exact["rank"] = cell.rank and cell.rank.value
+    exact |= {f"published_{name}": number and getattr(number, name) for name in ("mean", "std", "language")}
+    return exact | {"note": "; ".join((*cell.notes, *cell.errata))}
+
+
+def _measured(statistic: Statistic | None) -> dict[str, object]:
     """Mean and std in percent to six decimals, empty for an incomplete set."""
-    statistic, number = cell.statistic, cell.published
-    return {
-        "table": target.stem,
-        "panel": place.panel,
-        "row": place.row,
-        "dataset": place.dataset,
-        "column": place.column,
-        "language": cell.language,
-        "metric": place.metric,
-        "mean": _decimals(statistic.mean if statistic else None),
-        "std": _decimals(statistic.std if statistic else None),
-        "n": statistic and statistic.n,
-        "declared": statistic and statistic.declared,
-        "rank": cell.rank and cell.rank.value,
-        "published_mean": number and number.mean,
-        "published_std": number and number.std,
-        "published_language": number and number.language,
-        "note": "; ".join((*cell.notes, *cell.errata)),
-    }
-
-
-def _decimals(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
+    if statistic is None:
+        return dict.fromkeys(("mean", "std", "n", "declared"), "")
+    mean, std = ("" if value is None else f"{value:.6f}" for value in (statistic.mean, statistic.std))
+    return {"mean": mean, "std": std, "n": statistic.n, "declared": statistic.declared}
 
 
 def _caption(grid: Grid) -> Iterator[str]:
@@ -416,19 +385,10 @@ def of_settings(target: Settings, results: Results) -> View:
 
 
 def _setting(target: Target, value: settings.Comparison, notes: Footnotes) -> Slot:
-    exact = {
-        "table": target.stem,
-        "panel": value.panel,
-        "row": value.row,
-        "column": value.column,
-        "value": value.text,
-        "published": value.printed,
-        "differs": "yes" if value.differs else "",
-        "note": "; ".join(value.errata),
-    }
-    return Slot(
-        (Item(value.text, value.printed, differs=value.differs, errata=notes.number(value.errata), exact=exact),)
-    )
+    exact = {"table": target.stem, "panel": value.panel, "row": value.row, "column": value.column, "value": value.text}
+    exact |= {"published": value.printed, "differs": "yes" if value.differs else "", "note": "; ".join(value.errata)}
+    item = Item(value.text, value.printed, differs=value.differs, errata=notes.number(value.errata), exact=exact)
+    return Slot((item,))
 
 
 @view.register
@@ -455,14 +415,14 @@ def of_correlation(target: Correlation, results: Results) -> View:
 
 def _correlated(target: Correlation, results: Results, row: str, name: str) -> Slot:
     pairs, number = correlation.pairs(target, results, row, name), target.number(row, name)
-    exact: dict[str, object] = {"table": target.stem, "row": row, "dataset": name, "n": len(pairs.transfers)}
-    exact |= {"declared": pairs.declared, "published": number and number.mean}
-    measures = ("r", "p", "rho", "p_rho", "r_layers", "rho_layers")
-    if not pairs.complete:
-        text = f"{len(pairs.transfers)}/{pairs.declared}"
-        return Slot((Item(text, number.mean if number else "", complete=False, exact=exact | dict.fromkeys(measures)),))
-    r, p, rho, p_rho = pairs.coefficients(pairs.squared)
-    r_layers, _, rho_layers, _ = pairs.coefficients(pairs.squared_in_layers)
-    exact |= dict(zip(measures, map(_decimals, (r, p, rho, p_rho, r_layers, rho_layers)), strict=True))
-    text = f"{r:.3f} (n={pairs.declared}, p{'<0.001' if p < 0.001 else f'={p:.3f}'}) / {rho:.3f}"
-    return Slot((Item(text, number.mean if number else "", exact=exact),))
+    n, declared = len(pairs.transfers), pairs.declared
+    text, measured = f"{n}/{declared}", dict.fromkeys(("r", "p", "rho", "p_rho", "r_layers", "rho_layers"), "")
+    if pairs.complete:
+        r, p, rho, p_rho = pairs.coefficients(pairs.squared)
+        r_layers, _, rho_layers, _ = pairs.coefficients(pairs.squared_in_layers)
+        values = (f"{value:.6f}" for value in (r, p, rho, p_rho, r_layers, rho_layers))
+        measured = dict(zip(measured, values, strict=True))
+        text = f"{r:.3f} (n={declared}, p{'<0.001' if p < 0.001 else f'={p:.3f}'}) / {rho:.3f}"
+    exact = {"table": target.stem, "row": row, "dataset": name, "n": n, "declared": declared}
+    exact |= {"published": number and number.mean, **measured}
+    return Slot((Item(text, number.mean if number else "", complete=pairs.complete, exact=exact),))

@@ -20,8 +20,7 @@ from reproduce.declare.parts import Needed
 from reproduce.declare.tables import Table
 from reproduce.runs.store import Absent, Done, examine, missing, results_of
 from reproduce.show.latex import to_latex
-from reproduce.show.spreadsheet import to_csv
-from reproduce.show.text import WIDTH, to_text
+from reproduce.show.text import WIDTH, to_csv, to_text
 from reproduce.show.view import View, view
 
 HERE = Path(__file__).parent

@@ -1,14 +1,7 @@
-"""How every figure looks: colours with line styles, markers and hatches; the sheet; what is missing; the files."""
+"""How every figure looks: sizes, and colours with line styles, markers and hatches."""
 
-from collections.abc import Sequence
-from math import ceil
-from pathlib import Path
-from textwrap import wrap
 from typing import Any, NamedTuple
 
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
 WIDTHS = {1: 6.6, 2: 4.8, 3: 3.8}
@@ -27,6 +20,7 @@ LOOK: dict[Any, Any] = {
     "axes.spines.right": False,
     "hatch.linewidth": 0.6,
     "pdf.fonttype": 42,  # TrueType: what publishers accept
+    "svg.hashsalt": "fun",  # else matplotlib names parts of an SVG at random
 }
 
 
@@ -71,50 +65,3 @@ SINGLE: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.4}
 
 MEAN: dict[str, Any] = {"linewidth": 2.2, "path_effects": [Stroke(linewidth=3.4, foreground="white"), Normal()]}
 """A line that is a mean over runs, set off from the runs behind it."""
-
-
-def sheet(title: str, labels: Sequence[str], heights: Sequence[float]) -> tuple[Figure, list[list[Axes]]]:
-    """An empty figure, and for each labelled part its axes from top to bottom, as high as `heights` in inches.
-
-    At most three parts stand side by side.
-    """
-    lines = ceil(len(labels) / max(WIDTHS))
-    columns = ceil(len(labels) / lines)
-    levels = len(heights)
-    figure = Figure(figsize=(WIDTHS[columns] * columns, lines * sum(heights) + 1.0), layout="constrained")
-    grid = figure.add_gridspec(lines * levels, columns, height_ratios=list(heights) * lines)
-    figure.suptitle(title, fontsize=TITLE)
-    axes = []
-    for part, label in enumerate(labels):
-        line, column = divmod(part, columns)
-        axes.append([figure.add_subplot(grid[line * levels + level, column]) for level in range(levels)])
-        axes[-1][0].set_title(label)
-    return figure, axes
-
-
-def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
-    """One legend for all parts, below them, in one line or two; `title` says how to read them."""
-    columns = len(handles) if len(handles) <= 4 else ceil(len(handles) / 2)
-    place: dict[str, Any] = {"loc": "outside lower center", "ncols": max(columns, 1), "frameon": False}
-    figure.legend(handles=handles, **place, title=title, title_fontsize=SMALL)
-
-
-def say(part: Axes, text: str) -> None:
-    """Small print between a part and its title: what is missing from it."""
-    figure, place = part.get_figure(root=True), part.get_subplotspec()
-    assert figure is not None
-    assert place is not None
-    lines = wrap(text, int(LETTERS * figure.get_figwidth() / place.get_gridspec().ncols))
-    part.text(0.5, 1.02, "\n".join(lines), transform=part.transAxes, ha="center", va="bottom", fontsize=SMALL)
-    part.set_title(part.get_title(), pad=(0.8 + 1.2 * len(lines)) * SMALL)
-
-
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure as PNG and PDF, with the same bytes each time, and return the files."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    written = []
-    for suffix, undated in (("png", "Software"), ("pdf", "CreationDate")):
-        path = stem.with_name(f"{stem.name}.{suffix}")
-        figure.savefig(path, dpi=150, metadata={undated: None})
-        written.append(path)
-    return written
