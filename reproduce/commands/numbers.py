@@ -4,7 +4,7 @@ import argparse
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console, option
+from reproduce.commands.options import Targets, command, console, option
 from reproduce.declare.tables import Table
 from reproduce.numbers import cells
 from reproduce.runs.store import results_of

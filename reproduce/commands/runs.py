@@ -9,16 +9,15 @@ from typing import Any
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fun.results import Damaged, State
+from fun.results import Damaged, RunFolder, State
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console
+from reproduce.commands.options import Targets, command, console
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
-from reproduce.declare.parts import Needed
 from reproduce.numbers.cells import notes_on, record_of
 from reproduce.runs.plan import Entry, hours, results
 from reproduce.runs.plan import plan as make_plan
-from reproduce.runs.store import Results, Store
+from reproduce.runs.store import Store
 from reproduce.show.sweep import sweep_table
 from reproduce.show.view import view
 from reproduce.start.jobs import asking
@@ -47,8 +46,7 @@ def plan(typed: argparse.Namespace, declared: Targets) -> int:
 
 
 def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
-    table = RichTable(box=None, pad_edge=False)
-    table.add_column("runs")
+    table = RichTable("runs", box=None, pad_edge=False)
     for name in (*State, "incomplete", "GPU-hours left"):
         table.add_column(str(name), justify="right")
     for target in targets:
@@ -95,7 +93,15 @@ def collect(typed: argparse.Namespace, declared: Targets) -> int:
     groups, store = options.needed(typed, declared), options.store(typed)
     entries = make_plan(groups, store)
     written = [entry for entry in entries if entry.state in (State.DONE, State.DAMAGED)]
-    damage = {entry.run: reason for entry in written if (reason := _damage(entry))}
+    damage: dict[RunFolder, str] = {}
+    for entry in written:
+        if entry.state is State.DAMAGED:
+            damage[entry.run] = entry.reason
+            continue
+        try:
+            entry.run.record(verify_files=True, without_weights=True)
+        except Damaged as error:
+            damage[entry.run] = str(error)
     intact = [entry.run.path for entry in written if entry.run not in damage]
     size = sum(file.stat().st_size for path in intact for file in path.rglob("*") if file.is_file())
     print(
@@ -106,27 +112,14 @@ def collect(typed: argparse.Namespace, declared: Targets) -> int:
         print(f"damaged: {reason}")
     for name, needed in groups.items():
         if name not in declared and any(run.values for run in needed):  # a search is tested in no language
-            _show_sweep(needed, results(entries, needed))
+            held = results(entries, needed)
+            print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
+            console().print(sweep_table(needed, held))
+            for note in notes_on(record_of(held, run) for run in held):
+                print(f"note: {note}")
     tables = [declared[name] for name in groups if name in declared and not isinstance(declared[name], Figure)]
     for table in tables:
         filled = view(table, results(entries, table.needed()))
         for path in write(filled, table, options.out(typed)):
             print(f"wrote {path} ({filled.summary})")
     return 1 if damage else 0
-
-
-def _show_sweep(needed: Sequence[Needed], held: Results) -> None:
-    print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
-    console().print(sweep_table(needed, held))
-    for note in notes_on(record_of(held, run) for run in held):
-        print(f"note: {note}")
-
-
-def _damage(entry: Entry) -> str:
-    if entry.state is State.DAMAGED:
-        return entry.reason
-    try:
-        entry.run.record(verify_files=True, without_weights=True)
-    except Damaged as damage:
-        return str(damage)
-    return ""

@@ -1,10 +1,13 @@
-"""How long runs may take: as long as finished ones of the same shape did."""
+"""How long runs may take: as long as finished ones of the same shape did.
 
-import statistics
+The shape: the same task, model, adapter, data size and marks, with a budget of the same unit.
+"""
+
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fun.config import RunConfig
@@ -15,32 +18,7 @@ from fun.results.files import names_in
 Shape = tuple[Any, ...]
 
 
-class Hours:
-    """Measured on runs of the same task, model, adapter, data size and marks, with a budget of the same unit."""
-
-    def __init__(self) -> None:
-        self._records: dict[Path, dict[Shape, list[Record]]] = {}
-
-    def of(self, config: RunConfig, run: RunFolder) -> float | None:
-        """What a run may take from its beginning, in hours of one device; None where none of its shape is done."""
-        folder = run.path.parent
-        if folder not in self._records:
-            self._records[folder] = _by_shape(folder)
-        records = self._records[folder].get(_shape(config.active(), config.marks), [])
-        tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
-        if not tested:
-            return None
-        training = statistics.fmean(
-            (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
-            for record in records
-        )
-        testing = statistics.fmean(
-            record.timing["evaluate_seconds"] / max(1, _tests(record.evaluations)) for record in tested
-        )
-        return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
-
-
-def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
+def by_shape(folder: Path) -> dict[Shape, list[Record]]:
     """The records of the runs in a folder."""
     records: dict[Shape, list[Record]] = defaultdict(list)
     with suppress(Unreadable):
@@ -49,6 +27,20 @@ def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
                 record = RunFolder(folder / name, name.rpartition("-")[2]).record()
                 records[_shape(record.config, record.marks)].append(record)
     return records
+
+
+def expected(config: RunConfig, finished: Mapping[Shape, Sequence[Record]]) -> float | None:
+    """What a run may take from its beginning, in hours of one device; None where none of its shape is finished."""
+    records = finished.get(_shape(config.active(), config.marks), [])
+    tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
+    if not tested:
+        return None
+    training = fmean(
+        (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
+        for record in records
+    )
+    testing = fmean(record.timing["evaluate_seconds"] / max(1, _tests(record.evaluations)) for record in tested)
+    return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
 
 
 def _shape(config: Mapping[str, Any], marks: Iterable[str]) -> Shape:

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from fun.results import JobKnown, Reservation, RunFolder, State
+from fun.results import JobKnown, State
 from reproduce.runs.plan import Entry, waves
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, job_of
 from reproduce.start.profiles import ARRAY_SIZE, Profile
-
-Item = TypeVar("Item")
 
 PRODUCERS = "PRODUCERS"
 """Stands for the jobs that a dry run did not submit."""
@@ -30,10 +28,9 @@ class Array:
     parts: tuple[tuple[Entry, ...], ...]
     after: tuple[str, ...]
 
-    @property
-    def dependency(self) -> str | None:
-        # afterany: whether a producer is done is asked of its folder. What it leaves missing is a gap, shown as one.
-        return f"afterany:{':'.join(self.after)}" if self.after else None
+    def __str__(self) -> str:
+        runs = counted(sum(map(len, self.parts)), "run")
+        return f"{runs} in {counted(len(self.parts), 'job')} on {self.profile.name}"
 
 
 @dataclass
@@ -58,14 +55,16 @@ class Submission:
 
     def submit(self, entries: Sequence[Entry]) -> Iterator[tuple[Array, list[str]]]:
         """Submit what is wanted, and yield each array with the names of its jobs. Raises SchedulerError."""
-        reservations = self._reserve(entries)
+        asked = {entry.run: entry.run.reserve(self.job_known) for entry in entries if entry.wanted}
+        reservations = {run: reservation for run, reservation in asked.items() if reservation is not None}
+        self.under_way = len(asked) - len(reservations)  # what somebody else has in hand
         try:
             for wave in waves([entry for entry in entries if entry.run in reservations]):
                 for array in self._arrays(wave):
                     for reservation in reservations.values():
                         reservation.renew()
                     with _uninterrupted():
-                        names = array.profile.submit(Job(self.root), array.parts, self.folder, array.dependency)
+                        names = array.profile.submit(Job(self.root), array.parts, self.folder, array.after)
                         for part, name in zip(array.parts, names, strict=True):
                             for entry in part:
                                 reservations.pop(entry.run).submitted(name)
@@ -79,39 +78,33 @@ class Submission:
         """What `submit` would hand to sbatch; nothing is submitted or marked."""
         for wave in waves([entry for entry in entries if entry.startable]):
             for array in self._arrays(wave, look_only=True):
-                yield array, array.profile.script(Job(self.root), array.parts, self.folder, array.dependency)
-
-    def _reserve(self, entries: Sequence[Entry]) -> dict[RunFolder, Reservation]:
-        """The reservations of those that nobody has in hand; the others are counted."""
-        reservations = {entry.run: entry.run.reserve(self.job_known) for entry in entries if entry.wanted}
-        self.under_way += list(reservations.values()).count(None)
-        return {run: reservation for run, reservation in reservations.items() if reservation is not None}
+                yield array, array.profile.script(Job(self.root), array.parts, self.folder, array.after)
 
     def _arrays(self, wave: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
-        """The wave as arrays: one per set of producers and profile, in parts of `ARRAY_SIZE`."""
-        for after, entries in self._by_jobs(wave, look_only).items():
-            # On this machine all jobs start at once: unless another number is typed, one per core.
-            per_job = -(-len(entries) // len(os.sched_getaffinity(0))) if self.profiles[0].local else 1
-            jobs = list(_batched(entries, self.runs_per_job or per_job))
-            for number, profile in enumerate(self.profiles):
-                share = jobs[number :: len(self.profiles)]
-                for parts in _batched(share, ARRAY_SIZE):
-                    yield Array(profile, tuple(parts), after)
+        """The wave as arrays: one per set of jobs that must end before and profile, in parts of `ARRAY_SIZE`.
 
-    def _by_jobs(self, wave: Sequence[Entry], look_only: bool) -> dict[tuple[str, ...], list[Entry]]:
-        """Runs by the jobs that must end before; those that wait for a run without a job are left for later."""
+        Runs that wait for a run without a job are left for later.
+        """
+        local = self.profiles[0].local
+
+        def known(job: str) -> bool:
+            return job in self.names or self.job_known(job)
+
         groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in wave:
             makers = [run for run in entry.producers if run.status().state is not State.DONE]
-            jobs = {PRODUCERS if look_only else job_of(run, self._job_known): None for run in makers}
-            if None in jobs or (jobs and self.profiles[0].local):
+            jobs = dict.fromkeys(PRODUCERS if look_only else job_of(run, known) for run in makers)
+            if None in jobs or (jobs and local):
                 self.waiting.append(entry)
             else:
                 groups[tuple(job for job in jobs if job is not None)].append(entry)
-        return groups
-
-    def _job_known(self, job: str) -> bool:
-        return job in self.names or self.job_known(job)
+        for after, entries in groups.items():
+            # On this machine all jobs start at once: unless another number is typed, one per core.
+            per_job = -(-len(entries) // len(os.sched_getaffinity(0))) if local else 1
+            of_jobs = list(_batched(entries, self.runs_per_job or per_job))
+            for number, profile in enumerate(self.profiles):
+                for parts in _batched(of_jobs[number :: len(self.profiles)], ARRAY_SIZE):
+                    yield Array(profile, parts, after)
 
 
 @contextmanager
@@ -134,11 +127,15 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(requests[0])
 
 
+def _batched(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    return (tuple(items[start : start + size]) for start in range(0, len(items), size))
+
+
 def summary(names: Sequence[str]) -> str:
     """Job names for people: 17_[0-11], 18."""
     counts = Counter(name.rpartition("_")[0] or name for name in names)
     return ", ".join(f"{array}_[0-{count - 1}]" if count > 1 else array for array, count in counts.items())
 
 
-def _batched(items: Sequence[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    return (tuple(items[start : start + size]) for start in range(0, len(items), size))
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
