@@ -27,8 +27,8 @@ MANIFEST = "manifest.json"
 def pack(target: Target, results: Results, root: Path, out: Path, *, weights: bool) -> dict[str, Any]:
     """Write the archive `out` of a target's done runs below `root`, and return its manifest.
 
-    There `missing` are the commands of runs that are not in it, and `files` the checksums. `out` appears once it is
-    complete. Raises Damaged for a file that is not as its record lists it, RunError where no run is done.
+    `out` appears once it is complete. Raises Damaged for a file that is not as its record lists it, and RunError
+    where no run is done.
     """
     files: dict[str, str] = {}
     for done in (result for result in results.values() if isinstance(result, Done)):

@@ -1,8 +1,4 @@
-"""Copies done runs of another results folder, all or those that targets need, that are not in this one.
-
-Nothing is overwritten: what is here already stays as it is, and is said to be the same or different. Two records of a
-run are the same where identity, validation, stages, evaluations and predictions are.
-"""
+"""Copies done runs of another results folder that are not in this one; what is here stays, and is compared."""
 
 import re
 import shutil

@@ -111,8 +111,8 @@ def targets(nargs: str) -> Option:
 
 def of_paper(**settings: Any) -> tuple[Option, ...]:
     """What commands of a paper, which may be left out, let one type."""
-    names = option("paper", nargs="?", choices=lambda declared: {t.paper.name: t for t in declared.values()}, **settings)
-    return names, MODEL, RESULTS
+    name = option("paper", nargs="?", choices=lambda declared: {t.paper.name: t for t in declared.values()}, **settings)
+    return name, MODEL, RESULTS
 
 
 ONE, MANY, OPTIONAL = ((named, MODEL, RESULTS) for named in (TARGET, targets("+"), targets("*")))

@@ -66,8 +66,7 @@ SUBMITTING = (
 @command("submit", "submit what targets lack to SLURM, or to this machine", *SUBMITTING)
 def submit(typed: argparse.Namespace, declared: Targets) -> int:
     """Also `retry`, which holds fewer runs back. Returns 1 where it held some."""
-    from reproduce.start.cluster import Submission, counted, summary
-    from reproduce.start.profiles import Profile
+    from reproduce.start.cluster import Profile, Submission, counted, summary
 
     groups, root = options.needed(typed, declared), options.root(typed)
     names = list(dict.fromkeys(typed.profile.split(",")))
@@ -80,9 +79,9 @@ def submit(typed: argparse.Namespace, declared: Targets) -> int:
 
     if typed.dry_run:
         entries = asking(planned)
-        for array, script in submission.scripts(entries):
+        for array in submission.arrays([entry for entry in entries if entry.startable], look_only=True):
             print(f"# {array}")
-            print(script or "\n".join(entry.run.path.name for part in array.parts for entry in part))
+            print(array.script() or "\n".join(entry.run.path.name for part in array.parts for entry in part))
     else:
         entries, submitted = planned(submission.job_known), 0
         try:

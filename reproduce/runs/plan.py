@@ -1,16 +1,19 @@
 """The plan: every run that targets need, once, behind those that make what it reads; and which of them may start."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from fun.config import RunConfig
-from fun.inputs import Input, evaluation_inputs, run_id, training_inputs
-from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
+from fun.inputs import Input, evaluation_inputs, evaluations, run_id, training_inputs
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, NotDone, Record, RunFolder, State, Status, Unreadable
+from fun.results.files import names_in
 from reproduce.declare.parts import Needed, Run, merged
-from reproduce.runs.hours import by_shape, expected
 from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
 
 FAILURES = 3
@@ -20,6 +23,9 @@ Groups = Mapping[str, Iterable[Needed]]
 """Target -> the runs that it needs."""
 
 UNDER_WAY = (State.QUEUED, State.RUNNING)
+
+Shape = tuple[Any, ...]
+"""What the time of a run depends on: its task, model, adapter, data size, marks, and the unit of its budget."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +134,9 @@ def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
     """What a plan tells of runs that are among those it was made for; what somebody has in hand nobody is to start."""
     by_id = {entry.run.run_id: entry for entry in entries}
     planned = {run.overrides: by_id[_run_id(run.overrides)] for run in needed}
+    in_hand = {run for run, entry in planned.items() if isinstance(entry.result, Absent) and entry.under_way}
     return {
-        run: Absent(entry.state, entry.reason, startable=False)
-        if isinstance(entry.result, Absent) and entry.under_way
-        else entry.result
+        run: Absent(entry.state, entry.reason, startable=False) if run in in_hand else entry.result
         for run, entry in planned.items()
     }
 
@@ -148,7 +153,7 @@ class _Planner:
         self.entries: dict[str, Entry] = {}
         self.makers: dict[str, list[str]] = {}
         # Computed once in a plan; another may find other inputs, and more runs.
-        self.name, self.finished = cache(_run_id), cache(by_shape)
+        self.name, self.finished = cache(_run_id), cache(_by_shape)
 
     def add(self, needed: Needed) -> Entry:
         """The entry of a run; the first time it is made, behind those of its producers."""
@@ -162,7 +167,7 @@ class _Planner:
         made = [run for run in producers(config) if not result.complete or isinstance(self.store(run), Done)]
         makers = [self.add(run) for run in made]
         if not result.complete:
-            hours = expected(config, self.finished(entry.run.path.parent))
+            hours = _expected(config, self.finished(entry.run.path.parent))
             entry = replace(self._settled(entry, config, makers), hours=hours)
         self.makers[name] = [maker.run.run_id for maker in makers]
         self.entries[name] = entry
@@ -250,6 +255,47 @@ def hours(entries: Iterable[Entry]) -> tuple[float, int]:
     """The hours of the missing ones that were measured, and of how many nothing was."""
     missing = [entry.hours for entry in entries if entry.missing]
     return sum(hours for hours in missing if hours is not None), missing.count(None)
+
+
+def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
+    records: dict[Shape, list[Record]] = defaultdict(list)
+    with suppress(Unreadable):
+        for name in sorted(names_in(folder)):
+            with suppress(NotDone, Damaged):
+                record = RunFolder(folder / name, name.rpartition("-")[2]).record()
+                records[_shape(record.config, record.marks)].append(record)
+    return records
+
+
+def _expected(config: RunConfig, finished: Mapping[Shape, Sequence[Record]]) -> float | None:
+    """What a run may take from its beginning, in hours of one device; None where none of its shape is finished."""
+    records = finished.get(_shape(config.active(), config.marks), [])
+    tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
+    if not tested:
+        return None
+    training = fmean(
+        (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
+        for record in records
+    )
+    testing = fmean(record.timing["evaluate_seconds"] / max(1, _tests(record.evaluations)) for record in tested)
+    return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
+
+
+def _shape(config: Mapping[str, Any], marks: Iterable[str]) -> Shape:
+    names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
+    return (*names, config.get("data_size", {}).get("examples"), "updates" in config.get("train", {}), *marks)
+
+
+def _budget(config: Mapping[str, Any]) -> int:
+    """In updates, or in epochs; of what makes none, in blocks."""
+    train = config.get("train", config["task"])
+    budget: int = next(train[unit] for unit in ("updates", "epochs", "blocks") if unit in train)
+    return budget
+
+
+def _tests(evaluations: Mapping[str, Collection[str]]) -> int:
+    """In how many languages of test sets."""
+    return sum(map(len, evaluations.values()))
 
 
 def job_log(root: Path, job: str) -> Path | None:

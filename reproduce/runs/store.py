@@ -29,7 +29,6 @@ class Done:
 
     @property
     def complete(self) -> bool:
-        """Whether it has all that is needed of it."""
         return not self.lacks
 
     @property
@@ -41,8 +40,7 @@ class Done:
 class Absent:
     """A run without a usable record: its state, and why in one line (empty where it was never started).
 
-    `startable`: the run may be started unasked. `option` is what must be typed beyond the run's overrides
-    to start it anew where that needs to be asked for.
+    `startable`: it may be started unasked. `option`: what else must be typed to start it where it may not.
     """
 
     state: State
@@ -61,7 +59,6 @@ Results = Mapping[Run, Result]
 
 
 def results_of(needed: Iterable[Needed], look_up: Callable[[Needed], Result]) -> Results:
-    """What `look_up` tells of each needed run."""
     return {run.overrides: look_up(run) for run in needed}
 
 
@@ -231,8 +228,7 @@ def sweeps(runs: Iterable[Run]) -> list[str]:
 def missing(needed: Iterable[Needed], results: Results) -> list[str]:
     """The runs that a target still needs as lines to paste, under comments that say why where it is known.
 
-    One command per line, in the table's order within each reason; runs of which nothing is known to say come first,
-    so that none stands under another's reason.
+    Runs of which nothing is known to say come first, so that none stands under another's reason.
     """
     commands: dict[str, list[str]] = defaultdict(list, {"": []})
     for run in needed:

@@ -113,10 +113,9 @@ def work(
     ended: Callable[[Path, int, float], None],
     tell: Callable[[Sequence[Path]], None] = lambda running: None,
 ) -> None:
-    """Run the jobs, log -> command, `workers` at a time.
+    """Run the jobs (log -> command), `workers` at a time; tell each end (exit status, seconds), and at times who runs.
 
-    Tell each end, by its log, with exit status and seconds, and now and then who runs. However this is left, by an
-    interrupt too, no child is left running.
+    However this is left, by an interrupt too, no child is left running.
     """
     waiting = deque(jobs)
     running: dict[subprocess.Popen[bytes], tuple[Path, float]] = {}

@@ -40,10 +40,7 @@ class Jobs:
 
 
 def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
-    """What `look` sees when it can ask about jobs; where the scheduler does not answer, without, and a line says so.
-
-    The scheduler is asked once a run says that a job has it.
-    """
+    """What `look` sees when it can ask about jobs; where the scheduler does not answer, without, and a line says so."""
     try:
         return look(Jobs())
     except SchedulerError as error:

@@ -4,9 +4,9 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Group
 from rich.table import Table as RichTable
@@ -19,46 +19,36 @@ from reproduce.runs.store import checked
 from reproduce.start.jobs import told_by
 
 
-@dataclass(frozen=True)
-class Training:
-    """Where the latest attempt at a run stands: at `update` of `updates`, `speed` updates per second since it began.
+class Training(NamedTuple):
+    """Where the latest attempt at a run stands: as here before it trains.
 
-    `updates` is 0 before it trains, `speed` before its first heartbeat; `loss` is that of the last logged update.
+    `update` is 5/36, `speed` in updates per second since it began, `left` the time to the last update as h:mm:ss.
     """
 
-    update: int = 0
-    updates: int = 0
-    speed: float = 0.0
-    loss: float | None = None
+    update: str = "starting"
+    speed: str = "?"
+    left: str = "?"
     open_layers: str = ""
+    loss: str = ""
 
     @classmethod
     def of(cls, run: RunFolder) -> "Training":
         """As its heartbeat and its step log tell. Raises Damaged."""
         pace, log = run.latest.pace(), run.attempt_log()
-        if pace is None:
+        if pace is None or not pace.updates:
             return cls()
-        speed = (pace.update - pace.resumed) / pace.seconds if pace.seconds else 0.0
-        losses = [line["loss"] for line in log if line["kind"] == "train"]
-        opened = next((set(line["open"]) for line in reversed(log) if line["kind"] == "stage"), set())
         # The step log is newer than the last heartbeat; the speed is what the heartbeat told.
         update = max(log[-1]["update"] if log else 0, pace.update)
-        return cls(update, pace.updates, speed, losses[-1] if losses else None, layers_text(opened))
-
-    @property
-    def counted(self) -> str:
-        return f"{self.update}/{self.updates}" if self.updates else "starting"
-
-    @property
-    def left(self) -> str:
-        """Time to the last update, as h:mm:ss."""
-        return str(timedelta(seconds=round((self.updates - self.update) / self.speed))) if self.speed else "?"
+        opened = next((set(line["open"]) for line in reversed(log) if line["kind"] == "stage"), set())
+        loss = next((f", loss {line['loss']:.3f}" for line in reversed(log) if line["kind"] == "train"), "")
+        speed = (pace.update - pace.resumed) / pace.seconds if pace.seconds else 0.0
+        left = str(timedelta(seconds=round((pace.updates - update) / speed))) if speed else "?"
+        return cls(f"{update}/{pace.updates}", f"{speed:.3g}" if speed else "?", left, layers_text(opened), loss)
 
     def __str__(self) -> str:
-        if not self.updates:
-            return self.counted
-        loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-        return f"update {self.counted}{loss}, open layers {self.open_layers}, {self.left} to the last update"
+        if self == Training():
+            return self.update
+        return f"update {self.update}{self.loss}, open layers {self.open_layers}, {self.left} to the last update"
 
 
 def on_disk(root: Path, job_known: JobKnown | None) -> tuple[dict[str, Mapping[RunFolder, Status]], list[str]]:
@@ -105,9 +95,8 @@ def _running(running: Iterable[RunFolder]) -> RichTable:
     for run in running:
         claim, training = run.claim(), Training.of(run)
         assert claim is not None, "a running attempt has a claim"
-        speed = f"{training.speed:.3g}" if training.speed else "?"
-        job = claim.job or f"pid {claim.pid}"
-        table.add_row(run.path.name, job, claim.host, training.counted, speed, training.left, training.open_layers)
+        told = (training.update, training.speed, training.left, training.open_layers)
+        table.add_row(run.path.name, claim.job or f"pid {claim.pid}", claim.host, *told)
     return table
 
 
