@@ -74,7 +74,6 @@ def option(*names: str, **settings: Any) -> Option:
 
 
 def flag(name: str, help: str) -> Option:
-    """An option without a value."""
     return option(name, action="store_true", help=help)
 
 

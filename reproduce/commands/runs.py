@@ -35,24 +35,20 @@ def plan(typed: argparse.Namespace, declared: Targets) -> int:
     entries = asking(lambda jobs: make_plan(groups, store, jobs))
     if typed.json:
         print(json.dumps([_described(entry) for entry in entries], indent=1, ensure_ascii=False))
-    elif typed.commands:
+        return 0
+    if typed.commands:
         for entry in entries:
             if entry.missing:
                 why = f"  # {entry.state}: {' '.join(entry.reason.split())}" if entry.reason else ""
                 print(f"{entry.command}{why}")
-    else:
-        _summarise(list(groups), entries)
-    return 0
-
-
-def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
+        return 0
     table = RichTable("runs", box=None, pad_edge=False)
     for name in (*State, "incomplete", "GPU-hours left"):
         table.add_column(str(name), justify="right")
-    for target in targets:
+    for target in groups:
         if own := [entry for entry in entries if target in entry.targets]:  # tables of settings need no runs
             table.add_row(Text(target), *_numbers(own))
-    if len(targets) > 1:
+    if len(groups) > 1:
         table.add_row("all, each once", *_numbers(entries))
     console().print(table)
     for entry in entries:
@@ -61,6 +57,7 @@ def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
     if waiting := sum(entry.missing and bool(entry.producers) for entry in entries):
         print(f"{waiting} of the missing runs read what runs make that come before them")
     print("GPU-hours: of finished runs with the same task, model, adapter and data size, on whatever device these had")
+    return 0
 
 
 def _numbers(entries: Sequence[Entry]) -> list[str]:

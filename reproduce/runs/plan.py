@@ -209,7 +209,6 @@ class _Planner:
             return True
 
     def _maker(self, each: Input) -> Entry | None:
-        """The entry of the run that makes an input."""
         return self.entries.get(self.name(maker)) if (maker := each.producer()) else None
 
     def _reason_to_hold(self, entry: Entry) -> str:

@@ -24,7 +24,6 @@ class Done:
     record: Record
     run: RunFolder
     lacks: str = ""
-
     option = ""
 
     @property
@@ -47,7 +46,6 @@ class Absent:
     reason: str = ""
     startable: bool = True
     option: str = ""
-
     complete = False
 
 
@@ -116,8 +114,7 @@ class Store:
 
     def find(self, runs: Sequence[RunFolder], config: RunConfig, needed: Needed) -> Result:
         """The same where the needed run's configuration is known, and its folders."""
-        allowed = MARKS if self.allow_marked else config.marks
-        return look(runs, needed, allowed, config)
+        return look(runs, needed, MARKS if self.allow_marked else config.marks, config)
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
@@ -164,10 +161,9 @@ def examine(run: RunFolder, needed: Needed, allowed: Collection[str], config: Ru
         by_method, under_way = status.failure == "method", status.state in (State.QUEUED, State.RUNNING)
         reason = "" if status.state is State.MISSING else status.detail
         return Absent(status.state, reason, not (by_method or under_way), "retry=true" if by_method else "")
-    except Unreadable as error:
-        return Absent(State.DAMAGED, str(error), startable=False)
     except Damaged as error:
-        return Absent(State.DAMAGED, str(error), startable=False, option="force=true")
+        option = "" if isinstance(error, Unreadable) else "force=true"
+        return Absent(State.DAMAGED, str(error), startable=False, option=option)
     if marks := [mark for mark in record.marks if mark not in allowed]:
         reason = f"its record is marked {', '.join(marks)} and never enters a table"
         return Absent(State.DONE, reason, startable=False, option="force=true")

@@ -61,12 +61,11 @@ class Profile:
         except (HydraException, OmegaConfBaseException) as error:
             why = f"{error} {error.__cause__ or ''}"  # Hydra wraps what OmegaConf found
             raise ConfigError(f"profile {name}: {' '.join(why.split())}") from error
-        seconds, delay = 60 * settings["timeout_min"], settings.get("signal_delay_s", 0)
-        if seconds <= delay:
+        minutes, delay = settings["timeout_min"], settings.get("signal_delay_s", 0)
+        if 60 * minutes <= delay:
             raise ConfigError(
-                f"profile {name}: found timeout_min={settings['timeout_min']} with signal_delay_s={delay}: a job would "
-                f"be told to end as soon as it starts; expected a longer time limit, or --set signal_delay_s=… below "
-                f"{seconds}"
+                f"profile {name}: found timeout_min={minutes} with signal_delay_s={delay}: a job would be told to end "
+                f"as soon as it starts; expected a longer time limit, or --set signal_delay_s=… below {60 * minutes}"
             )
         return cls(name, settings)
 

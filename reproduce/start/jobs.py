@@ -31,7 +31,7 @@ class Jobs:
         """Whether the job waits or runs. Raises SchedulerError."""
         if job.startswith(f"{LOCAL}:"):
             # Named when it had ended already, it has no start.
-            return job == local_job(_process(job)) and not job.endswith(":0")
+            return job == local_job(int(job.split(":")[2])) and not job.endswith(":0")
         number = int(job.partition("_")[0])
         if number > self._newest:
             self._alive = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
@@ -66,14 +66,10 @@ def cancel(jobs: Collection[str]) -> None:
     here = {job for job in jobs if job.startswith(f"{LOCAL}:")}
     if elsewhere := sorted(set(jobs) - here):
         _ask("scancel", *elsewhere)
-    for shell in map(_process, here):  # below it submitit's controller passes the signal on to the job
+    for shell in (job.split(":")[2] for job in here):  # below it submitit's controller passes the signal on to the job
         children = Path(f"/proc/{shell}/task/{shell}/children")
         for child in children.read_text().split() if children.exists() else ():
             subprocess.run(["kill", "-TERM", child], check=False)
-
-
-def _process(job: str) -> int:
-    return int(job.split(":")[2])
 
 
 def _ask(*command: str) -> str:

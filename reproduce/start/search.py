@@ -53,7 +53,6 @@ class Searched:
         return runs
 
     def needed(self) -> list[Needed]:
-        """All of its runs, point by point."""
         return [run for runs in self.runs.values() for run in runs]
 
     @property
