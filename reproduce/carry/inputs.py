@@ -13,9 +13,6 @@ from fun.inputs import Input, Rows, compose, inputs_of
 from fun.machine.hub import Hub
 from fun.results import Damaged
 
-WORKERS = 8
-"""Repositories that are asked about at a time."""
-
 
 class Check(NamedTuple):
     """An input, and what is there: as it should be (`ok`), or what to do."""
@@ -43,7 +40,7 @@ def preflight(configs: Iterable[RunConfig], results: Path, hub: Hub) -> list[Che
     repositories: dict[str, list[Input]] = defaultdict(list)
     for place, each in places.items():
         repositories[place.partition("@")[0]].append(each)
-    workers = ThreadPoolExecutor(WORKERS)
+    workers = ThreadPoolExecutor(8)
     try:
         # One after the other within a repository: the first answer, its listing, serves all.
         asked = workers.map(lambda inputs: [_check(each, results, hub) for each in inputs], repositories.values())

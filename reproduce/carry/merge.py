@@ -15,9 +15,6 @@ from fun.inputs import identity, run_folder
 from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, run_folders
 from fun.results.record import WEIGHTS
 
-TRACKED = {"fisher_every": "tr(F) along training", "tests_every": "test scores along training"}
-"""Field of a record's `tracking` -> what was followed where that is set."""
-
 Outcome = StrEnum("Outcome", ["COPIED", "SAME", "DIFFERENT", "LEFT", "OTHER"])
 """What became of one run of the other folder."""
 
@@ -45,7 +42,8 @@ def merge(
         raise ConfigError(f"{other} is the results folder that it was to be merged into: type another one")
     asked = {run_folder(config, root): identity(config) for config in needed or ()}
     wanted = {run.run_id for run in asked}
-    namesakes = {_without_id(run.path): own for run, own in asked.items()}
+    # By the folder without what names the content: task, model and label are left.
+    namesakes = {run.path.with_name(run.path.name.rpartition("-")[0]): own for run, own in asked.items()}
     paths, closed = run_folders(other)
     for reason in closed:
         yield Merged("runs", Outcome.LEFT, str(reason))
@@ -56,12 +54,8 @@ def merge(
                 ours = RunFolder(place, theirs.run_id).present()
                 yield Merged(path.name, *_merge_run(theirs, ours, weights))
             else:
-                yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesakes.get(_without_id(place))))
-
-
-def _without_id(path: Path) -> Path:
-    """The folder of a run without what names its content: task, model and label are left."""
-    return path.with_name(path.name.rpartition("-")[0])
+                namesake = namesakes.get(place.with_name(path.name.rpartition("-")[0]))
+                yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesake))
 
 
 def _otherwise(theirs: RunFolder, ours: Mapping[str, Any] | None) -> str:
@@ -125,5 +119,6 @@ def _compared(record: Record, ours: Record) -> tuple[Outcome, str]:
         for language, evaluation in languages.items()
         if (own := ours.evaluations.get(dataset, {}).get(language)) is None or own["keys"] != evaluation["keys"]
     ]
-    more += [what for field, what in TRACKED.items() if record.tracking.get(field) and not ours.tracking.get(field)]
+    tracked = {"fisher_every": "tr(F) along training", "tests_every": "test scores along training"}
+    more += [what for field, what in tracked.items() if record.tracking.get(field) and not ours.tracking.get(field)]
     return (Outcome.LEFT, f"there also with {', '.join(more)}") if more else (Outcome.SAME, "")

@@ -87,8 +87,7 @@ def archive(typed: argparse.Namespace, declared: Targets) -> int:
 def merge(typed: argparse.Namespace, declared: Targets) -> int:
     needed = with_producers(run for runs in options.needed(typed, declared).values() for run in runs)
     wanted = [configuration(run.overrides) for run in needed] if typed.targets else None
-    counts: Counter[merging.Outcome] = Counter()
-    others: Counter[str] = Counter()
+    counts, others = Counter[merging.Outcome](), Counter[str]()
     for merged in merging.merge(typed.other, options.root(typed), wanted, weights=not typed.without_weights):
         counts[merged.outcome] += 1
         if merged.outcome is merging.Outcome.OTHER:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -30,22 +30,21 @@ Run = Callable[[argparse.Namespace, Targets], int]
 Option = Callable[[argparse.ArgumentParser, Targets], Any]
 """Lets something be typed after a command's name."""
 
-
-class Command(NamedTuple):
-    help: str
-    options: tuple[Option, ...]
-    run: Run
-
-
-COMMANDS: dict[str, Command] = {}
-"""Every command by its name, in the order in which `--help` lists them."""
+COMMANDS: list[Callable[[Any, Targets], None]] = []
+"""What adds each command to argparse's subparsers, in the order in which `--help` lists them."""
 
 
 def command(name: str, help: str, *options: Option) -> Callable[[Run], Run]:
     """Makes the decorated function the command `name`."""
 
     def register(run: Run) -> Run:
-        COMMANDS[name] = Command(help, options, run)
+        def add(parsers: Any, declared: Targets) -> None:
+            parser = parsers.add_parser(name, help=help)
+            parser.set_defaults(run=run)
+            for add_option in options:
+                add_option(parser, declared)
+
+        COMMANDS.append(add)
         return run
 
     return register

@@ -92,8 +92,8 @@ def submit(typed: argparse.Namespace, declared: Targets) -> int:
         finally:
             done = sum(entry.result.complete or entry.gap for entry in entries)
             print(f"submitted {counted(submitted, 'run')}, under way {submission.under_way}, done {done}")
-    print(*(f"{entry.not_yet('submit')}\n" for entry in submission.waiting), sep="", end="")
-    print(*(f"{line}\n" for line in remarks(entries)), sep="", end="")
+    for line in (*(entry.not_yet("submit") for entry in submission.waiting), *remarks(entries)):
+        print(line)
     return 1 if any(entry.held for entry in entries) else 0
 
 

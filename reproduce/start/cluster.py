@@ -34,9 +34,6 @@ ARRAY_SIZE = 1000
 # As in Hydra's submitit launcher: these mean the same everywhere, and all others belong to SLURM alone.
 SHARED = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "stderr_to_stdout")
 
-PRODUCERS = "PRODUCERS"
-"""Stands for the jobs that a dry run did not submit."""
-
 
 @dataclass(frozen=True)
 class Profile:
@@ -173,18 +170,14 @@ class Submission:
     def arrays(self, entries: Sequence[Entry], look_only: bool = False) -> Iterator[Array]:
         """One per profile and jobs that must end before; what reads from a run that has no job waits for later.
 
-        `look_only`: producers have none because nothing is submitted.
+        `look_only`: nothing is submitted, and PRODUCERS stands for the jobs that make what is read.
         """
         local = self.profiles[0].local
-
-        def known(job: str) -> bool:
-            return job in self.names or self.job_known(job)
-
         for wave in waves(entries):
             groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
             for entry in wave:
                 makers = [run for run in entry.producers if run.status().state is not State.DONE]
-                jobs = dict.fromkeys(PRODUCERS if look_only else job_of(run, known) for run in makers)
+                jobs = dict.fromkeys("PRODUCERS" if look_only else job_of(run, self._job_known) for run in makers)
                 if None in jobs or (jobs and local):
                     self.waiting.append(entry)
                 else:
@@ -196,6 +189,9 @@ class Submission:
                 for number, profile in enumerate(self.profiles):
                     for parts in _batched(of_jobs[number :: len(self.profiles)], ARRAY_SIZE):
                         yield Array(profile, self.root, parts, after)
+
+    def _job_known(self, job: str) -> bool:
+        return job in self.names or self.job_known(job)
 
 
 @contextmanager

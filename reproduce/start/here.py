@@ -20,8 +20,7 @@ from reproduce.start.jobs import asking, told_by
 from reproduce.start.status import Training
 
 POLL_SECONDS = 0.1
-TELL_SECONDS = 8.0
-SELDOM_SECONDS = 60.0
+TELL_SECONDS, SELDOM_SECONDS = 8.0, 60.0
 """How often it is told who runs: at the beginning, and behind twenty minutes."""
 
 GRACE_SECONDS = 10.0
