@@ -128,9 +128,7 @@ def test_workers_run_every_job_and_report_each(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_stops_the_children(tmp_path: Path) -> None:
-    sleeper = _python(
-        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    )
+    sleeper = _python(f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     waiter = _python(
         f"import os, time\nwhile not os.path.exists({str(tmp_path / 'pid')!r}) or not open("
         f"{str(tmp_path / 'pid')!r}).read(): time.sleep(0.02)"

@@ -114,8 +114,8 @@ class Array:
             text: str = submitted[0].paths.submission_file.read_text()
             return text.replace(f"{aside}/jobs", str(self.folder))
 
-    def _submitted(self, folder: Path) -> list[submitit.Job[None]]:
-        """The jobs, through submitit, which writes into `folder`."""
+    def _submitted(self, folder: Path) -> Any:
+        """The jobs, as submitit submits them; it writes into `folder`."""
         local = self.profile.local
         cluster = "local" if local else "slurm"
         own = {key: value for key, value in self.profile.settings.items() if value is not None}
