@@ -23,12 +23,10 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
         declared = papers.targets(declarations)
         parser = Parser("python -m reproduce", description="Tables and figures of the papers, from finished runs.")
         parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        for name, command in COMMANDS.items():
-            options = parsers.add_parser(name, help=command.help)
-            for add in command.options:
-                add(options, declared)
+        for add in COMMANDS:
+            add(parsers, declared)
         typed = parser.parse_args(arguments)
-        return COMMANDS[typed.command].run(typed, declared)
+        return int(typed.run(typed, declared))
     except FunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

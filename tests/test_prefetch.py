@@ -10,7 +10,7 @@ import pytest
 
 from fun import world
 from fun.inputs import compose
-from reproduce.carry.prefetch import prefetch
+from reproduce.carry.inputs import prefetch
 from tests import hub_datasets, tiny_models
 from tests.conftest import ROOT, Cli, metrics_of
 from tests.hub_standin import HubStandin, revision_folder

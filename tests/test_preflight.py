@@ -14,7 +14,7 @@ from datasets import Value
 from fun.errors import HubError
 from fun.inputs import compose, language_adapters, run_id
 from fun.machine.hub import Hub
-from reproduce.carry.preflight import Check, preflight
+from reproduce.carry.inputs import Check, preflight
 from tests import hub_datasets, synthetic, tiny_models
 from tests.conftest import ROOT
 from tests.hub_datasets import Layout, publish, world_rows

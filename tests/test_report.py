@@ -362,10 +362,8 @@ def commands(page: Page) -> set[str]:
 def reproduce_accepts(words: list[str]) -> None:
     parser = Parser()
     parsers = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
-        command_parser = parsers.add_parser(name)
-        for add in command.options:
-            add(command_parser, KNOWN)
+    for add in COMMANDS:
+        add(parsers, KNOWN)
     typed = parser.parse_args(words)
     if hasattr(typed, "target"):
         options.target(typed, KNOWN)

@@ -14,7 +14,7 @@ from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import Entry
 from reproduce.runs.store import Absent, configuration, producers
-from reproduce.start.here import Child, _left, run_missing, work
+from reproduce.start.here import _left, run_missing, work
 from reproduce.start.jobs import last_line
 from tests.conftest import Cli
 from tests.synthetic import fail, write_run
@@ -115,33 +115,29 @@ def test_the_time_left_is_that_of_runs_of_the_shape_or_of_those_that_ended() -> 
     assert _left([], [1200.0], workers=2) == ""
 
 
-def _python(code: str, log: Path) -> Child:
-    return Child((sys.executable, "-c", code), log)
+def _python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
 
 
 def test_workers_run_every_job_and_report_each(tmp_path: Path) -> None:
-    jobs = [_python(f"print('line {n}'); raise SystemExit({n})", tmp_path / f"{n}.log") for n in range(3)]
+    jobs = {tmp_path / f"{n}.log": _python(f"print('line {n}'); raise SystemExit({n})") for n in range(3)}
     ended: dict[Path, int] = {}
-    work(jobs, 2, dict(os.environ), lambda job, status, seconds: ended.update({job.log: status}))
+    work(jobs, 2, dict(os.environ), lambda log, status, seconds: ended.update({log: status}))
     assert ended == {tmp_path / f"{n}.log": n for n in range(3)}
-    assert [last_line(job.log.read_text()) for job in jobs] == ["line 0", "line 1", "line 2"]
+    assert [last_line(log.read_text()) for log in jobs] == ["line 0", "line 1", "line 2"]
 
 
 def test_an_interrupt_stops_the_children(tmp_path: Path) -> None:
-    sleeper = _python(
-        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)",
-        tmp_path / "sleeper.log",
-    )
+    sleeper = _python(f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
     waiter = _python(
         f"import os, time\nwhile not os.path.exists({str(tmp_path / 'pid')!r}) or not open("
-        f"{str(tmp_path / 'pid')!r}).read(): time.sleep(0.02)",
-        tmp_path / "waiter.log",
+        f"{str(tmp_path / 'pid')!r}).read(): time.sleep(0.02)"
     )
 
-    def interrupt(job: Child, status: int, seconds: float) -> None:
+    def interrupt(log: Path, status: int, seconds: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work([sleeper, waiter], 2, dict(os.environ), interrupt)
+        work({tmp_path / "sleeper.log": sleeper, tmp_path / "waiter.log": waiter}, 2, dict(os.environ), interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

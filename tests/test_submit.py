@@ -17,10 +17,9 @@ from reproduce.__main__ import main
 from reproduce.declare.parts import Needed
 from reproduce.runs.plan import Entry, plan, waves
 from reproduce.runs.store import Absent, Store, configuration, producers
-from reproduce.start.cluster import Submission, summary
+from reproduce.start.cluster import Profile, Submission, summary
 from reproduce.start.job import Job
 from reproduce.start.jobs import Jobs, SchedulerError
-from reproduce.start.profiles import Profile
 from tests.cluster import ClusterCli
 from tests.conftest import ROOT, Cli, everybody, metrics_of, nobody, queue, told
 from tests.synthetic import fail, write_run
@@ -183,8 +182,8 @@ def test_a_dry_run_shows_the_scripts(tmp_path: Path) -> None:
     makers = [entry(tmp_path, number) for number in (100, 101)]
     readers = [entry(tmp_path, number, *(maker.run for maker in makers)) for number in range(5)]
     submission = Submission(tmp_path, profiles, runs_per_job=2, job_known=nobody)
-    shown = [(array.profile.name, [len(part) for part in array.parts], script)
-             for array, script in submission.scripts([*makers, *readers])]  # fmt: skip
+    shown = [(array.profile.name, [len(part) for part in array.parts], array.script())
+             for array in submission.arrays([*makers, *readers], look_only=True)]  # fmt: skip
     assert [(name, sizes) for name, sizes, _ in shown] == [("a100", [2]), ("a100", [2, 1]), ("v100", [2])]
     assert all(f"#SBATCH --{line}\n" in shown[1][2] for line in (
         "account=nlp", "time=90", "array=0-1%2", "requeue", "signal=USR2@300", "dependency=afterany:PRODUCERS",

@@ -25,7 +25,7 @@ from fun.inspect.request import request
 from fun.machine.hub import Hub
 from fun.paths import CONFIG_DIR
 from fun.tasks.base import Feature
-from reproduce.carry.preflight import preflight
+from reproduce.carry.inputs import preflight
 from tests import declared, tiny_models, tiny_tokenizers
 from tests.conftest import Cli, metrics_of, real_data
 

@@ -1,18 +1,13 @@
-"""Copies done runs of another results folder, all or those that targets need, that are not in this one.
-
-Nothing is overwritten: what is here already stays as it is, and is said to be the same or different. Two records of a
-run are the same where identity, validation, stages, evaluations and predictions are.
-"""
+"""Copies done runs of another results folder that are not in this one; what is here stays, and is compared."""
 
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fun.config import RunConfig
 from fun.errors import ConfigError
@@ -20,24 +15,16 @@ from fun.inputs import identity, run_folder
 from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, run_folders
 from fun.results.record import WEIGHTS
 
-
-class Outcome(StrEnum):
-    """What became of one run of the other folder."""
-
-    COPIED = "copied"
-    SAME = "same"
-    DIFFERENT = "different"
-    LEFT = "left"
-    OTHER = "other"
+Outcome = StrEnum("Outcome", ["COPIED", "SAME", "DIFFERENT", "LEFT", "OTHER"])
+"""What became of one run of the other folder."""
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(NamedTuple):
     """A run of the other folder, by its folder's name, and what became of it."""
 
     name: str
     outcome: Outcome
-    detail: str = ""
+    detail: str
 
 
 def merge(
@@ -53,25 +40,22 @@ def merge(
         raise ConfigError(f"{other} has no runs/: expected another results folder")
     if other.resolve() == root.resolve():
         raise ConfigError(f"{other} is the results folder that it was to be merged into: type another one")
-    asked = None if needed is None else {run_folder(config, root).path: identity(config) for config in needed}
-    wanted = {path.name.rpartition("-")[2] for path in asked or ()}
-    namesakes = {_without_id(path): own for path, own in (asked or {}).items()}
+    asked = {run_folder(config, root): identity(config) for config in needed or ()}
+    wanted = {run.run_id for run in asked}
+    # By the folder without what names the content: task, model and label are left.
+    namesakes = {run.path.with_name(run.path.name.rpartition("-")[0]): own for run, own in asked.items()}
     paths, closed = run_folders(other)
     for reason in closed:
         yield Merged("runs", Outcome.LEFT, str(reason))
     for path in paths:
         theirs, place = RunFolder(path, path.name.rpartition("-")[2]), root / path.relative_to(other)
         with suppress(NotDone):
-            if asked is None or theirs.run_id in wanted:
+            if needed is None or theirs.run_id in wanted:
                 ours = RunFolder(place, theirs.run_id).present()
                 yield Merged(path.name, *_merge_run(theirs, ours, weights))
             else:
-                yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesakes.get(_without_id(place))))
-
-
-def _without_id(path: Path) -> Path:
-    """The folder of a run without what names its content: task, model and label are left."""
-    return path.with_name(path.name.rpartition("-")[0])
+                namesake = namesakes.get(place.with_name(path.name.rpartition("-")[0]))
+                yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesake))
 
 
 def _otherwise(theirs: RunFolder, ours: Mapping[str, Any] | None) -> str:
@@ -94,30 +78,26 @@ def _otherwise(theirs: RunFolder, ours: Mapping[str, Any] | None) -> str:
     return re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1…", "; ".join(told))
 
 
-def _read(run: RunFolder) -> Record:
-    """The record, with every file as it lists it; an archive has left out the weights. Raises NotDone, Damaged."""
-    return run.record(verify_files=True, without_weights=True)
-
-
 def _merge_run(theirs: RunFolder, ours: RunFolder, weights: bool) -> tuple[Outcome, str]:
-    """Raises NotDone where their run is not."""
+    """Raises NotDone where their run is not. Weights that are not there were left out of an archive."""
     try:
-        record = _read(theirs)
+        record = theirs.record(verify_files=True, without_weights=True)
     except Damaged as damage:
         return Outcome.LEFT, f"damaged there: {damage}"
     remedy = f"To take theirs: remove {ours.path}, and merge again"
     try:
-        outcome, detail = _compared(record, _read(ours))
-        return outcome, detail and f"{detail}. Ours stays. {remedy}"
+        outcome, detail = _compared(record, ours.record(verify_files=True, without_weights=True))
+        return outcome, f"{detail}. Ours stays. {remedy}" if detail else ""
     except Damaged as damage:
         return Outcome.LEFT, f"damaged here: {damage}. {remedy}"
     except NotDone:
         pass
-    left = set() if weights else {_folder(file) for file in record.files if file.endswith(WEIGHTS)}
+    # By folders: an adapter without its weights, but with its description, would be half of one.
+    left = set() if weights else {file.partition("/")[0] for file in record.files if file.endswith(WEIGHTS)}
     try:
         with ours.begin(retry=True) as attempt:  # a failure here is no reason to lose what was finished there
             for file in sorted(record.files):
-                if (theirs.path / file).exists() and _folder(file) not in left:
+                if (theirs.path / file).exists() and file.partition("/")[0] not in left:
                     attempt.publish(file, partial(shutil.copyfile, theirs.path / file))
             attempt.finish(record.body())
     except AlreadyDone:  # another process finished it between the look and the copy
@@ -130,11 +110,6 @@ def _merge_run(theirs: RunFolder, ours: RunFolder, weights: bool) -> tuple[Outco
     return Outcome.COPIED, ""
 
 
-def _folder(file: str) -> str:
-    """The folder of a run's file: an adapter without its weights, but with its description, would be half of one."""
-    return file.partition("/")[0]
-
-
 def _compared(record: Record, ours: Record) -> tuple[Outcome, str]:
     if differing := ours.differences(record):
         return Outcome.DIFFERENT, f"{', '.join(differing)} differ"
@@ -144,8 +119,6 @@ def _compared(record: Record, ours: Record) -> tuple[Outcome, str]:
         for language, evaluation in languages.items()
         if (own := ours.evaluations.get(dataset, {}).get(language)) is None or own["keys"] != evaluation["keys"]
     ]
-    if record.tracking["fisher_every"] and not ours.tracking["fisher_every"]:
-        more.append("tr(F) along training")
-    if record.tracking.get("tests_every") and not ours.tracking.get("tests_every"):
-        more.append("test scores along training")
+    tracked = {"fisher_every": "tr(F) along training", "tests_every": "test scores along training"}
+    more += [what for field, what in tracked.items() if record.tracking.get(field) and not ours.tracking.get(field)]
     return (Outcome.LEFT, f"there also with {', '.join(more)}") if more else (Outcome.SAME, "")

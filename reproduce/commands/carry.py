@@ -9,11 +9,10 @@ from fun.errors import ConfigError
 from fun.machine.hub import Hub
 from fun.results import file_checksum
 from reproduce.carry import archive as archives
+from reproduce.carry import inputs
 from reproduce.carry import merge as merging
-from reproduce.carry import prefetch as downloading
-from reproduce.carry import preflight as checking
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, flag, option
+from reproduce.commands.options import Targets, command, flag, option
 from reproduce.runs.store import configuration, results_of, with_producers
 
 
@@ -28,7 +27,7 @@ def preflight(typed: argparse.Namespace, declared: Targets) -> int:
     configs = [configuration(run.overrides) for run in target.needed()]
     if not configs:
         raise ConfigError(f"{target.name} is made from no runs: nothing is read for it")
-    checks = checking.preflight(configs, options.root(typed), Hub())
+    checks = inputs.preflight(configs, options.root(typed), Hub())
     wrong = sum(not check.ok for check in checks)
     counts = {"ok": len(checks) - wrong, "wrong": wrong}
     if typed.json:
@@ -40,11 +39,11 @@ def preflight(typed: argparse.Namespace, declared: Targets) -> int:
     return 1 if wrong else 0
 
 
-@command("prefetch", "download everything that targets need", options.targets(), options.MODEL)
+@command("prefetch", "download everything that targets need", options.targets("+"), options.MODEL)
 def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
     needed = [run for runs in options.needed(typed, declared).values() for run in runs]
     here, by_hand = Counter[bool](), 0
-    for place, problem in downloading.prefetch(configuration(run.overrides) for run in with_producers(needed)):
+    for place, problem in inputs.prefetch(configuration(run.overrides) for run in with_producers(needed)):
         if place.startswith("hub:"):
             here[not problem] += 1
             print(f"failed: {place}\n    {' '.join(problem.split())}" if problem else f"here: {place}", flush=True)
@@ -52,9 +51,10 @@ def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
             by_hand += 1
             print(f"by hand: {problem}", flush=True)
     print(f"{here[True]} of {here.total()} inputs from the hub are in its cache")
-    if complete := not here[False] and not by_hand:
-        print("jobs with the same cache (HF_HOME) need no network: let them run with HF_HUB_OFFLINE=1")
-    return 0 if complete else 1
+    if here[False] or by_hand:
+        return 1
+    print("jobs with the same cache (HF_HOME) need no network: let them run with HF_HUB_OFFLINE=1")
+    return 0
 
 
 @command(
@@ -68,10 +68,10 @@ def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
 def archive(typed: argparse.Namespace, declared: Targets) -> int:
     target, root = options.target(typed, declared), options.root(typed)
     out = typed.out or root / "archives" / f"{target.name}.tar.gz"
-    needed = target.needed()
-    manifest = archives.pack(target, results_of(needed, options.store(typed)), root, out, weights=typed.weights)
+    results = results_of(target.needed(), options.store(typed))
+    manifest = archives.pack(target, results, root, out, weights=typed.weights)
     if missing := manifest["missing"]:
-        print(f"{len(missing)} of {len(needed)} runs are missing; the manifest lists them")
+        print(f"{len(missing)} of {len(results)} runs are missing; the manifest lists them")
     print(f"wrote {out}: {len(manifest['files'])} files, {out.stat().st_size / 1e6:.1f} MB, {file_checksum(out)}")
     print("to rebuild from it alone:", *manifest["rebuild"], sep="\n")
     return 0
@@ -81,16 +81,13 @@ def archive(typed: argparse.Namespace, declared: Targets) -> int:
     "merge",
     "take over the finished runs of another results folder",
     option("other", metavar="OTHER", type=Path, help="a results folder, for example of another cluster"),
-    options.targets("*"),
-    options.MODEL,
+    *options.OPTIONAL,
     flag("--without-weights", "leave adapters and heads where they are"),
-    options.RESULTS,
 )
 def merge(typed: argparse.Namespace, declared: Targets) -> int:
     needed = with_producers(run for runs in options.needed(typed, declared).values() for run in runs)
     wanted = [configuration(run.overrides) for run in needed] if typed.targets else None
-    counts: Counter[merging.Outcome] = Counter()
-    others: Counter[str] = Counter()
+    counts, others = Counter[merging.Outcome](), Counter[str]()
     for merged in merging.merge(typed.other, options.root(typed), wanted, weights=not typed.without_weights):
         counts[merged.outcome] += 1
         if merged.outcome is merging.Outcome.OTHER:

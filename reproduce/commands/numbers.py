@@ -4,10 +4,13 @@ import argparse
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console, option
+from reproduce.commands.options import Targets, command, console, option
 from reproduce.declare.tables import Table
 from reproduce.numbers import cells
+from reproduce.numbers.explain import places
+from reproduce.numbers.verdicts import verdicts
 from reproduce.runs.store import results_of
+from reproduce.show.explain import to_text
 
 
 @command(
@@ -24,10 +27,6 @@ from reproduce.runs.store import results_of
     options.MARKED,
 )
 def explain(typed: argparse.Namespace, declared: Targets) -> int:
-    from reproduce.numbers.explain import places
-    from reproduce.numbers.verdicts import verdicts
-    from reproduce.show.explain import to_text
-
     target = options.target(typed, declared)
     if not isinstance(target, Table):
         tables = (name for name, other in declared.items() if isinstance(other, Table))

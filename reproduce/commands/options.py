@@ -1,21 +1,53 @@
-"""What several commands let one type, and what it means."""
+"""What a command of `python -m reproduce` is, and what several let one type."""
 
 import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from rich.console import Console
 
 from fun.config import results_root
 from fun.config.schema import checked_root
 from fun.errors import ConfigError
+from fun.inputs import evaluations
 from fun.sweep import expand
-from reproduce.commands.command import Option, Targets, flag, option
 from reproduce.declare import papers
 from reproduce.declare.papers import Target
-from reproduce.declare.parts import Needed
-from reproduce.runs.store import Store, configuration, evaluated
+from reproduce.declare.parts import ANY, Needed
+from reproduce.runs.store import Store, configuration
+from reproduce.show.text import WIDTH
 from reproduce.start.search import searches
+
+Targets = Mapping[str, Target]
+"""Every target of every paper, by name."""
+
+Run = Callable[[argparse.Namespace, Targets], int]
+"""From what was typed, and all targets, to the exit status. What is slow to import is imported inside."""
+
+Option = Callable[[argparse.ArgumentParser, Targets], Any]
+"""Lets something be typed after a command's name."""
+
+COMMANDS: list[Callable[[Any, Targets], None]] = []
+"""What adds each command to argparse's subparsers, in the order in which `--help` lists them."""
+
+
+def command(name: str, help: str, *options: Option) -> Callable[[Run], Run]:
+    """Makes the decorated function the command `name`."""
+
+    def register(run: Run) -> Run:
+        def add(parsers: Any, declared: Targets) -> None:
+            parser = parsers.add_parser(name, help=help)
+            parser.set_defaults(run=run)
+            for add_option in options:
+                add_option(parser, declared)
+
+        COMMANDS.append(add)
+        return run
+
+    return register
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,13 +57,31 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
+def console(**settings: Any) -> Console:
+    """Standard output, as wide as the terminal; elsewhere as wide as a table needs."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, **settings)
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """What argparse's `add_argument` takes; `help` and `choices` may be functions of the targets."""
+
+    def add(parser: argparse.ArgumentParser, declared: Targets) -> None:
+        told = {name: settings[name](declared) for name in ("help", "choices") if callable(settings.get(name))}
+        parser.add_argument(*names, **settings | told)
+
+    return add
+
+
+def flag(name: str, help: str) -> Option:
+    return option(name, action="store_true", help=help)
+
+
 def folder(text: str) -> Path:
     """A folder as it was typed, from anywhere."""
     return Path(text).expanduser().absolute()
 
 
 def positive(text: str) -> int:
-    """A number that must be at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
@@ -40,15 +90,11 @@ def positive(text: str) -> int:
 
 MODEL = option("--model", help="the targets' variants for this model, for example micro")
 RESULTS = option("--results", type=folder, help="results root (default: $FUN_RESULTS, else ./results)")
-OUT = option("--out", type=folder, help="where tables/ and figures/ go (default: the results root)")
 MARKED = flag("--allow-marked", "count records marked synthetic or nonstandard: tests only")
-READING = (OUT, MARKED)
-
-
 TARGET = option("target", metavar="TARGET", help=lambda declared: f"one of {', '.join(declared)}")
 
 
-def targets(nargs: str = "+") -> Option:
+def targets(nargs: str) -> Option:
     """TARGET…, for `needed`."""
     return option(
         "targets",
@@ -61,13 +107,17 @@ def targets(nargs: str = "+") -> Option:
     )
 
 
-def paper(**settings: Any) -> Option:
-    """PAPER, which may be left out."""
-    return option("paper", nargs="?", choices=lambda declared: {t.paper.name: t for t in declared.values()}, **settings)
+def of_paper(**settings: Any) -> tuple[Option, ...]:
+    """What commands of a paper, which may be left out, let one type."""
+    name = option("paper", nargs="?", choices=lambda declared: {t.paper.name: t for t in declared.values()}, **settings)
+    return name, MODEL, RESULTS
 
 
-ONE, MANY = (TARGET, MODEL, RESULTS), (targets(), MODEL, RESULTS)
-"""What commands of one target, and of several, let one type."""
+ONE, MANY, OPTIONAL = ((named, MODEL, RESULTS) for named in (TARGET, targets("+"), targets("*")))
+"""What commands of one target, of several, and of several or none let one type."""
+
+READING = (option("--out", type=folder, help="where tables/ and figures/ go (default: the results root)"), MARKED)
+"""What further those let one type that read finished runs."""
 
 
 def target(typed: argparse.Namespace, declared: Targets) -> Target:
@@ -128,8 +178,12 @@ def _typed(job: Sequence[str]) -> Needed:
             f"found {sweep} for single runs: type {sweep[1:]} for the search, or hparams=selected as well"
         )
     config = configuration(job)
-    overrides = tuple(override for override in job if not override.startswith("track."))
-    return Needed(overrides, evaluated(config), config.track.fisher_every, str(config.track.tests_every or ""))
+    return Needed(
+        tuple(override for override in job if not override.startswith("track.")),
+        tuple((dataset, language, ANY) for dataset, names in evaluations(config).items() for language in names),
+        config.track.fisher_every,
+        str(config.track.tests_every or ""),
+    )
 
 
 def numbered(name: str, model: str | None, declared: Targets) -> list[Target]:

@@ -9,16 +9,15 @@ from typing import Any
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fun.results import Damaged, State
+from fun.results import Damaged, RunFolder, State
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console
+from reproduce.commands.options import Targets, command, console
 from reproduce.commands.show import write
 from reproduce.declare.figures import Figure
-from reproduce.declare.parts import Needed
 from reproduce.numbers.cells import notes_on, record_of
 from reproduce.runs.plan import Entry, hours, results
 from reproduce.runs.plan import plan as make_plan
-from reproduce.runs.store import Results, Store
+from reproduce.runs.store import Store
 from reproduce.show.sweep import sweep_table
 from reproduce.show.view import view
 from reproduce.start.jobs import asking
@@ -36,25 +35,20 @@ def plan(typed: argparse.Namespace, declared: Targets) -> int:
     entries = asking(lambda jobs: make_plan(groups, store, jobs))
     if typed.json:
         print(json.dumps([_described(entry) for entry in entries], indent=1, ensure_ascii=False))
-    elif typed.commands:
+        return 0
+    if typed.commands:
         for entry in entries:
             if entry.missing:
                 why = f"  # {entry.state}: {' '.join(entry.reason.split())}" if entry.reason else ""
                 print(f"{entry.command}{why}")
-    else:
-        _summarise(list(groups), entries)
-    return 0
-
-
-def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
-    table = RichTable(box=None, pad_edge=False)
-    table.add_column("runs")
+        return 0
+    table = RichTable("runs", box=None, pad_edge=False)
     for name in (*State, "incomplete", "GPU-hours left"):
         table.add_column(str(name), justify="right")
-    for target in targets:
+    for target in groups:
         if own := [entry for entry in entries if target in entry.targets]:  # tables of settings need no runs
             table.add_row(Text(target), *_numbers(own))
-    if len(targets) > 1:
+    if len(groups) > 1:
         table.add_row("all, each once", *_numbers(entries))
     console().print(table)
     for entry in entries:
@@ -63,6 +57,7 @@ def _summarise(targets: Sequence[str], entries: Sequence[Entry]) -> None:
     if waiting := sum(entry.missing and bool(entry.producers) for entry in entries):
         print(f"{waiting} of the missing runs read what runs make that come before them")
     print("GPU-hours: of finished runs with the same task, model, adapter and data size, on whatever device these had")
+    return 0
 
 
 def _numbers(entries: Sequence[Entry]) -> list[str]:
@@ -95,7 +90,15 @@ def collect(typed: argparse.Namespace, declared: Targets) -> int:
     groups, store = options.needed(typed, declared), options.store(typed)
     entries = make_plan(groups, store)
     written = [entry for entry in entries if entry.state in (State.DONE, State.DAMAGED)]
-    damage = {entry.run: reason for entry in written if (reason := _damage(entry))}
+    damage: dict[RunFolder, str] = {}
+    for entry in written:
+        if entry.state is State.DAMAGED:
+            damage[entry.run] = entry.reason
+            continue
+        try:
+            entry.run.record(verify_files=True, without_weights=True)
+        except Damaged as error:
+            damage[entry.run] = str(error)
     intact = [entry.run.path for entry in written if entry.run not in damage]
     size = sum(file.stat().st_size for path in intact for file in path.rglob("*") if file.is_file())
     print(
@@ -106,27 +109,14 @@ def collect(typed: argparse.Namespace, declared: Targets) -> int:
         print(f"damaged: {reason}")
     for name, needed in groups.items():
         if name not in declared and any(run.values for run in needed):  # a search is tested in no language
-            _show_sweep(needed, results(entries, needed))
+            held = results(entries, needed)
+            print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
+            console().print(sweep_table(needed, held))
+            for note in notes_on(record_of(held, run) for run in held):
+                print(f"note: {note}")
     tables = [declared[name] for name in groups if name in declared and not isinstance(declared[name], Figure)]
     for table in tables:
         filled = view(table, results(entries, table.needed()))
         for path in write(filled, table, options.out(typed)):
             print(f"wrote {path} ({filled.summary})")
     return 1 if damage else 0
-
-
-def _show_sweep(needed: Sequence[Needed], held: Results) -> None:
-    print("mean ± sample std (n−1) over n seeds, in percent; 2/4: only 2 of 4 seeds have all of its languages")
-    console().print(sweep_table(needed, held))
-    for note in notes_on(record_of(held, run) for run in held):
-        print(f"note: {note}")
-
-
-def _damage(entry: Entry) -> str:
-    if entry.state is State.DAMAGED:
-        return entry.reason
-    try:
-        entry.run.record(verify_files=True, without_weights=True)
-    except Damaged as damage:
-        return str(damage)
-    return ""

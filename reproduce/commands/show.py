@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fun.errors import ConfigError
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console, option
+from reproduce.commands.options import Targets, command, console, option
 from reproduce.declare.figures import Figure
 from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
@@ -58,7 +58,7 @@ def write(table: View, target: Target, out: Path) -> list[Path]:
     """Write a table as CSV and LaTeX below `out`, and return the files."""
     folder = out / "tables" / target.paper.name
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / f"{target.stem}.csv": to_csv(table), folder / f"{target.stem}.tex": to_latex(table)}
+    texts = {folder / f"{target.stem}.csv": to_csv(table), folder / f"{target.stem}.tex": latex.to_latex(table)}
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     return list(texts)
@@ -67,15 +67,13 @@ def write(table: View, target: Target, out: Path) -> list[Path]:
 def print_missing(target: Target, results: Results, store: Store) -> None:
     """To standard output and unwrapped, so that every line can be pasted."""
     lines, startable = _missing(target.needed(), results, store)
-    if not lines:
-        return
-    print("Missing runs, one command each:", *lines, sep="\n")
+    if lines:
+        print("Missing runs, one command each:", *lines, sep="\n")
     if startable:
         print(f"\nAll that can be started, on this machine: python -m reproduce run {target.name}")
-        print("The same as sweeps:", *startable, sep="\n")
-    else:
-        print("\nNone of them is started unasked; the comments above say why.")
-    print()
+        print("The same as sweeps:", *startable, "", sep="\n")
+    elif lines:
+        print("\nNone of them is started unasked; the comments above say why.\n")
 
 
 def _missing(needed: Sequence[Needed], results: Results, store: Store) -> tuple[list[str], list[str]]:
@@ -89,15 +87,12 @@ def _missing(needed: Sequence[Needed], results: Results, store: Store) -> tuple[
 @command(
     "tables",
     "write every table of a paper as CSV and LaTeX",
-    options.paper(default=ANCHOR, help=f"whose (default: {ANCHOR})"),
-    options.MODEL,
-    options.RESULTS,
+    *options.of_paper(default=ANCHOR, help=f"whose (default: {ANCHOR})"),
     *options.READING,
 )
 def tables(typed: argparse.Namespace, declared: Targets) -> int:
-    targets = [
-        target for target in options.numbered(typed.paper, typed.model, declared) if not isinstance(target, Figure)
-    ]
+    numbered = options.numbered(typed.paper, typed.model, declared)
+    targets = [target for target in numbered if not isinstance(target, Figure)]
     if not targets:
         variant = f" has a variant for model '{typed.model}'" if typed.model else " has a number in its name"
         raise ConfigError(f"no table of '{typed.paper}'{variant}.")
@@ -144,9 +139,7 @@ def figure(typed: argparse.Namespace, declared: Targets) -> int:
 @command(
     "report",
     "write a page for each paper of what is reproduced so far",
-    options.paper(help="whose (default: every paper's)"),
-    options.MODEL,
-    options.RESULTS,
+    *options.of_paper(help="whose (default: every paper's)"),
     *options.READING,
 )
 def report(typed: argparse.Namespace, declared: Targets) -> int:

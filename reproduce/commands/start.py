@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable
-from functools import partial
 
 from rich.console import Group
 from rich.text import Text
@@ -13,11 +12,10 @@ from rich.text import Text
 from fun.errors import ConfigError, RunError
 from fun.results import JobKnown, RunFolder
 from reproduce.commands import options
-from reproduce.commands.command import Targets, command, console, flag, option
+from reproduce.commands.options import Targets, command, console, flag, option
 from reproduce.runs.plan import Entry, remarks, results
 from reproduce.runs.plan import plan as make_plan
 from reproduce.runs.store import Done, Store, missing
-from reproduce.runs.store import command as command_of
 from reproduce.start import search
 from reproduce.start.here import run_missing
 from reproduce.start.jobs import Jobs, asking, submitted_job
@@ -44,9 +42,8 @@ WATCH_SECONDS = 10.0
 def run(typed: argparse.Namespace, declared: Targets) -> int:
     # A terminated run command must stop its children too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    groups = options.needed(typed, declared)
-    told = {"dry_run": typed.dry_run, "retry": typed.retry}
-    left = run_missing(groups, options.root(typed), typed.jobs, typed.at_most, **told)
+    groups, root = options.needed(typed, declared), options.root(typed)
+    left = run_missing(groups, root, typed.jobs, typed.at_most, dry_run=typed.dry_run, retry=typed.retry)
     return 1 if left else 0
 
 
@@ -66,51 +63,44 @@ SUBMITTING = (
 )
 
 
-def submit(typed: argparse.Namespace, declared: Targets, *, retry: bool) -> int:
-    """Submit, or show, what the targets lack; 1 where runs were held back."""
-    from reproduce.start.cluster import Submission, summary
-    from reproduce.start.profiles import Profile
+@command("submit", "submit what targets lack to SLURM, or to this machine", *SUBMITTING)
+def submit(typed: argparse.Namespace, declared: Targets) -> int:
+    """Also `retry`, which holds fewer runs back. Returns 1 where it held some."""
+    from reproduce.start.cluster import Profile, Submission, counted, summary
 
     groups, root = options.needed(typed, declared), options.root(typed)
     names = list(dict.fromkeys(typed.profile.split(",")))
     if "local" in names and len(names) > 1:
         raise ConfigError("--profile local cannot share runs with another profile: type it alone")
-    profiles = [Profile.load(name, typed.settings) for name in names]
-    submission = Submission(root, profiles, typed.runs_per_job)
+    submission = Submission(root, [Profile.load(name, typed.settings) for name in names], typed.runs_per_job)
 
     def planned(jobs: JobKnown | None) -> list[Entry]:
-        return make_plan(groups, Store(root), jobs, retry=retry)
+        return make_plan(groups, Store(root), jobs, retry=typed.command == "retry")
 
     if typed.dry_run:
         entries = asking(planned)
-        for array, script in submission.scripts(entries):
-            print(f"# {_described(array.parts)} on {array.profile.name}")
-            print(script or "\n".join(entry.run.path.name for part in array.parts for entry in part))
+        for array in submission.arrays([entry for entry in entries if entry.startable], look_only=True):
+            print(f"# {array}")
+            print(array.script() or "\n".join(entry.run.path.name for part in array.parts for entry in part))
     else:
         entries, submitted = planned(submission.job_known), 0
         try:
             for array, jobs in submission.submit(entries):
                 submitted += sum(map(len, array.parts))
                 after = f", after {summary(array.after)}" if array.after else ""
-                what = f"{_described(array.parts)} on {array.profile.name}"
-                print(f"submitted {what}: job {summary(jobs)}{after}", flush=True)
+                print(f"submitted {array}: job {summary(jobs)}{after}", flush=True)
         finally:
-            done = sum(entry.complete or entry.gap for entry in entries)
-            print(f"submitted {_counted(submitted, 'run')}, under way {submission.under_way}, done {done}")
-    print(*(f"{entry.not_yet('submit')}\n" for entry in submission.waiting), sep="", end="")
-    print(*(f"{line}\n" for line in remarks(entries)), sep="", end="")
+            done = sum(entry.result.complete or entry.gap for entry in entries)
+            print(f"submitted {counted(submitted, 'run')}, under way {submission.under_way}, done {done}")
+    for line in (*(entry.not_yet("submit") for entry in submission.waiting), *remarks(entries)):
+        print(line)
     return 1 if any(entry.held for entry in entries) else 0
-
-
-command("submit", "submit what targets lack to SLURM, or to this machine", *SUBMITTING)(partial(submit, retry=False))
 
 
 @command(
     "status",
     "count runs by state; show what runs and what went wrong",
-    options.targets("*"),
-    options.MODEL,
-    options.RESULTS,
+    *options.OPTIONAL,
     flag("--watch", f"again every {WATCH_SECONDS:g} seconds, until Ctrl-C"),
 )
 def status(typed: argparse.Namespace, declared: Targets) -> int:
@@ -130,16 +120,15 @@ def _standing(typed: argparse.Namespace, declared: Targets, jobs: JobKnown | Non
     if typed.targets:
         groups = options.needed(typed, declared)
         entries = make_plan(groups, Store(root), jobs)
-        return report(
-            {name: {entry.run: entry.status for entry in entries if name in entry.targets} for name in groups}, root
-        )
+        standing = {name: {entry.run: entry.status for entry in entries if name in entry.targets} for name in groups}
+        return report(standing, root)
     begun, closed = on_disk(root, jobs)
     if not begun and not closed:
         return Group(Text(f"no run was begun under {root} (FUN_RESULTS or --results names another folder)"))
     return Group(report(begun, root), *map(Text, closed))
 
 
-command("retry", "submit what targets lack, failed runs too", *SUBMITTING)(partial(submit, retry=True))
+command("retry", "submit what targets lack, failed runs too", *SUBMITTING)(submit)
 
 
 @command("cancel", "cancel the jobs of targets", *options.MANY)
@@ -188,20 +177,11 @@ def _select_from(searched: search.Searched, store: Store) -> bool:
         print(f"{label}: nothing is selected, because {len(lacking)} of {len(needed)} runs are missing:")
         print(*missing(lacking, held), sep="\n")
         return False
-    outcome = search.Outcome(searched, held)
     try:
-        selection = outcome.selection()
+        selection, lines = search.select(searched, held)
     except RunError as error:
         print(f"{label}: nothing is selected, because {error}")
         return False
-    print(f"{label}: {selection.rule}", *outcome.lines(selection), f"wrote {selection.write(store.root)}", sep="\n")
-    print(f"for runs with these values: {command_of(searched.command)}")
+    print(f"{label}: {selection.rule}", *lines, f"wrote {selection.write(store.root)}", sep="\n")
+    print(f"for runs with these values: {searched.command}")
     return True
-
-
-def _described(parts: tuple[tuple[Entry, ...], ...]) -> str:
-    return f"{_counted(sum(map(len, parts)), 'run')} in {_counted(len(parts), 'job')}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,19 +1,19 @@
-"""The plan: every run that targets need, once, behind those that make what it reads; and which of them may start.
-
-All commands read it: `plan` and `status` print it, `run` and `submit` start what is `startable`, `collect` verifies
-what is done.
-"""
+"""The plan: every run that targets need, once, behind those that make what it reads; and which of them may start."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from fun.config import RunConfig
-from fun.inputs import Input, evaluation_inputs, run_id, training_inputs
-from fun.results import NEVER_BEGUN, Damaged, JobKnown, RunFolder, State, Status
-from reproduce.declare.parts import Needed, Run
-from reproduce.runs.hours import Hours
-from reproduce.runs.logs import idle_logs
+from fun.inputs import Input, evaluation_inputs, evaluations, run_id, training_inputs
+from fun.results import NEVER_BEGUN, Damaged, JobKnown, NotDone, Record, RunFolder, State, Status, Unreadable
+from fun.results.files import names_in
+from reproduce.declare.parts import Needed, Run, merged
 from reproduce.runs.store import Absent, Done, Result, Results, Store, checked, command, configuration, producers
 
 FAILURES = 3
@@ -23,6 +23,9 @@ Groups = Mapping[str, Iterable[Needed]]
 """Target -> the runs that it needs."""
 
 UNDER_WAY = (State.QUEUED, State.RUNNING)
+
+Shape = tuple[Any, ...]
+"""What the time of a run depends on: its task, model, adapter, data size, marks, and the unit of its budget."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +50,22 @@ class Entry:
     hours: float | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether it is done, with all that is needed of it."""
-        return self.result.complete
-
-    @property
     def under_way(self) -> bool:
         """Whether somebody runs it, or is to; a done run: for what it lacks."""
-        return not self.complete and (self.status.later or self.status).state in UNDER_WAY
+        return not self.result.complete and (self.status.later or self.status).state in UNDER_WAY
 
     @property
     def missing(self) -> bool:
         """Whether somebody has to start it."""
-        return not self.complete and not self.under_way
+        return not self.result.complete and not self.under_way
 
     @property
     def wanted(self) -> bool:
-        """Whether it is to be made, now or behind its producers; by somebody else where it is under way."""
-        return not (self.complete or self.held or self.gap)
+        """Whether it is to be made, now or behind its producers, by whomever."""
+        return not (self.result.complete or self.held or self.gap)
 
     @property
     def startable(self) -> bool:
-        """Whether it is wanted and nobody has it in hand."""
         return self.wanted and not self.under_way
 
     @property
@@ -87,14 +84,9 @@ class Entry:
         return "" if self.status == NEVER_BEGUN else self.status.detail
 
     @property
-    def option(self) -> str:
-        """What must be typed beyond its overrides where it is not started unasked."""
-        return "" if isinstance(self.result, Done) else self.result.option
-
-    @property
     def command(self) -> str:
-        """What to type to start it."""
-        return command((*self.needed.arguments, *filter(None, [self.option])))
+        """What to type to start it, also where it is not started unasked."""
+        return command((*self.needed.arguments, self.result.option))
 
     @property
     def asked_again(self) -> bool:
@@ -119,15 +111,16 @@ def plan(groups: Groups, store: Store, jobs: JobKnown | None = None, *, retry: b
     their method, or `FAILURES` times in a row by their machine. Raises ConfigError.
     """
     planner = _Planner(store, jobs, retry)
-    wanted: dict[str, Needed] = {}
+    wanted: dict[str, list[Needed]] = defaultdict(list)
     targets: dict[str, set[str]] = defaultdict(set)
     for target, runs in groups.items():
         for needed in runs:
-            name = planner.name(needed.overrides)
-            wanted[name] = of_both(wanted[name], needed) if name in wanted else needed
-            targets[name].add(target)
-    for needed in wanted.values():
-        planner.add(needed)
+            wanted[planner.name(needed.overrides)].append(needed)
+            targets[planner.name(needed.overrides)].add(target)
+    for same in wanted.values():  # one run, with all that any group needs of it, and so in all languages if one does
+        whole = (run for run in same if not any(each.startswith("evaluate.languages=") for each in run.overrides))
+        overrides = next(whole, same[-1]).overrides
+        planner.add(*merged(replace(run, overrides=overrides) for run in same))
     for name in reversed(planner.entries):  # what reads stands behind what it reads
         for maker in planner.makers[name]:
             targets[maker] |= targets[name]
@@ -140,40 +133,27 @@ def plan(groups: Groups, store: Store, jobs: JobKnown | None = None, *, retry: b
 def results(entries: Iterable[Entry], needed: Iterable[Needed]) -> Results:
     """What a plan tells of runs that are among those it was made for; what somebody has in hand nobody is to start."""
     by_id = {entry.run.run_id: entry for entry in entries}
-    planned = {run.overrides: by_id[run_id(configuration(run.overrides))] for run in needed}
+    planned = {run.overrides: by_id[_run_id(run.overrides)] for run in needed}
+    in_hand = {run for run, entry in planned.items() if isinstance(entry.result, Absent) and entry.under_way}
     return {
-        run: Absent(entry.state, entry.reason, startable=False)
-        if isinstance(entry.result, Absent) and entry.under_way
-        else entry.result
+        run: Absent(entry.state, entry.reason, startable=False) if run in in_hand else entry.result
         for run, entry in planned.items()
     }
 
 
-def of_both(run: Needed, other: Needed) -> Needed:
-    """One run that two groups need, with all that either needs of it."""
-    restricted = any(override.startswith("evaluate.languages=") for override in run.overrides)
-    values = tuple(dict.fromkeys((*run.values, *other.values)))
-    tracked = run.fisher_every or other.fisher_every, run.tests_every or other.tests_every
-    return Needed((other if restricted else run).overrides, values, *tracked)
+def _run_id(overrides: Run) -> str:
+    return run_id(configuration(overrides))
 
 
 class _Planner:
     """Makes the entries, by run_id; an entry's `makers` are all runs that make what it reads, done or not."""
 
     def __init__(self, store: Store, jobs: JobKnown | None, retry: bool) -> None:
-        self.store = store
-        self.jobs = jobs
-        self.retry = retry
-        self.hours = Hours()
+        self.store, self.jobs, self.retry = store, jobs, retry
         self.entries: dict[str, Entry] = {}
         self.makers: dict[str, list[str]] = {}
-        self._names: dict[Run, str] = {}
-
-    def name(self, overrides: Run) -> str:
-        """The run_id of the run of `overrides`, which a plan computes once."""
-        if overrides not in self._names:
-            self._names[overrides] = run_id(configuration(overrides))
-        return self._names[overrides]
+        # Computed once in a plan; another may find other inputs, and more runs.
+        self.name, self.finished = cache(_run_id), cache(_by_shape)
 
     def add(self, needed: Needed) -> Entry:
         """The entry of a run; the first time it is made, behind those of its producers."""
@@ -184,19 +164,20 @@ class _Planner:
         result = self.store.find(copies, config, needed)
         entry = Entry(needed, copies[0], result, checked(copies, copies[0].status(job_known=self.jobs)), hours=0.0)
         # For a complete run nothing is made again: of its producers those count that are still there.
-        made = [run for run in producers(config) if not entry.complete or isinstance(self.store(run), Done)]
+        made = [run for run in producers(config) if not result.complete or isinstance(self.store(run), Done)]
         makers = [self.add(run) for run in made]
-        if not entry.complete:
-            entry = replace(self._settled(entry, config, makers), hours=self.hours.of(config, entry.run))
+        if not result.complete:
+            hours = _expected(config, self.finished(entry.run.path.parent))
+            entry = replace(self._settled(entry, config, makers), hours=hours)
         self.makers[name] = [maker.run.run_id for maker in makers]
         self.entries[name] = entry
         return entry
 
     def _settled(self, entry: Entry, config: RunConfig, makers: Sequence[Entry]) -> Entry:
         """The entry with what it waits for, or why it is not started."""
-        producers = tuple(maker.run for maker in makers if maker.wanted)
+        entry = replace(entry, producers=tuple(maker.run for maker in makers if maker.wanted))
         if entry.under_way:
-            return replace(entry, producers=producers)
+            return entry
         held = self._reason_to_hold(entry)
         if not held:  # without what its training reads it cannot begin; anything else is a gap of the run
             made = {each: self._maker(each) for each in training_inputs(config)}
@@ -204,18 +185,18 @@ class _Planner:
             held = "; ".join(
                 f"the {each} that it reads cannot be made: {run} is held back" for each, run in stuck.items()
             )
-        gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry, config)
+        gap = not held and isinstance(entry.result, Done) and not self._can_be_completed(entry.needed, config)
         failed = entry.run.latest.number if self.retry and entry.run.status().state is State.FAILED else 0
-        return replace(entry, producers=producers, held=held, gap=gap, failed=failed)
+        return replace(entry, held=held, gap=gap, failed=failed)
 
-    def _can_be_completed(self, entry: Entry, config: RunConfig) -> bool:
+    def _can_be_completed(self, needed: Needed, config: RunConfig) -> bool:
         """Whether a done run lacks anything but evaluations that are gaps: starting it again would not fill those."""
         values = tuple(
-            value
-            for value in entry.needed.values
-            if not any(map(self._is_gap, evaluation_inputs(config, value[0], value[1])))
+            (dataset, language, metric)
+            for dataset, language, metric in needed.values
+            if not any(map(self._is_gap, evaluation_inputs(config, dataset, language)))
         )
-        without_gaps = self.store.find(self.store.runs(config), config, replace(entry.needed, values=values))
+        without_gaps = self.store(replace(needed, values=values))
         return isinstance(without_gaps, Done) and without_gaps.startable
 
     def _is_gap(self, each: Input) -> bool:
@@ -228,7 +209,6 @@ class _Planner:
             return True
 
     def _maker(self, each: Input) -> Entry | None:
-        """The entry of the run that makes an input."""
         return self.entries.get(self.name(maker)) if (maker := each.producer()) else None
 
     def _reason_to_hold(self, entry: Entry) -> str:
@@ -255,20 +235,17 @@ def waves(entries: Iterable[Entry]) -> list[list[Entry]]:
     depths: dict[RunFolder, int] = {}
     parts: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:  # producers stand first
-        depth = max((depths[run] + 1 for run in entry.producers if run in depths), default=0)
-        depths[entry.run] = depth
-        parts[depth].append(entry)
+        depths[entry.run] = max((depths[run] + 1 for run in entry.producers if run in depths), default=0)
+        parts[depths[entry.run]].append(entry)
     return [parts[depth] for depth in sorted(parts)]
 
 
 def remarks(entries: Sequence[Entry]) -> list[str]:
     """What is not started and why, for people: gaps, a line for all runs that have the same, and held runs."""
     gaps = Counter(entry.reason for entry in entries if entry.gap)
+    no_adapter = "no language adapter is there, or on its way"
     return [
-        *(
-            f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: no language adapter is there, or on its way"
-            for lacks, runs in gaps.items()
-        ),
+        *(f"gap: {runs} done run{'s' * (runs > 1)} {lacks}: {no_adapter}" for lacks, runs in gaps.items()),
         *(f"held back: {entry.run.path.name}: {' '.join(entry.held.split())}" for entry in entries if entry.held),
     ]
 
@@ -277,3 +254,55 @@ def hours(entries: Iterable[Entry]) -> tuple[float, int]:
     """The hours of the missing ones that were measured, and of how many nothing was."""
     missing = [entry.hours for entry in entries if entry.missing]
     return sum(hours for hours in missing if hours is not None), missing.count(None)
+
+
+def _by_shape(folder: Path) -> dict[Shape, list[Record]]:
+    records: dict[Shape, list[Record]] = defaultdict(list)
+    with suppress(Unreadable):
+        for name in sorted(names_in(folder)):
+            with suppress(NotDone, Damaged):
+                record = RunFolder(folder / name, name.rpartition("-")[2]).record()
+                records[_shape(record.config, record.marks)].append(record)
+    return records
+
+
+def _expected(config: RunConfig, finished: Mapping[Shape, Sequence[Record]]) -> float | None:
+    """What a run may take from its beginning, in hours of one device; None where none of its shape is finished."""
+    records = finished.get(_shape(config.active(), config.marks), [])
+    tested = [record for record in records if _tests(record.evaluations) or record.kind == "artifact"]
+    if not tested:
+        return None
+    training = fmean(
+        (record.timing["train_seconds"] + record.timing["fisher_seconds"]) / _budget(record.config)
+        for record in records
+    )
+    testing = fmean(record.timing["evaluate_seconds"] / max(1, _tests(record.evaluations)) for record in tested)
+    return (training * _budget(config.active()) + testing * _tests(evaluations(config))) / 3600
+
+
+def _shape(config: Mapping[str, Any], marks: Iterable[str]) -> Shape:
+    names = tuple(config[section]["name"] for section in ("task", "model", "adapter"))
+    return (*names, config.get("data_size", {}).get("examples"), "updates" in config.get("train", {}), *marks)
+
+
+def _budget(config: Mapping[str, Any]) -> int:
+    """In updates, or in epochs; of what makes none, in blocks."""
+    train = config.get("train", config["task"])
+    budget: int = next(train[unit] for unit in ("updates", "epochs", "blocks") if unit in train)
+    return budget
+
+
+def _tests(evaluations: Mapping[str, Collection[str]]) -> int:
+    """In how many languages of test sets."""
+    return sum(map(len, evaluations.values()))
+
+
+def job_log(root: Path, job: str) -> Path | None:
+    """The standard error of a job that `submit` started, in a folder per day of `jobs/`; None where there is none."""
+    name = job.split(":")[2] if job.startswith("local:") else job
+    return max((root / "jobs").glob(f"*/{name}_0_log.err"), default=None)
+
+
+def idle_logs(run: RunFolder, root: Path) -> list[Path]:
+    """The logs of the jobs that were last to run it and could not begin it (`RunFolder.idle_jobs`); latest first."""
+    return [log for job in run.idle_jobs() if (log := job_log(root, job))]

@@ -6,25 +6,14 @@ import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 
 from fun.config import RunConfig
-from fun.inputs import compose, evaluation_keys, evaluations, inputs_of, run_folder
-from fun.results import (
-    MARKS,
-    Damaged,
-    NotDone,
-    Record,
-    RunFolder,
-    State,
-    Status,
-    Unreadable,
-    file_checksum,
-    in_order,
-    run_folders,
-)
+from fun.inputs import compose, evaluation_keys, inputs_of, run_folder
+from fun.results import MARKS, Damaged, NotDone, Record, RunFolder, State, Status, Unreadable, file_checksum
 from fun.results.attempt import METRICS_LOG
+from fun.results.folder import in_order, run_folders
 from reproduce.declare.parts import ANY, Needed, Run
 
 
@@ -35,10 +24,10 @@ class Done:
     record: Record
     run: RunFolder
     lacks: str = ""
+    option = ""
 
     @property
     def complete(self) -> bool:
-        """Whether it has all that is needed of it."""
         return not self.lacks
 
     @property
@@ -50,15 +39,13 @@ class Done:
 class Absent:
     """A run without a usable record: its state, and why in one line (empty where it was never started).
 
-    `startable`: the run may be started unasked. `option` is what must be typed beyond the run's overrides
-    to start it anew where that needs to be asked for.
+    `startable`: it may be started unasked. `option`: what else must be typed to start it where it may not.
     """
 
     state: State
     reason: str = ""
     startable: bool = True
     option: str = ""
-
     complete = False
 
 
@@ -70,7 +57,6 @@ Results = Mapping[Run, Result]
 
 
 def results_of(needed: Iterable[Needed], look_up: Callable[[Needed], Result]) -> Results:
-    """What `look_up` tells of each needed run."""
     return {run.overrides: look_up(run) for run in needed}
 
 
@@ -79,14 +65,11 @@ def configuration(overrides: Sequence[str]) -> RunConfig:
 
     Runs that differ in the seed alone share one configuration: nothing is looked up or checked by the seed.
     """
-    seeds = [seed for override in overrides if (seed := _SEED.fullmatch(override))]
+    seeds = [override for override in overrides if re.fullmatch(r"seed=\d+", override)]
     if len(seeds) > 1:
         return compose(overrides)
-    shared = _configuration(tuple(override for override in overrides if not _SEED.fullmatch(override)))
-    return shared.model_copy(update={"seed": int(seeds[0][1])}) if seeds else shared
-
-
-_SEED = re.compile(r"seed=(\d+)")
+    shared = _configuration(tuple(override for override in overrides if override not in seeds))
+    return shared.model_copy(update={"seed": int(seeds[0].removeprefix("seed="))}) if seeds else shared
 
 
 @cache
@@ -131,8 +114,7 @@ class Store:
 
     def find(self, runs: Sequence[RunFolder], config: RunConfig, needed: Needed) -> Result:
         """The same where the needed run's configuration is known, and its folders."""
-        allowed = MARKS if self.allow_marked else config.marks
-        return look(runs, needed, allowed, partial(evaluation_keys, config))
+        return look(runs, needed, MARKS if self.allow_marked else config.marks, config)
 
     def runs(self, config: RunConfig) -> list[RunFolder]:
         """The folders that bear its run_id (`in_order`)."""
@@ -141,16 +123,14 @@ class Store:
         return [RunFolder(path, expected.run_id) for path in in_order(paths, expected.path)]
 
 
-Keys = Callable[[str, str], dict[str, str]]
-"""Data set, language -> the content keys of what an evaluation reads."""
-
-
-def look(runs: Sequence[RunFolder], needed: Needed, allowed: Collection[str] = (), keys: Keys | None = None) -> Result:
+def look(
+    runs: Sequence[RunFolder], needed: Needed, allowed: Collection[str] = (), config: RunConfig | None = None
+) -> Result:
     """What the folders of one run hold of what is needed of it: nothing to rely on unless all records say the same.
 
     A folder without a record says nothing against one that has it: a mark, or an attempt, from under an older label.
     """
-    results = [examine(run, needed, allowed, keys) for run in runs]
+    results = [examine(run, needed, allowed, config) for run in runs]
     told = [result for result in results if isinstance(result, Done) or result.state in (State.DONE, State.DAMAGED)]
     records = [result.record for result in told if isinstance(result, Done)]
     conflict = any(record.differences(other) for record, other in itertools.combinations(records, 2))
@@ -169,23 +149,25 @@ def checked(copies: Sequence[RunFolder], status: Status) -> Status:
     return status
 
 
-def examine(run: RunFolder, needed: Needed, allowed: Collection[str], keys: Keys | None = None) -> Result:
-    """What a run's folder holds of what is needed of it; an evaluation counts that read what `keys` say.
+def examine(run: RunFolder, needed: Needed, allowed: Collection[str], config: RunConfig | None = None) -> Result:
+    """What a run's folder holds of what is needed of it; an evaluation counts that read what `config` does today.
 
     `allowed`: the marks that a record may have.
     """
     try:
         record = run.record()
     except NotDone:
-        return _unfinished(run.status())
-    except Unreadable as error:
-        return Absent(State.DAMAGED, str(error), startable=False)
+        status = run.status()
+        by_method, under_way = status.failure == "method", status.state in (State.QUEUED, State.RUNNING)
+        reason = "" if status.state is State.MISSING else status.detail
+        return Absent(status.state, reason, not (by_method or under_way), "retry=true" if by_method else "")
     except Damaged as error:
-        return Absent(State.DAMAGED, str(error), startable=False, option="force=true")
+        option = "" if isinstance(error, Unreadable) else "force=true"
+        return Absent(State.DAMAGED, str(error), startable=False, option=option)
     if marks := [mark for mark in record.marks if mark not in allowed]:
         reason = f"its record is marked {', '.join(marks)} and never enters a table"
         return Absent(State.DONE, reason, startable=False, option="force=true")
-    lacks = _lacks(record, needed, keys)
+    lacks = _lacks(record, needed, config)
     if (needed.fisher_every or needed.tests_every) and not lacks:  # what is tracked is read from the step log
         log = run.path / METRICS_LOG
         if not log.is_file() or file_checksum(log) != record.files.get(METRICS_LOG):
@@ -194,74 +176,14 @@ def examine(run: RunFolder, needed: Needed, allowed: Collection[str], keys: Keys
     return Done(record, run, lacks)
 
 
-def value(record: Record, dataset: str, language: str, metric: str) -> float | None:
-    """A record's metric in percent; None where it was not evaluated."""
-    languages = record.metrics.get(dataset, {})
-    return languages.get(language, {}).get(metric)
-
-
-def evaluated(config: RunConfig) -> tuple[tuple[str, str, str], ...]:
-    """What a run's record holds once it is complete, as `Needed.values`, whatever the metrics."""
-    return tuple((dataset, language, ANY) for dataset, names in evaluations(config).items() for language in names)
-
-
-def sweeps(runs: Iterable[tuple[str, ...]]) -> list[str]:
-    """The same runs as few lines to paste: those that differ in one override only become a sweep over it."""
-    merged = list(runs)
-    single = set(merged)
-    for position in reversed(range(max(map(len, merged), default=0))):
-        values: dict[tuple[str, ...], list[str]] = {}
-        for run in merged:
-            if position < len(run):
-                name, equals, value = run[position].partition("=")
-                values.setdefault((*run[:position], name + equals, *run[position + 1 :]), []).append(value)
-            else:  # this run has fewer overrides than others
-                values[run] = []
-        merged = [_swept(run, position, swept) if swept else run for run, swept in values.items()]
-    return [command(run, *([] if run in single else ["-m"])) for run in merged]
-
-
-def _swept(run: tuple[str, ...], position: int, values: Sequence[str]) -> tuple[str, ...]:
-    return (*run[:position], run[position] + ",".join(values), *run[position + 1 :])
-
-
-def missing(needed: Iterable[Needed], results: Results) -> list[str]:
-    """The runs that a target still needs as lines to paste, under comments that say why where it is known.
-
-    One command per line, in the table's order within each reason; runs of which nothing is known to say come first,
-    so that none stands under another's reason.
-    """
-    commands: dict[str, list[str]] = defaultdict(list, {"": []})
-    for run in needed:
-        result = results[run.overrides]
-        if isinstance(result, Absent):
-            why = f"{result.state.value}: {result.reason}" if result.reason else ""
-            commands[why].append(command((*run.arguments, result.option) if result.option else run.arguments))
-        elif result.lacks:
-            commands[f"done, but {result.lacks}"].append(command(run.arguments))
-    # A reason of several lines must stay one comment.
-    return [line for why, lines in commands.items() for line in ([f"# {' '.join(why.split())}"] if why else []) + lines]
-
-
-def command(arguments: Sequence[str], *options: str) -> str:
-    """A run as a line to paste."""
-    return shlex.join(("python", "-m", "fun.run", *options, *arguments))
-
-
-def _unfinished(status: Status) -> Absent:
-    by_method, under_way = status.failure == "method", status.state in (State.QUEUED, State.RUNNING)
-    reason = "" if status.state is State.MISSING else status.detail
-    return Absent(status.state, reason, not (by_method or under_way), "retry=true" if by_method else "")
-
-
-def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:
+def _lacks(record: Record, needed: Needed, config: RunConfig | None) -> str:
     absent: dict[str, set[str]] = defaultdict(set)
     for dataset, language, metric in needed.values:
         evaluation = record.evaluations.get(dataset, {}).get(language)
         if (
             evaluation is None
             or not (evaluation["metrics"] if metric == ANY else metric in evaluation["metrics"])
-            or (keys is not None and evaluation["keys"] != keys(dataset, language))
+            or (config is not None and evaluation["keys"] != evaluation_keys(config, dataset, language))
         ):
             absent[dataset].add(language)
     parts = [f"without {name} in {', '.join(sorted(languages))}" for name, languages in absent.items()]
@@ -273,3 +195,50 @@ def _lacks(record: Record, needed: Needed, keys: Keys | None) -> str:
         if not every or any(language not in followed.get(dataset, ()) for dataset, language, _ in needed.values):
             parts.append("without test scores along training")
     return " and ".join(parts)
+
+
+def value(record: Record, dataset: str, language: str, metric: str) -> float | None:
+    """A record's metric in percent; None where it was not evaluated."""
+    return record.metrics.get(dataset, {}).get(language, {}).get(metric)
+
+
+def sweeps(runs: Iterable[Run]) -> list[str]:
+    """The same runs as few lines to paste: those that differ in one override only become a sweep over it."""
+    merged = list(runs)
+    single = set(merged)
+    for position in reversed(range(max(map(len, merged), default=0))):
+        values: dict[Run, list[str]] = {}
+        for run in merged:
+            if position < len(run):
+                name, equals, value = run[position].partition("=")
+                values.setdefault((*run[:position], name + equals, *run[position + 1 :]), []).append(value)
+            else:  # this run has fewer overrides than others
+                values[run] = []
+        merged = [
+            (*run[:position], run[position] + ",".join(swept), *run[position + 1 :]) if swept else run
+            for run, swept in values.items()
+        ]
+    return [command(run if run in single else ("-m", *run)) for run in merged]
+
+
+def missing(needed: Iterable[Needed], results: Results) -> list[str]:
+    """The runs that a target still needs as lines to paste, under comments that say why where it is known.
+
+    Runs of which nothing is known to say come first, so that none stands under another's reason.
+    """
+    commands: dict[str, list[str]] = defaultdict(list, {"": []})
+    for run in needed:
+        result = results[run.overrides]
+        if isinstance(result, Done):
+            why = f"done, but {result.lacks}"
+        else:
+            why = f"{result.state.value}: {result.reason}" if result.reason else ""
+        if not result.complete:
+            commands[why].append(command((*run.arguments, result.option)))
+    # A reason of several lines must stay one comment.
+    return [line for why, lines in commands.items() for line in ([f"# {' '.join(why.split())}"] if why else []) + lines]
+
+
+def command(arguments: Iterable[str]) -> str:
+    """A run as a line to paste; an empty argument is none."""
+    return shlex.join(("python", "-m", "fun.run", *filter(None, arguments)))

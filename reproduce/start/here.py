@@ -5,9 +5,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
@@ -15,26 +14,16 @@ from statistics import fmean
 from fun.machine import signals as survival
 from fun.results import Damaged, State
 from fun.results.files import make_folder
-from reproduce.runs.logs import last_line
 from reproduce.runs.plan import Entry, Groups, plan, remarks, waves
 from reproduce.runs.store import Store, command
-from reproduce.start.jobs import asking
-from reproduce.start.progress import Training
+from reproduce.start.jobs import asking, told_by
+from reproduce.start.status import Training
 
 POLL_SECONDS = 0.1
-TELL_SECONDS = 8.0
-SELDOM_SECONDS = 60.0
+TELL_SECONDS, SELDOM_SECONDS = 8.0, 60.0
 """How often it is told who runs: at the beginning, and behind twenty minutes."""
 
 GRACE_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Child:
-    """A command, and the file that its output goes to."""
-
-    arguments: tuple[str, ...]
-    log: Path
 
 
 def run_missing(
@@ -47,15 +36,19 @@ def run_missing(
     first `at_most` are left for the next time, and are not. Raises ConfigError.
     """
     entries = asking(lambda jobs: plan(groups, Store(root), jobs, retry=retry))
-    todo, waiting = _to_do(entries)
+    elsewhere = {entry.run for entry in entries if entry.under_way}
+    for entry in entries:  # producers stand first: what reads from what others make is to wait, and so on
+        if not elsewhere.isdisjoint(entry.producers):
+            elsewhere.add(entry.run)
+    todo = [entry for entry in entries if entry.startable and entry.run not in elsewhere]
     told = [
         *remarks(entries),
         *(f"under way: {entry.run.path.name}: {entry.reason}" for entry in entries if entry.under_way),
         *(["--retry also starts runs that failed"] if any(entry.held for entry in entries) else []),
-        *(entry.not_yet("run") for entry in waiting),
+        *(entry.not_yet("run") for entry in entries if entry.startable and entry.run in elsewhere),
     ]
     print(*(f"{line}\n" for line in told), sep="", end="")
-    done = sum(entry.complete or entry.gap for entry in entries)
+    done = sum(entry.result.complete or entry.gap for entry in entries)
     left = len(entries) - done - len(todo)
     todo, later = todo[:at_most], todo[at_most:] if at_most else []
     if not todo:
@@ -75,51 +68,33 @@ def run_missing(
     return sum(bool(entry.wanted or entry.held) and entry.run not in runs_later for entry in entries)
 
 
-def _to_do(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """What can be started here, and what reads from runs that others have in hand."""
-    todo: list[Entry] = []
-    waiting: list[Entry] = []
-    for entry in entries:  # producers stand first
-        if entry.startable:
-            elsewhere = {other.run for other in entries if other.under_way} | {other.run for other in waiting}
-            (todo if elsewhere.isdisjoint(entry.producers) else waiting).append(entry)
-    return todo, waiting
-
-
 def _run(waves: Sequence[Sequence[Entry]], root: Path, logs: Path, workers: int) -> None:
     """Wave by wave: what the runs of one make, those of the next read."""
-    children = [
-        {
-            Child((sys.executable, "-m", "fun.run", *entry.typed), logs / f"{entry.run.path.name}.log"): entry
-            for entry in wave
-        }
-        for wave in waves
-    ]
-    entries = {job: entry for wave in children for job, entry in wave.items()}
-    took: dict[Child, float] = {}
+    named = [{logs / f"{entry.run.path.name}.log": entry for entry in wave} for wave in waves]
+    entries = {log: entry for wave in named for log, entry in wave.items()}
+    typed = {log: entry.typed for log, entry in entries.items()}
+    took: dict[Path, float] = {}
 
-    def report(job: Child, status: int, seconds: float) -> None:
-        took[job] = seconds
-        done = status == 0 and entries[job].run.status().state is State.DONE
+    def report(log: Path, status: int, seconds: float) -> None:
+        took[log] = seconds
+        done = status == 0 and entries[log].run.status().state is State.DONE
         outcome = f"done in {seconds:.0f} s" if done else f"FAILED (exit status {status})"
         to_go = _left((entry for other, entry in entries.items() if other not in took), [*took.values()], workers)
-        print(f"[{len(took)}/{len(entries)}] {outcome}{to_go}: {' '.join(job.arguments[3:])}", flush=True)
+        print(f"[{len(took)}/{len(entries)}] {outcome}{to_go}: {' '.join(typed[log])}", flush=True)
         if not done:
-            print(
-                f"    {last_line(job.log.read_text(encoding='utf-8', errors='replace'))}\n    log: {job.log}",
-                flush=True,
-            )
+            print(told_by(log), flush=True)
 
-    def tell(running: Sequence[Child]) -> None:
-        for job in running:
-            run = entries[job].run
+    def tell(running: Sequence[Path]) -> None:
+        for log in running:
+            run = entries[log].run
             with suppress(Damaged):  # told when the run has ended
                 print(f"    {run.path.name.rpartition('-')[0]}: {Training.of(run)}", flush=True)
 
     # One thread each: two runs side by side beat one run on two threads, and threads beyond the cores stall.
     environment = {**os.environ, "FUN_RESULTS": str(root), "OMP_NUM_THREADS": "1", survival.REQUEUE: "no"}
-    for wave in children:
-        work(list(wave), workers, environment, report, tell)
+    for wave in named:
+        jobs = {log: (sys.executable, "-m", "fun.run", *typed[log]) for log in wave}
+        work(jobs, workers, environment, report, tell)
 
 
 def _left(entries: Iterable[Entry], took: Sequence[float], workers: int) -> str:
@@ -131,47 +106,43 @@ def _left(entries: Iterable[Entry], took: Sequence[float], workers: int) -> str:
 
 
 def work(
-    jobs: Sequence[Child],
+    jobs: Mapping[Path, Sequence[str]],
     workers: int,
     environment: dict[str, str],
-    ended: Callable[[Child, int, float], None],
-    tell: Callable[[Sequence[Child]], None] = lambda running: None,
+    ended: Callable[[Path, int, float], None],
+    tell: Callable[[Sequence[Path]], None] = lambda running: None,
 ) -> None:
-    """Run the jobs, `workers` at a time; tell each end with its exit status and seconds, and now and then who runs.
+    """Run the jobs (log -> command), `workers` at a time; tell each end (exit status, seconds), and at times who runs.
 
     However this is left, by an interrupt too, no child is left running.
     """
     waiting = deque(jobs)
-    running: dict[subprocess.Popen[bytes], tuple[Child, float]] = {}
+    running: dict[subprocess.Popen[bytes], tuple[Path, float]] = {}
     began = told = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                job = waiting.popleft()
-                with job.log.open("wb") as log:
+                log = waiting.popleft()
+                with log.open("wb") as output:
                     process = subprocess.Popen(
-                        job.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                        jobs[log], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
                     )
-                running[process] = (job, time.monotonic())
+                running[process] = (log, time.monotonic())
             for process in [process for process in running if process.poll() is not None]:
-                job, started = running.pop(process)
-                ended(job, process.returncode, time.monotonic() - started)
+                log, started = running.pop(process)
+                ended(log, process.returncode, time.monotonic() - started)
             now = time.monotonic()
             if now - told > min(max(TELL_SECONDS, (now - began) / 20), SELDOM_SECONDS):
-                tell([job for job, _ in running.values()])
+                tell([log for log, _ in running.values()])
                 told = now
             time.sleep(POLL_SECONDS)
     finally:
-        _stop(list(running))
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -48,17 +48,18 @@ class Job:
     def _work(self, runs: Sequence[Entry]) -> None:
         for entry in runs:
             entry.run.note(Phase.STARTED)
-        again = [entry for entry in runs if not self._given_up(entry)]
-        left = [entry for entry in runs if entry not in again]
+        # What an earlier start of this job has given up: it is asked again for every run, done or not.
+        left = [entry for entry in runs if entry.run.machine_failures() >= FAILURES and not entry.asked_again]
+        again = [entry for entry in runs if entry not in left]
         vain: Counter[RunFolder] = Counter()
         while again:
             before = {entry.run: entry.run.latest.number for entry in again}
             failed = [entry for entry in again if not self._bring_to_done(entry)]
             again = [entry for entry in failed if self._may_try_again(entry.run, before[entry.run], vain)]
-            for entry in failed:
-                if entry not in again:
-                    entry.run.note(Phase.OVER)
-                    left.append(entry)
+            over = [entry for entry in failed if entry not in again]
+            for entry in over:
+                entry.run.note(Phase.OVER)
+            left += over
             begun = [entry for entry in again if not vain[entry.run]]
             if again and not begun:
                 time.sleep(PAUSE_SECONDS)
@@ -69,12 +70,11 @@ class Job:
             names = "; ".join(f"{entry.run}: {entry.run.status().detail}" for entry in left)
             raise RunError(f"{len(left)} of {len(runs)} runs are not done: {names}")
 
-    def _given_up(self, entry: Entry) -> bool:
-        """Whether an earlier start of this job has: it is asked again for every run, done or not."""
-        return entry.run.machine_failures() >= FAILURES and not entry.asked_again
-
     def _bring_to_done(self, entry: Entry) -> bool:
-        _wait_for_silent(entry.run)
+        # An attempt whose node was lost still looks alive for a while; one that gives signs of life is left to it.
+        sign = entry.run.latest.last_sign()
+        while entry.run.status().state is State.RUNNING and entry.run.latest.last_sign() == sign:
+            time.sleep(POLL_SECONDS)
         entry.run.note(Phase.BEGUN)
         command = [sys.executable, "-m", "fun.run", *entry.typed]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUN_RESULTS": str(self.root)}
@@ -98,10 +98,3 @@ class Job:
         status = run.status()
         halted = status.state in (State.MISSING, State.STALE) or status.failure == "machine"
         return halted and max(vain[run], run.machine_failures()) < FAILURES
-
-
-def _wait_for_silent(run: RunFolder) -> None:
-    """Wait while an attempt whose node was lost still looks alive; one that gives signs of life is left to it."""
-    sign = run.latest.last_sign()
-    while run.status().state is State.RUNNING and run.latest.last_sign() == sign:
-        time.sleep(POLL_SECONDS)

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 from fun.errors import FunError
 from fun.machine import slurm
 from fun.results import JobKnown, RunFolder, State, local_job
-from reproduce.runs.logs import last_line
 
 LOCAL = "local"
 
@@ -32,7 +31,7 @@ class Jobs:
         """Whether the job waits or runs. Raises SchedulerError."""
         if job.startswith(f"{LOCAL}:"):
             # Named when it had ended already, it has no start.
-            return job == local_job(_process(job)) and not job.endswith(":0")
+            return job == local_job(int(job.split(":")[2])) and not job.endswith(":0")
         number = int(job.partition("_")[0])
         if number > self._newest:
             self._alive = frozenset(_ask("squeue", "--noheader", "--array", "--format=%i").split())
@@ -41,10 +40,7 @@ class Jobs:
 
 
 def asking(look: Callable[[JobKnown | None], Seen]) -> Seen:
-    """What `look` sees when it can ask about jobs; where the scheduler does not answer, without, and a line says so.
-
-    The scheduler is asked once a run says that a job has it.
-    """
+    """What `look` sees when it can ask about jobs; where the scheduler does not answer, without, and a line says so."""
     try:
         return look(Jobs())
     except SchedulerError as error:
@@ -56,9 +52,7 @@ def job_of(run: RunFolder, job_known: JobKnown) -> str | None:
     """The job that runs a run, or is to; None where the scheduler knows none."""
     status = run.status(job_known=job_known)
     claim = run.claim() if (status.later or status).state is State.RUNNING else None
-    if claim and claim.job and job_known(claim.job):
-        return claim.job
-    return submitted_job(run, job_known)
+    return claim.job if claim and claim.job and job_known(claim.job) else submitted_job(run, job_known)
 
 
 def submitted_job(run: RunFolder, job_known: JobKnown) -> str | None:
@@ -67,24 +61,15 @@ def submitted_job(run: RunFolder, job_known: JobKnown) -> str | None:
     return reservation.job if reservation and reservation.job and reservation.stands(job_known, time.time()) else None
 
 
-def cancel(jobs: Iterable[str]) -> None:
+def cancel(jobs: Collection[str]) -> None:
     """End waiting and running jobs, which save what they can. Raises SchedulerError."""
-    names = sorted(set(jobs))
-    if slurm := [job for job in names if not job.startswith(f"{LOCAL}:")]:
-        _ask("scancel", *slurm)
-    for job in set(names) - set(slurm):
-        _cancel_local(_process(job))
-
-
-def _cancel_local(shell: int) -> None:
-    """submitit's controller, below its shell, passes the signal on to the job."""
-    children = Path(f"/proc/{shell}/task/{shell}/children")
-    for child in children.read_text().split() if children.exists() else ():
-        subprocess.run(["kill", "-TERM", child], check=False)
-
-
-def _process(job: str) -> int:
-    return int(job.split(":")[2])
+    here = {job for job in jobs if job.startswith(f"{LOCAL}:")}
+    if elsewhere := sorted(set(jobs) - here):
+        _ask("scancel", *elsewhere)
+    for shell in (job.split(":")[2] for job in here):  # below it submitit's controller passes the signal on to the job
+        children = Path(f"/proc/{shell}/task/{shell}/children")
+        for child in children.read_text().split() if children.exists() else ():
+            subprocess.run(["kill", "-TERM", child], check=False)
 
 
 def _ask(*command: str) -> str:
@@ -95,3 +80,13 @@ def _ask(*command: str) -> str:
     if done.returncode:
         raise SchedulerError(f"SLURM does not answer: {last_line(done.stderr)}")
     return done.stdout
+
+
+def last_line(text: str) -> str:
+    """The last line that says anything."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
+
+
+def told_by(log: Path) -> str:
+    """What is shown of a job's or a run's output: its last line, and where the rest is."""
+    return f"    {last_line(log.read_text(encoding='utf-8', errors='replace'))}\n    log: {log}"

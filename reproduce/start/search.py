@@ -13,7 +13,7 @@ from fun.inputs import run_id, search
 from fun.results import State
 from fun.sweep import expand
 from reproduce.declare.parts import Needed
-from reproduce.runs.store import Absent, Done, Result, Results, configuration
+from reproduce.runs.store import Absent, Done, Result, Results, command, configuration
 
 RULE = (
     "highest mean validation metric over seeds; of equal ones the smallest value of the first searched field, then of "
@@ -43,24 +43,24 @@ class Searched:
     @cached_property
     def runs(self) -> dict[Point, list[Needed]]:
         """Point of the grid -> its runs, one for each seed; they are tested in no language."""
-        points = self.search.points()
-        return {tuple(point.items()): [self._run(point, seed) for seed in self.search.seeds] for point in points}
+        own = [override for override in self.typed if not override.startswith("sweep.")]
+        runs: dict[Point, list[Needed]] = {}
+        for point in self.search.points():
+            values = [f"{field}={value}" for field, value in point.items()]
+            runs[tuple(point.items())] = [
+                Needed((*own, *values, f"seed={seed}", "evaluate.languages=[]")) for seed in self.search.seeds
+            ]
+        return runs
 
     def needed(self) -> list[Needed]:
-        """All of its runs, point by point."""
         return [run for runs in self.runs.values() for run in runs]
 
     @property
-    def command(self) -> tuple[str, ...]:
-        """What to type after `python -m fun.run` for runs with the selected values."""
+    def command(self) -> str:
+        """What to type for runs with the selected values."""
         own = self.search.name != DEFAULT or any(override.startswith("sweep.") for override in self.typed)
         sweep = (f"+sweep={self.search.name}",) if own else ()
-        return ("-m", *self.typed, *sweep, "hparams=selected", "seed=0,1,2,3")
-
-    def _run(self, point: Mapping[str, Value], seed: int) -> Needed:
-        values = (f"{field}={value}" for field, value in point.items())
-        own = (override for override in self.typed if not override.startswith("sweep."))
-        return Needed((*own, *values, f"seed={seed}", "evaluate.languages=[]"))
+        return command(("-m", *self.typed, *sweep, "hparams=selected", "seed=0,1,2,3"))
 
 
 def searches(typed: Sequence[str]) -> list[Searched]:
@@ -80,14 +80,15 @@ def searches(typed: Sequence[str]) -> list[Searched]:
             "seed=0,1,2,3, for runs with what was selected"
         )
     jobs = expand([override for override in typed if override not in names])
-    described = [(job, *search([*job, f"+{names[0]}"])) for job in jobs]
-    if not any(runs for _, _, runs in described):
+    described = [Searched(tuple(job), search([*job, f"+{names[0]}"])[0]) for job in jobs]
+    found = [searched for searched in described if searched.runs]
+    if not found:
         raise ConfigError(
             f"found nothing to search in {' '.join(typed)}; expected a field of the grid that is neither typed nor "
             "kept, and that the choice has: leave out its value, or type 'sweep.keep={train.lr:[]}' to search a rate "
             "that is kept"
         )
-    return [Searched(tuple(job), of_job) for job, of_job, runs in described if runs]
+    return found
 
 
 def best_mean_validation(scores: Mapping[Point, Sequence[float]], within: float = 0.0) -> Point | None:
@@ -97,13 +98,8 @@ def best_mean_validation(scores: Mapping[Point, Sequence[float]], within: float 
     """
     means = {point: statistics.fmean(values) for point, values in scores.items() if FAILED not in values}
     if within:
-        near = (point for point, mean in means.items() if mean >= max(means.values()) - within)
-        return max(near, key=_values, default=None)
-    return min(means, key=lambda point: (-means[point], _values(point)), default=None)
-
-
-def _values(point: Point) -> list[Any]:
-    return [value for _, value in point]
+        return max((point for point, mean in means.items() if mean >= max(means.values()) - within), default=None)
+    return min(means, key=lambda point: (-means[point], point), default=None)
 
 
 def failure(result: Result) -> str:
@@ -113,77 +109,52 @@ def failure(result: Result) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A complete search with what was found of its runs: every one is done, or failed by its method."""
+def select(searched: Searched, results: Results) -> tuple[Selection, list[str]]:
+    """What is selected from a complete search, whose every run is done or failed by its method; and lines for people.
 
-    searched: Searched
-    results: Results
-
-    @cached_property
-    def scores(self) -> dict[Point, list[float]]:
-        """The validation metric of each run at its selected checkpoint, or FAILED, by point."""
-        return {
-            point: [_score(self.results[run.overrides]) for run in runs] for point, runs in self.searched.runs.items()
-        }
-
-    @cached_property
-    def failures(self) -> dict[Point, str]:
-        """The points with a run that failed by its method -> why the first of these did."""
-        reasons = {
-            point: [reason for run in runs if (reason := failure(self.results[run.overrides]))]
-            for point, runs in self.searched.runs.items()
-        }
-        return {point: told[0] for point, told in reasons.items() if told}
-
-    def selection(self) -> Selection:
-        """What is selected. Raises RunError where every point has a run that failed by its method."""
-        search = self.searched.search
-        best = best_mean_validation(self.scores, search.within)
-        if best is None:
-            point, reason = next(iter(self.failures.items()))
-            raise RunError(
-                f"all {len(self.failures)} points of the grid have a run that failed by its method, such as "
-                f"{typed_point(dict(point))} ({reason}); expected one without: search elsewhere with "
-                f"{' or '.join(map(option, search.grid))}"
-            )
-        runs = {
-            run_id(configuration(run.overrides)): {"values": dict(point), "seed": seed, **self._told(run)}
-            for point, needed in self.searched.runs.items()
-            for seed, run in zip(search.seeds, needed, strict=True)
-        }
-        rule = LARGEST.format(f"{search.within} points") if search.within else RULE
-        return Selection(search.name, rule, search.label, runs, dict(best), search.edges(dict(best)))
-
-    def lines(self, selection: Selection) -> list[str]:
-        """For people: each point with mean and spread, or why it is never selected; a warning for each edge."""
-        lines = []
-        for point, values in self.scores.items():
-            if point in self.failures:
-                told = f"never selected: {self.failures[point]}"
-            else:
-                spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-                mark = "  <- selected" if dict(point) == selection.selected else ""
-                told = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
-            lines.append(f"    {typed_point(dict(point))}: {told}")
-        for field in selection.edges:
-            tried = ",".join(map(str, self.searched.search.grid[field]))
-            lines.append(
-                f"warning: {field}={selection.selected[field]} lies at the edge of what was tried, and a better value "
-                f"may lie beyond: search also there with 'sweep.grid={{{field}:[{tried},…]}}'"
-            )
-        return lines
-
-    def _told(self, run: Needed) -> dict[str, Any]:
-        """What the selection says of a run: its score, or why it failed."""
-        result = self.results[run.overrides]
-        reason = failure(result)
-        return {"failed": reason} if reason else {"score": _score(result)}
+    Raises RunError where every point has a run that failed by its method.
+    """
+    search = searched.search
+    told = {point: [_told(results[run.overrides]) for run in runs] for point, runs in searched.runs.items()}
+    scores = {point: [run.get("score", FAILED) for run in runs] for point, runs in told.items()}
+    failed = {point: [run["failed"] for run in runs if "failed" in run] for point, runs in told.items()}
+    best = best_mean_validation(scores, search.within)
+    if best is None:
+        point, reasons = next(iter(failed.items()))
+        raise RunError(
+            f"all {len(failed)} points of the grid have a run that failed by its method, such as "
+            f"{typed_point(dict(point))} ({reasons[0]}); expected one without: search elsewhere with "
+            f"{' or '.join(map(option, search.grid))}"
+        )
+    runs = {
+        run_id(configuration(run.overrides)): {"values": dict(point), "seed": seed, **of_run}
+        for point, needed in searched.runs.items()
+        for seed, run, of_run in zip(search.seeds, needed, told[point], strict=True)
+    }
+    rule = LARGEST.format(f"{search.within} points") if search.within else RULE
+    selection = Selection(search.name, rule, search.label, runs, dict(best), search.edges(dict(best)))
+    lines = []
+    for point, values in scores.items():
+        if failed[point]:
+            outcome = f"never selected: {failed[point][0]}"
+        else:
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            mark = "  <- selected" if point == best else ""
+            outcome = f"{statistics.fmean(values):.2f}{spread} (n={len(values)}){mark}"
+        lines.append(f"    {typed_point(dict(point))}: {outcome}")
+    for field in selection.edges:
+        tried = ",".join(map(str, search.grid[field]))
+        lines.append(
+            f"warning: {field}={selection.selected[field]} lies at the edge of what was tried, and a better value "
+            f"may lie beyond: search also there with 'sweep.grid={{{field}:[{tried},…]}}'"
+        )
+    return selection, lines
 
 
-def _score(result: Result) -> float:
-    if failure(result):
-        return FAILED
+def _told(result: Result) -> dict[str, Any]:
+    """What the selection says of a run: its score at the selected checkpoint, or why it failed."""
+    if reason := failure(result):
+        return {"failed": reason}
     assert isinstance(result, Done), "a search is complete before anything is selected from it"
     assert result.record.selected is not None, "a search is over trainings"
-    return result.record.selected["value"]
+    return {"score": result.record.selected["value"]}
