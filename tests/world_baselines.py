@@ -40,7 +40,7 @@ def guessed_clause(code: str, among: Callable[[Context, Clause], bool]) -> tuple
     """
     seed = manifest()["seed"]
     f1 = em = 0.0
-    drawn: list[Context] = [item.args[0] for item in items("squad", "test", seed)]
+    drawn: list[Context] = [item.args[0] for item, _ in items("squad", "test", seed)]
     speaker = Speaker(seed, code)
     for item in drawn:
         gold = squad_rows(item, speaker)[0]["answers"]["text"]

@@ -105,7 +105,7 @@ class Reader(NamedTuple):
         foreign = np.where(own == 0, rng.integers(1, len(self.spelling), concepts.shape), 0)
         switched = (rng.random(len(documents)) < self.switched)[:, None]
         switched = switched & (rng.random(concepts.shape) < SWITCHED_WORDS)
-        ids = self.spelling[np.where(switched, foreign, own), concepts]
+        ids: NDArray[np.int64] = self.spelling[np.where(switched, foreign, own), concepts]
         # a case suffix has no counterpart in most languages: it stays
         return np.where(ids < 0, self.spelling[own, concepts], ids)
 

@@ -47,15 +47,15 @@ def content(rows: list[Row]) -> frozenset[str]:
     return frozenset(set.intersection(*said))
 
 
-def items(task: str, split: str, seed: int) -> list[Item]:
-    """The items of a split, before any language; those of the splits before it are drawn to avoid them."""
+def items(task: str, split: str, seed: int) -> list[tuple[Item, list[Row]]]:
+    """The items of a split, with their English rows; those of the splits before it are drawn to avoid them."""
     draw, sizes = TASKS[task].draw, TASKS[task].sizes
     english, seen = Speaker(seed, SOURCE), set[frozenset[str]]()
     for name in SPLITS[: SPLITS.index(split) + 1]:
         if task == "copa":
             draw = partial(tasks.copa, split=name, world=facts.rules(seed))
         rng = random.Random(f"{task} {name} {seed}")
-        drawn: list[Item] = []
+        drawn: list[tuple[Item, list[Row]]] = []
         missing = sizes[name]
         while missing:
             item = draw(rng, len(drawn))
@@ -63,7 +63,7 @@ def items(task: str, split: str, seed: int) -> list[Item]:
             said = content(rows)
             if said not in seen:
                 seen.add(said)
-                drawn.append(item)
+                drawn.append((item, rows))
                 missing -= len(rows)
     return shuffled(rng, drawn)
 
@@ -71,5 +71,6 @@ def items(task: str, split: str, seed: int) -> list[Item]:
 def generate(task: str, language: str, split: str, seed: int) -> list[Row]:
     """The rows of a split, with ids that are the same in every language."""
     speaker = Speaker(seed, language)
-    rows = [row for item in items(task, split, seed) for row in item(speaker)]
+    drawn = items(task, split, seed)
+    rows = [row for item, english in drawn for row in (english if language == SOURCE else item(speaker))]
     return [{"id": f"{task}-{split}-{number}", **row} for number, row in enumerate(rows)]
