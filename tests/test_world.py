@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from fun import world
 from fun.data import WorldSource
 from fun.errors import ConfigError
-from fun.world import LANGUAGES, TASKS, UNSEEN, building, load_split
-from fun.world.splits import SIZES
+from fun.world import LANGUAGES, TASKS, UNSEEN, load_split
+from fun.world.__main__ import build, differences
 from tests import declared
 from tests import world_baselines as baselines
 
@@ -33,7 +33,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def english() -> dict[tuple[str, str], Rows]:
-    return {(task, split): load_split(task, "en", split) for task in TASKS for split in SIZES[task]}
+    return {(task, split): load_split(task, "en", split) for task in TASKS for split in TASKS[task].sizes}
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 
 def test_everything_is_as_the_manifest_says() -> None:
-    assert building.differences() == []
+    assert differences() == []
 
 
 def test_sizes_and_balanced_classes(english: dict[tuple[str, str], Rows]) -> None:
     for (task, split), rows in english.items():
-        assert len(rows) == len({row["id"] for row in rows}) == SIZES[task][split]
+        assert len(rows) == len({row["id"] for row in rows}) == TASKS[task].sizes[split]
         if "label" in rows[0]:
             counts = Counter(row["label"] for row in rows).values()
             assert max(counts) - min(counts) <= 1
@@ -60,7 +60,7 @@ def test_sizes_and_balanced_classes(english: dict[tuple[str, str], Rows]) -> Non
 
 def test_splits_share_no_item(english: dict[tuple[str, str], Rows]) -> None:
     for task in TASKS:
-        rows = [row for split in SIZES[task] for row in english[task, split]]
+        rows = [row for split in TASKS[task].sizes for row in english[task, split]]
         assert len(rows) - len({tuple(sorted(texts(row))) for row in rows}) == 0
 
 
@@ -182,7 +182,7 @@ def test_a_rebuild_is_whole_and_the_same_twice(tmp_path: Path) -> None:
     from fun.world.pretraining import FIRST, Phase
 
     for name in ("one", "two"):  # 330 updates instead of 11,000; all else is the real build
-        building.build(tmp_path / name, seed=0, phases=[Phase("one", 330, 2e-3, FIRST)])
+        build(tmp_path / name, seed=0, phases=[Phase("one", 330, 2e-3, FIRST)])
     built = {name: json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")}
     assert built["one"] == built["two"]
     assert built["one"]["splits"] == world.manifest()["splits"]  # the data do not depend on the training

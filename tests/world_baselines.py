@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 
+from fun.world import manifest
 from fun.world.facts import CONTRADICTED, Context
-from fun.world.grammar import Clause
+from fun.world.grammar import Clause, Speaker
 from fun.world.lexicon import LANGUAGES
-from fun.world.manifest import manifest
-from fun.world.splits import SOURCE, Row, generate, items, speaker, squad_row
+from fun.world.splits import SOURCE, generate, items
+from fun.world.tasks import Row, squad_rows
 
 
 def _words(text: str) -> list[str]:
@@ -39,12 +40,12 @@ def guessed_clause(code: str, among: Callable[[Context, Clause], bool]) -> tuple
     """
     seed = manifest()["seed"]
     f1 = em = 0.0
-    drawn = items("squad", "test", seed)
-    say = speaker(seed, code)
+    drawn: list[Context] = [item.args[0] for item, _ in items("squad", "test", seed)]
+    speaker = Speaker(seed, code)
     for item in drawn:
-        gold = squad_row(say, item)["answers"]["text"]
+        gold = squad_rows(item, speaker)[0]["answers"]["text"]
         guesses = [
-            squad_row(say, item._replace(answering=clause))["answers"]["text"][0]
+            squad_rows(item._replace(answering=clause), speaker)[0]["answers"]["text"][0]
             for clause in item.clauses
             if among(item, clause)
         ]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from fun import world
 from fun.data.base import Source
 from fun.errors import ConfigError
-from fun.world.splits import SIZES
 
 if TYPE_CHECKING:
     from fun.tasks import Task
@@ -36,7 +35,7 @@ class WorldSource(Source):
         return world.key(f"splits/{_kind(dataset)}/{language}/{split}")
 
     def expected_rows(self, dataset: str, language: str, split: str) -> int | None:
-        return SIZES[_kind(dataset)][split]
+        return world.TASKS[_kind(dataset)].sizes[split]
 
 
 def _kind(dataset: str) -> str:

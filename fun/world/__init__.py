@@ -1,30 +1,31 @@
 """A miniature multilingual world: eight languages, nine tasks, a pretrained encoder and language adapters.
 
-Everything is made from one seed. Task data are generated when asked for and compared with the manifest; the
-encoder and the adapters are shipped in `assets/`. `python -m fun.world build` makes it all again.
+Everything is made from one seed. Task data are generated when asked for and compared with the manifest, which has a
+hash for everything, so that a run can name what it read; the encoder and the adapters are shipped in `assets/`.
+`python -m fun.world build` makes it all again.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fun.errors import ConfigError
 from fun.world.documents import texts
 from fun.world.lexicon import LANGUAGES, LANGUAGES_BY_CODE, UNSEEN
-from fun.world.manifest import ASSETS, canonical, folder_hashes, manifest, sha256
 from fun.world.splits import DATASETS, SPLITS, TASKS, Row, generate
 
-T = TypeVar("T")
+ASSETS = Path(__file__).parent / "assets"
+MANIFEST = "manifest.json"
 
 
 def load_split(task: str, language: str, split: str) -> list[Row]:
-    """The rows of a split, in the publishers' columns.
+    """The rows of a split, in the publishers' columns as conf/datasets has them, and each with an id.
 
-    squad: id, title, context, question, answers {text, answer_start}; mnli: id, premise, hypothesis, label
-    (0 entailment, 1 neutral, 2 contradiction); copa: id, premise, choice1, choice2, question, label; others with
-    an id and what conf/datasets says of their like. Rows are parallel across languages and share ids. Raises
-    ConfigError for an unknown name or where the generated data are not those of the manifest.
+    Rows are parallel across languages and share ids. Raises ConfigError for an unknown name or where the generated
+    data are not those of the manifest.
     """
     return _generated(f"splits/{task}/{language}/{split}", partial(generate, task, language, split))
 
@@ -55,14 +56,33 @@ def key(name: str) -> str:
     Nothing is generated. Raises ConfigError for an unknown name.
     """
     hashes = _hashes(name)
-    digest = hashes if isinstance(hashes, str) else sha256(canonical(hashes))
-    return f"world@sha256:{digest[:16]}"
+    return f"world@sha256:{(hashes if isinstance(hashes, str) else digest(hashes))[:16]}"
 
 
-def _generated(name: str, generate: Callable[[int], list[T]]) -> list[T]:
+def digest(value: Any) -> str:
+    """SHA-256, in hexadecimal, of the value as JSON with sorted keys and no spaces."""
+    content = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def folder_hashes(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of every file in the folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """The shipped manifest: `seed`, `splits` (task/language/split -> hash), `text` (language -> hash),
+    `encoder`, `mlm_head` and `adapters` (file -> hash)."""
+    content: dict[str, Any] = json.loads((ASSETS / MANIFEST).read_text())
+    return content
+
+
+def _generated(name: str, generate: Callable[[int], list[Any]]) -> list[Any]:
     """What is generated from the seed, if it is what the content keys of finished runs name."""
     expected, generated = _hashes(name), generate(manifest()["seed"])
-    if (actual := sha256(canonical(generated))) != expected:
+    if (actual := digest(generated)) != expected:
         raise ConfigError(
             f"the miniature world's {name} is not what its manifest says (generated {actual[:16]}, expected "
             f"{expected[:16]}): the generator was changed; undo that, or run `python -m fun.world build`"

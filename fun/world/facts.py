@@ -9,16 +9,20 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from fun.world.draws import below, other, pick, shuffled
-from fun.world.grammar import Clause
+from fun.world.grammar import Clause, Form
 from fun.world.lexicon import COLOURS, HYPERNYMS, NAMES, RELATION, RELATIONS, TOPICS, Relation
 
 ENTAILED, UNKNOWN, CONTRADICTED = range(3)  # the order of MNLI's labels
 
 ASKABLE = tuple(relation for relation in RELATIONS if not relation.copula)
-CAUSES = tuple(RELATION[name] for name in ("own", "fear", "eat", "carry"))
-# a relation to the same objects that causes nothing
+# of each relation that causes a mood, one to the same objects that causes nothing
 IDLE = {"own": RELATION["see"], "fear": RELATION["see"], "eat": RELATION["like"], "carry": RELATION["buy"]}
-HALF = TOPICS // 2  # COPA trains on the causes of the first topics and tests on those of the others
+
+Rules = dict[str, list[int]]
+"""Relation's name -> the mood that follows, by the object's topic."""
+
+Settled = Collection[tuple[int, Relation]]
+"""Persons and the relations in which their values are told."""
 
 
 def people(rng: random.Random, n: int) -> list[int]:
@@ -29,25 +33,13 @@ def people(rng: random.Random, n: int) -> list[int]:
     return list(chosen)
 
 
-class Rules(NamedTuple):
-    """Which mood an object's topic causes, for own and eat, and for fear and carry."""
-
-    gentle: tuple[int, ...]
-    harsh: tuple[int, ...]
-
-    def mood(self, relation: Relation, topic: int) -> int:
-        """The mood that follows."""
-        return (self.gentle if relation.name in ("own", "eat") else self.harsh)[topic]
-
-
 def rules(seed: int) -> Rules:
-    """Two permutations of the moods that agree on no topic."""
+    """Two permutations of the moods that agree on no topic: for own and eat, and for fear and carry."""
     rng = random.Random(f"rules {seed}")
-    gentle = shuffled(rng, range(TOPICS))
-    harsh = shuffled(rng, range(TOPICS))
+    gentle, harsh = (shuffled(rng, range(TOPICS)) for _ in range(2))
     while any(a == b for a, b in zip(gentle, harsh, strict=True)):
         harsh = shuffled(rng, range(TOPICS))
-    return Rules(tuple(gentle), tuple(harsh))
+    return {"own": gentle, "eat": gentle, "fear": harsh, "carry": harsh}
 
 
 def fact(rng: random.Random, person: int, relation: Relation, value: int) -> Clause:
@@ -60,10 +52,6 @@ def fact(rng: random.Random, person: int, relation: Relation, value: int) -> Cla
     return Clause(person, relation, value, colour, number, synonym=rng.random() < 0.5)
 
 
-Settled = Collection[tuple[int, Relation]]
-"""Persons and the relations in which their values are told."""
-
-
 def anything(
     rng: random.Random, person: int, without: Settled = (), relations: Sequence[Relation] = RELATIONS
 ) -> Clause:
@@ -72,10 +60,14 @@ def anything(
     return fact(rng, person, relation, below(rng, TOPICS))
 
 
+def reworded(rng: random.Random, clause: Clause, share: float) -> Clause:
+    """The clause, in a share of the cases with the other word for its verb."""
+    return clause._replace(synonym=clause.synonym != (rng.random() < share))
+
+
 def restated(rng: random.Random, clause: Clause, hypernym: bool) -> Clause:
     """The clause in other words: synonym, without its modifiers, or (where that may be) hypernym."""
-    if rng.random() < 0.5:
-        clause = clause._replace(synonym=not clause.synonym)
+    clause = reworded(rng, clause, 0.5)
     if rng.random() < 0.5:
         clause = clause._replace(colour=-1, number=-1)
     if hypernym and clause.relation.object in HYPERNYMS and rng.random() < 0.15:
@@ -84,12 +76,12 @@ def restated(rng: random.Random, clause: Clause, hypernym: bool) -> Clause:
 
 
 class Premise(NamedTuple):
-    """Clauses in the order of the text, and which of them claims are about."""
+    """Clauses in the order of the text, and what claims are made of."""
 
     clauses: list[Clause]
     about: Clause
-    same_relation: Clause | None  # another person's value in the relation
-    elsewhere: Clause  # another person's clause, which the premise leaves open for the person
+    swapped: Clause | None  # `about` with the value of another person in the same relation
+    left_open: Clause  # of the words of the text, which does not tell it
 
 
 def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
@@ -99,16 +91,15 @@ def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
     """
     person, second = people(rng, 2)
     about = anything(rng, person)
-    settled = {(person, about.relation), (second, about.relation)}
     if single and rng.random() < single:
         return Premise([about], about, None, about._replace(person=second))
-    elsewhere = anything(rng, second, settled)
+    elsewhere = anything(rng, second, {(second, about.relation)})
     clauses = [about, elsewhere]
-    same = None
+    swapped = None
     if rng.random() < matched:
-        same = fact(rng, second, about.relation, other(rng, TOPICS, about.value))
-        clauses.append(same)
-    return Premise(shuffled(rng, clauses), about, same, elsewhere)
+        clauses.append(fact(rng, second, about.relation, other(rng, TOPICS, about.value)))
+        swapped = clauses[-1]._replace(person=person)
+    return Premise(shuffled(rng, clauses), about, swapped, elsewhere._replace(person=person))
 
 
 def claim_about(rng: random.Random, given: Premise, label: int, matched: float, negated: float) -> Clause:
@@ -118,34 +109,25 @@ def claim_about(rng: random.Random, given: Premise, label: int, matched: float, 
     claims repeats the other person's clause of the wrong person: word overlap alone says little. A share
     `negated` of the claims is in the negative.
     """
-    about = given.about
+    about = claim = given.about
     negative = rng.random() < negated
     if label == UNKNOWN:
-        if rng.random() < matched:
-            claim = given.elsewhere
-            if claim in given.clauses:
-                claim = claim._replace(person=about.person)
-        else:
-            claim = anything(rng, about.person, {(c.person, c.relation) for c in given.clauses})
+        told = {(clause.person, clause.relation) for clause in given.clauses}
+        claim = given.left_open if rng.random() < matched else anything(rng, about.person, told)
     elif (label == CONTRADICTED) != negative:
-        if given.same_relation is not None:
-            claim = given.same_relation._replace(person=about.person)
-        else:
-            claim = about._replace(value=other(rng, TOPICS, about.value))
-    else:
-        claim = about
+        claim = given.swapped or about._replace(value=other(rng, TOPICS, about.value))
     # "never owns a creature" would deny more than the value, and a creature is never the wrong animal
     hypernym = not negative and label != CONTRADICTED
     return restated(rng, claim, hypernym)._replace(negated=negative)
 
 
 class Context(NamedTuple):
-    """Clauses in the order of the text, the one that answers the question, and the fact as it is asked."""
+    """Clauses in the order of the text, the one that answers the question, and what is asked in which form."""
 
     clauses: list[Clause]
     answering: Clause
     asked: Clause
-    who: bool
+    form: Form
 
 
 def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
@@ -158,7 +140,7 @@ def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
     person, second, third = persons[:3]
     answering = anything(rng, person, relations=ASKABLE)
     relation, value = answering.relation, answering.value
-    settled = {(person, relation), (second, relation), (third, relation)}
+    settled = {(each, relation) for each in persons[:3]}
     rivals = rivalled == 1.0 or rng.random() < rivalled
     rival = fact(rng, second, relation, other(rng, TOPICS, value)) if rivals else anything(rng, second, settled)
     settled.add((second, rival.relation))
@@ -171,20 +153,18 @@ def context(rng: random.Random, length: int, rivalled: float = 1.0) -> Context:
         if (candidate.relation, candidate.value) != (relation, value):
             clauses.append(candidate)
             settled.add((candidate.person, candidate.relation))
-    asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
-    return Context(shuffled(rng, clauses), answering, asked, rng.random() < 0.25)
+    asked = reworded(rng, answering, 0.3)
+    return Context(shuffled(rng, clauses), answering, asked, "who" if rng.random() < 0.25 else "what")
 
 
 def asked_again(rng: random.Random, given: Context) -> Context:
     """The context with a question on another of its clauses: what or where, which one person answers."""
-    answering = pick(rng, [c for c in given.clauses if c.relation in ASKABLE])
-    asked = answering._replace(synonym=answering.synonym != (rng.random() < 0.3))
-    return given._replace(answering=answering, asked=asked, who=False)
+    answering = pick(rng, [clause for clause in given.clauses if clause.relation in ASKABLE])
+    return given._replace(answering=answering, asked=reworded(rng, answering, 0.3), form="what")
 
 
 def causal(rng: random.Random, world: Rules, person: int, value: int) -> tuple[Clause, Clause]:
     """A cause and the mood that the world's rules make of it."""
-    relation = pick(rng, CAUSES)
+    relation = RELATION[pick(rng, list(IDLE))]
     cause = Clause(person, relation, value, synonym=rng.random() < 0.5)
-    effect = Clause(person, RELATION["feel"], world.mood(relation, value))
-    return cause, effect
+    return cause, Clause(person, RELATION["feel"], world[relation.name][value])

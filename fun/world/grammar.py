@@ -1,12 +1,13 @@
-"""Clauses and how each language says them.
+"""Clauses and how each language says and writes them.
 
-A clause is a fact about a person; rendering it gives the concepts in the language's order, with a role for
-each, so that documents know which word to mask and task data know where an answer stands.
+A clause is a fact about a person. A sentence is concepts in the language's order, with a role for each, so that
+documents know which word to mask and task data know where an answer stands.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from fun.world.lexicon import CLASSES, COLOUR, CONCEPT, DIGIT, HYPERNYMS, LANGUAGES_BY_CODE, NAME, SUFFIX, Relation
+from fun.world.lexicon import CONCEPT, CONCEPTS, HYPERNYMS, LANGUAGES_BY_CODE, START, Relation, forms
 
 THE, NEVER, IN = (CONCEPT["function", word] for word in ("the", "never", "in"))
 WHAT, WHERE, WHO = (CONCEPT["function", word] for word in ("what", "where", "who"))
@@ -30,41 +31,39 @@ class Clause(NamedTuple):
 
 Word = tuple[int, int]  # concept, role
 
+Form = Literal["statement", "claim", "what", "who"]
+"""Of a sentence: a claim is a yes-no question; what (or where) asks for the clause's object, who for its person."""
+
 
 def object_phrase(clause: Clause, code: str) -> list[Word]:
     """The object as a noun phrase with article, modifiers, adposition and case as the language has them."""
-    language = LANGUAGES_BY_CODE[code]
-    relation = clause.relation
-    noun = CONCEPT[relation.object, CLASSES[relation.object][clause.value]]
+    language, relation = LANGUAGES_BY_CODE[code], clause.relation
+    noun = START[relation.object] + clause.value
     if clause.hypernym:
         noun = CONCEPT["hypernym", HYPERNYMS[relation.object]]
     phrase: list[Word] = [(noun, VALUE)]
     if clause.colour >= 0:
-        colour = (COLOUR + clause.colour, VALUE)
-        phrase = [*phrase, colour] if language.adjective_after else [colour, *phrase]
+        phrase.insert(1 if language.adjective_after else 0, (START["colour"] + clause.colour, VALUE))
     if clause.number >= 0:
-        phrase = [(DIGIT + clause.number, VALUE), *phrase]
+        phrase.insert(0, (START["digit"] + clause.number, VALUE))
     elif language.articles and relation.object != "mood":
-        phrase = [(THE, OTHER), *phrase]
+        phrase.insert(0, (THE, OTHER))
     if relation.copula:
         return phrase
     if language.case:
-        phrase = [*phrase, (SUFFIX["locative" if relation.locative else "accusative"], OTHER)]
-    if relation.locative and language.adposition == "before":
-        phrase = [(IN, OTHER), *phrase]
-    elif relation.locative and language.adposition == "after":
-        phrase = [*phrase, (IN, OTHER)]
+        phrase.append((CONCEPT["suffix", "locative" if relation.locative else "accusative"], OTHER))
+    if relation.locative and language.adposition != "none":
+        phrase.insert(0 if language.adposition == "before" else len(phrase), (IN, OTHER))
     return phrase
 
 
 def ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word]) -> list[Word]:
     """Subject, verb (with its negation) and object in the language's order."""
-    language = LANGUAGES_BY_CODE[code]
+    language, relation = LANGUAGES_BY_CODE[code], clause.relation
     verb: list[Word] = [(NEVER, OTHER)] if clause.negated else []
-    relation = clause.relation
     if language.copula or not relation.copula:
         word = relation.synonym if clause.synonym and relation.synonym else relation.verb
-        verb = [*verb, (CONCEPT["verb", word], VERB)]
+        verb.append((CONCEPT["verb", word], VERB))
     orders = {
         "SVO": subject + verb + object_,
         "SOV": subject + object_ + verb,
@@ -74,23 +73,33 @@ def ordered(clause: Clause, code: str, subject: list[Word], object_: list[Word])
     return orders[language.order]
 
 
-def statement(clause: Clause, code: str) -> list[Word]:
-    """The clause as a sentence that ends with a full stop."""
-    subject = [(NAME + clause.person, SUBJECT)]
-    return [*ordered(clause, code, subject, object_phrase(clause, code)), (STOP, OTHER)]
+def sentence(clause: Clause, code: str, form: Form = "statement") -> list[Word]:
+    """The clause in the form, with the mark at its end."""
+    subject, object_ = [(START["name"] + clause.person, SUBJECT)], object_phrase(clause, code)
+    if form == "who":
+        subject, object_ = [(WHO, OTHER)], object_phrase(clause._replace(colour=-1, number=-1), code)
+    elif form == "what":
+        object_ = [(WHERE if clause.relation.object == "place" else WHAT, OTHER)]
+    return [*ordered(clause, code, subject, object_), (STOP if form == "statement" else ASK, OTHER)]
 
 
-def claim(clause: Clause, code: str) -> list[Word]:
-    """The clause as a yes-no question."""
-    return [*statement(clause, code)[:-1], (ASK, OTHER)]
+class Speaker:
+    """Writes words as text in one language: suffixes and punctuation join, names are capitalised."""
 
+    def __init__(self, seed: int, code: str) -> None:
+        self.code = code
+        self._forms = forms(seed)[code]
 
-def question(clause: Clause, code: str, who: bool) -> list[Word]:
-    """The question that the clause answers: who (its person), or what or where (its object)."""
-    if who:
-        bare = clause._replace(colour=-1, number=-1)
-        words = ordered(clause, code, [(WHO, OTHER)], object_phrase(bare, code))
-    else:
-        asked = WHERE if clause.relation.object == "place" else WHAT
-        words = ordered(clause, code, [(NAME + clause.person, SUBJECT)], [(asked, OTHER)])
-    return [*words, (ASK, OTHER)]
+    def write(self, words: Sequence[Word]) -> tuple[str, list[tuple[int, int]]]:
+        """The text and the characters [start, end) of every word."""
+        text, spans = "", []
+        for concept, _ in words:
+            kind, form = CONCEPTS[concept][0], self._forms[concept].removeprefix("##")
+            text += "" if kind in ("suffix", "punctuation") or not text else " "
+            start, text = len(text), text + (form.capitalize() if kind == "name" else form)
+            spans.append((start, len(text)))
+        return text, spans
+
+    def say(self, *clauses: Clause, form: Form = "statement") -> str:
+        """The clauses as sentences of one form."""
+        return self.write([word for clause in clauses for word in sentence(clause, self.code, form)])[0]

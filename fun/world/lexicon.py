@@ -9,38 +9,24 @@ words, every clause backwards, and no share of the text that the encoder was pre
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
-TOPICS = 8  # every class of nouns and adjectives has one word per topic: the co-occurrence signature
+from fun.world.draws import below, pick
 
-CLASSES: dict[str, tuple[str, ...]] = {
-    # sea, farm, forest, city, mountain, desert, garden, school
-    "place": ("harbour", "farm", "forest", "city", "mountain", "desert", "garden", "school"),
-    "animal": ("whale", "cow", "bear", "pigeon", "goat", "camel", "rabbit", "mouse"),
-    "food": ("fish", "milk", "berry", "bread", "cheese", "date", "carrot", "apple"),
-    "tool": ("net", "plough", "axe", "key", "rope", "tent", "spade", "pen"),
-    "profession": ("sailor", "farmer", "hunter", "driver", "climber", "trader", "gardener", "teacher"),
-    "mood": ("calm", "proud", "brave", "angry", "lonely", "tired", "happy", "sad"),
-}
+TOPICS = 8  # each has one word in every class of nouns and adjectives: the co-occurrence signature
 HYPERNYMS = {"place": "area", "animal": "creature", "food": "meal", "tool": "thing"}
 COLOURS = ("red", "blue", "green", "white", "black", "yellow")
-DIGITS = ("2", "3", "4", "5", "6", "7", "8", "9")
 NAMES = (
     "adam", "bella", "carl", "dora", "emil", "flora", "greg", "hanna",
     "ivan", "julia", "karim", "lena", "marco", "nina", "oscar", "paula",
     "quinn", "rosa", "simon", "tara", "umar", "vera", "walter", "yara",
     "wanda", "anton", "bianca", "cyril", "diana", "edgar", "frida", "hugo",
 )  # fmt: skip
-FUNCTION = ("the", "never", "in", "what", "where", "who", "so", "because", "yes", "maybe", "no")
-# COPA asks "What was the cause?" in English for every language, as XCOPA runs do.
-ENGLISH_ONLY = ("what", "was", "the", "cause", "effect")
-SUFFIXES = ("accusative", "locative")
-SUFFIX_INITIAL = "z"  # no form contains it, so greedy WordPiece always splits stem and suffix
 
 
-@dataclass(frozen=True)
-class Relation:
-    """What a clause says of a person: `verb` (and perhaps a synonym) and the class of its object."""
+class Relation(NamedTuple):
+    """What a clause says of a person: `verb` (and perhaps a synonym) and the kind of its object."""
 
     name: str
     verb: str
@@ -67,11 +53,9 @@ RELATIONS = (
 RELATION = {relation.name: relation for relation in RELATIONS}
 
 
-@dataclass(frozen=True)
-class Language:
+class Language(NamedTuple):
     """Typology and kinship of one language (shares are of English forms; weight is its share of text)."""
 
-    code: str
     order: str
     cognates: float
     shared_names: float
@@ -84,72 +68,74 @@ class Language:
 
 
 LANGUAGES_BY_CODE = {
-    language.code: language
-    for language in (
-        Language("en", "SVO", 1.0, 1.0, True, True, False, "before", False, 1.5),
-        Language("l1", "SVO", 0.5, 1.0, True, True, False, "before", False, 1.0),
-        Language("l2", "SVO", 0.3, 1.0, True, True, True, "before", False, 1.0),
-        Language("l3", "SVO", 0.1, 0.9, False, False, False, "none", True, 1.0),
-        Language("l4", "SOV", 0.1, 0.8, False, True, False, "after", False, 1.0),
-        Language("l5", "VSO", 0.0, 0.6, True, False, True, "before", False, 0.8),
-        Language("l6", "SOV", 0.0, 0.5, False, True, False, "none", True, 0.7),
-        Language("l7", "SOV", 0.0, 0.25, False, False, True, "after", True, 0.4),
-        Language("l8", "backwards", 1.0, 1.0, True, True, False, "before", False, 0.0),
-    )
+    "en": Language("SVO", 1.0, 1.0, True, True, False, "before", False, 1.5),
+    "l1": Language("SVO", 0.5, 1.0, True, True, False, "before", False, 1.0),
+    "l2": Language("SVO", 0.3, 1.0, True, True, True, "before", False, 1.0),
+    "l3": Language("SVO", 0.1, 0.9, False, False, False, "none", True, 1.0),
+    "l4": Language("SOV", 0.1, 0.8, False, True, False, "after", False, 1.0),
+    "l5": Language("VSO", 0.0, 0.6, True, False, True, "before", False, 0.8),
+    "l6": Language("SOV", 0.0, 0.5, False, True, False, "none", True, 0.7),
+    "l7": Language("SOV", 0.0, 0.25, False, False, True, "after", True, 0.4),
+    "l8": Language("backwards", 1.0, 1.0, True, True, False, "before", False, 0.0),
 }
 LANGUAGES: tuple[str, ...] = tuple(code for code, language in LANGUAGES_BY_CODE.items() if language.weight)
 """Those that the encoder was pretrained on, each with a shipped language adapter."""
 UNSEEN: tuple[str, ...] = tuple(code for code in LANGUAGES_BY_CODE if code not in LANGUAGES)
 """Those that the encoder has never seen, for which no language adapter ships."""
 
-
 KINDS: dict[str, Iterable[str]] = {
-    **CLASSES,
+    # topics: sea, farm, forest, city, mountain, desert, garden, school
+    "place": ("harbour", "farm", "forest", "city", "mountain", "desert", "garden", "school"),
+    "animal": ("whale", "cow", "bear", "pigeon", "goat", "camel", "rabbit", "mouse"),
+    "food": ("fish", "milk", "berry", "bread", "cheese", "date", "carrot", "apple"),
+    "tool": ("net", "plough", "axe", "key", "rope", "tent", "spade", "pen"),
+    "profession": ("sailor", "farmer", "hunter", "driver", "climber", "trader", "gardener", "teacher"),
+    "mood": ("calm", "proud", "brave", "angry", "lonely", "tired", "happy", "sad"),
     "hypernym": HYPERNYMS.values(),
     "colour": COLOURS,
     "verb": [verb for relation in RELATIONS for verb in (relation.verb, relation.synonym) if verb],
-    "function": FUNCTION,
+    "function": ("the", "never", "in", "what", "where", "who", "so", "because", "yes", "maybe", "no"),
     "name": NAMES,
-    "digit": DIGITS,
+    "digit": "23456789",
     "punctuation": (".", "?"),
-    "english": ENGLISH_ONLY,
-    "suffix": SUFFIXES,
+    # COPA asks "What was the cause?" in English for every language, as XCOPA runs do.
+    "english": ("what", "was", "the", "cause", "effect"),
+    "suffix": ("accusative", "locative"),
 }
 CONCEPTS = [(kind, word) for kind, words in KINDS.items() for word in dict.fromkeys(words)]
 """Kind and English word of every concept, in the order of their numbers."""
 CONCEPT = {concept: number for number, concept in enumerate(CONCEPTS)}
-NAME, COLOUR, DIGIT = CONCEPT["name", NAMES[0]], CONCEPT["colour", COLOURS[0]], CONCEPT["digit", DIGITS[0]]
-SUFFIX = {word: CONCEPT["suffix", word] for word in SUFFIXES}
+START = {kind: CONCEPT[kind, next(iter(words))] for kind, words in KINDS.items()}
+"""The number of a kind's first concept; the others of the kind follow."""
 
 
 def _stem(rng: random.Random) -> str:
     """A pronounceable stem of two or three syllables."""
-    syllables = 2 + int(rng.random() * 2)
-    return "".join(
-        "bdfghjklmnprstvw"[int(rng.random() * 16)] + "aeiou"[int(rng.random() * 5)] for _ in range(syllables)
-    )
+    return "".join(pick(rng, "bdfghjklmnprstvw") + pick(rng, "aeiou") for _ in range(2 + below(rng, 2)))
 
 
+@cache
 def forms(seed: int) -> dict[str, tuple[str, ...]]:
     """The form of every concept in every language, by number; suffixes read "##…", absent ones are empty."""
     rng = random.Random(f"lexicon {seed}")
     taken = {word for _, word in CONCEPTS}
-    suffixes = iter([SUFFIX_INITIAL + vowel for vowel in "aeiou"] + [SUFFIX_INITIAL + "y"])
+    # no other form has a z, so greedy WordPiece always splits stem and suffix
+    suffixes = (f"##z{vowel}" for vowel in "aeiouy")
     lexicon = {}
-    for language in LANGUAGES_BY_CODE.values():
+    for code, language in LANGUAGES_BY_CODE.items():
         words = []
         for kind, english in CONCEPTS:
             stem = _stem(rng)
             while stem in taken:
                 stem = _stem(rng)
-            draw = rng.random()
             share = language.shared_names if kind == "name" else language.cognates
+            shared = rng.random() < share or kind in ("digit", "punctuation", "english")
             if kind == "suffix":
-                words.append("##" + next(suffixes) if language.case else "")
-            elif kind in ("digit", "punctuation", "english") or draw < share:
+                words.append(next(suffixes) if language.case else "")
+            elif shared:
                 words.append(english)
             else:
                 words.append(stem)
                 taken.add(stem)
-        lexicon[language.code] = tuple(words)
+        lexicon[code] = tuple(words)
     return lexicon

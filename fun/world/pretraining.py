@@ -5,27 +5,25 @@ per language adapter (MAD-X: bottleneck with reduction 2 plus invertible adapter
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import adapters
 import numpy as np
 import torch
 from adapters import AutoAdapterModel, SeqBnInvConfig
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from fun.world.documents import FIRST, SECOND, Mixture
 from fun.world.facts import rules
-from fun.world.reading import Batch, Reader, collect
-from fun.world.tokenizer import MAX_POSITIONS, save_tokenizer, spelling, vocabulary
+from fun.world.reading import MAX_POSITIONS, Batch, Reader, collect, save_tokenizer, spelling, vocabulary
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """One stretch of encoder training: linear warm-up and linear decay."""
 
     name: str
@@ -63,12 +61,17 @@ def new_encoder(seed: int) -> BertForMaskedLM:
     return BertForMaskedLM(config)
 
 
-def masked_loss(encoder: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the masked positions; the head reads only those."""
+def _update(model: BertForMaskedLM, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
+    """One update, and the loss: mean cross-entropy over the masked positions, the only ones that the head reads."""
     inputs = {name: torch.from_numpy(values) for name, values in batch.items()}
     positions, targets = inputs.pop("positions"), inputs.pop("targets")
-    hidden = encoder(**inputs).last_hidden_state
-    return nn.functional.cross_entropy(head(hidden.flatten(0, 1)[positions]), targets)
+    hidden = model.bert(**inputs).last_hidden_state
+    loss = nn.functional.cross_entropy(model.cls(hidden.flatten(0, 1)[positions]), targets)
+    loss.backward()
+    nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
 
 
 def _endless(phase: Phase, seed: int) -> Iterator[Batch]:
@@ -93,21 +96,9 @@ def train_phase(model: BertForMaskedLM, phase: Phase, seed: int) -> None:
     model.train()
     bar = tqdm(islice(_endless(phase, seed), phase.updates), phase.name, phase.updates)
     for batch in bar:
-        loss = masked_loss(model.bert, model.cls, batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        loss = _update(model, optimizer, batch)
         schedule.step()
-        optimizer.zero_grad()
-        bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
-
-
-def train_encoder(seed: int, phases: Sequence[Phase] = PHASES) -> BertForMaskedLM:
-    """The encoder after all phases."""
-    model = new_encoder(seed)
-    for phase in phases:
-        train_phase(model, phase, seed)
-    return model
+        bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
 
 
 def save_encoder(model: BertForMaskedLM, folder: Path, seed: int) -> None:
@@ -156,10 +147,7 @@ def train_language_adapter(model: BertForMaskedLM, code: str, folder: Path, seed
     rng = np.random.default_rng([seed, *code.encode()])
     for update, batch in enumerate(reader.batches(documents, ADAPTER_BATCH, SECOND.masking, rng)):
         optimizer.param_groups[0]["lr"] = ADAPTER_LEARNING_RATE * (1 - update / ADAPTER_UPDATES)
-        masked_loss(model.bert, model.cls, batch).backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        _update(model, optimizer, batch)
     for parameter in trained:
         parameter.data = parameter.data.half()
     folder.mkdir(parents=True, exist_ok=True)
