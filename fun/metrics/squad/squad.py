@@ -18,10 +18,7 @@ import evaluate
 
 TEXT = datasets.Value("string")
 PREDICTION = {"id": TEXT, "prediction_text": TEXT}
-REFERENCE = {
-    "id": TEXT,
-    "answers": datasets.Sequence({"text": TEXT, "answer_start": datasets.Value("int32")}),
-}
+REFERENCE = {"id": TEXT, "answers": datasets.Sequence({"text": TEXT, "answer_start": datasets.Value("int32")})}
 ASCII_PUNCTUATION = frozenset(string.punctuation)
 ARTICLES = {
     "v1": r"\b(a|an|the)\b",
@@ -78,18 +75,13 @@ class Squad(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, float]:
-        if not references:
-            raise ValueError("found no references; give at least one question")
         predicted = {answer["id"]: tokens(answer["prediction_text"], self.config_name) for answer in predictions}
         if predicted.keys() != {reference["id"] for reference in references}:
             raise ValueError("found other ids in predictions than in references; give one prediction per id")
-        total_exact_match = total_f1 = 0.0
+        exact = overlap = 0.0
         for reference in references:
             prediction = predicted[reference["id"]]
             golds = [tokens(answer, self.config_name) for answer in reference["answers"]["text"]]
-            total_exact_match += max(float(prediction == gold) for gold in golds)
-            total_f1 += max(f1(prediction, gold) for gold in golds)
-        return {
-            "exact_match": 100 * total_exact_match / len(references),
-            "f1": 100 * total_f1 / len(references),
-        }
+            exact += prediction in golds
+            overlap += max(f1(prediction, gold) for gold in golds)
+        return {"exact_match": 100 * exact / len(references), "f1": 100 * overlap / len(references)}

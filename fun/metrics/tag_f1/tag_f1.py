@@ -45,8 +45,6 @@ class TagF1(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
-        if not any(references):
-            raise ValueError("found no references; give the tags of at least one word")
         predicted, gold, right = set[Span](), set[Span](), 0
         for sentence, (tags, expected) in enumerate(zip(predictions, references, strict=True)):
             right += sum(tag == other for tag, other in zip(tags, expected, strict=True))
