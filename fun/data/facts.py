@@ -32,14 +32,13 @@ class Hub(Facts):
 class File(Facts):
     """A publisher's file below data.root, its path with {language}, and how to read it; several, where it is a pattern.
 
-    `names` are those of the fields of a line, where the format has none; `treebanks` say which one {treebank} is in a
-    language's path. `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
-    `withheld`: whether sentences are rows whose words are all withheld, written `_`.
+    `treebanks` say which one {treebank} is in a language's path. `part` are the rows [start, end) of it; `languages`
+    the only ones that it serves (None: any). `withheld`: whether sentences are rows whose words are all withheld,
+    written `_`.
     """
 
     path: str
     format: str
-    names: tuple[str, ...] = ()
     treebanks: Mapping[str, str] = {}
     part: tuple[int, int] | None = None
     languages: tuple[str, ...] | None = None
@@ -57,21 +56,14 @@ class Archive(Facts):
     sha256: str
 
 
-class Split(Facts):
-    """Another data set's split."""
-
-    dataset: str
-    split: str
-
-
 class Dataset(Facts):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
     `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
-    split and language. `english` is the split that stands for its missing English test set. `copies` are files of the
-    same rows by others, the first of which is read where the split's own is absent; `substitutes` are other rows, read
-    so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub` is not there as
-    the paper has it, and is got `by_hand`, perhaps in an `archive`.
+    split and language. `english` is the data set and the split that stand for its missing English test set. `copies`
+    are files of the same rows by others, the first of which is read where the split's own is absent; `substitutes` are
+    other rows, read so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub`
+    is not there as the paper has it, and is got `by_hand`, perhaps in an `archive`.
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records. With a name of its own, one `tests` on another split of it. What data sets of one
@@ -89,7 +81,7 @@ class Dataset(Facts):
     files: Mapping[str, File]
     copies: Mapping[str, tuple[File, ...]] = {}
     substitutes: Mapping[str, File] = {}
-    english: Split | None = None
+    english: tuple[str, str] | None = None
     errata: tuple[str, ...] = ()
 
     def expected_rows(self, language: str, split: str) -> int:
@@ -141,7 +133,7 @@ def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
     if split not in dataset.rows:
         raise ConfigError(f"{name} has no split {split!r}; expected one of {', '.join(dataset.rows)}")
     if dataset.english and language == dataset.languages[0]:
-        return facts(dataset.english.dataset), dataset.english.split
+        return facts(dataset.english[0]), dataset.english[1]
     return dataset, split
 
 
@@ -159,13 +151,4 @@ def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> No
         raise ConfigError(
             f"{where}: found the columns {', '.join(found)}; expected {', '.join(expected)}, and {missing[0]!r} is "
             "not among them: the publisher may have renamed it, so name an older revision in conf/datasets"
-        )
-
-
-def check_count(where: str, count: int, expected: int) -> None:
-    """Raises ConfigError unless there are as many rows as the paper's data set has."""
-    if count != expected:
-        raise ConfigError(
-            f"{where}: found {count:,} rows, expected {expected:,}; to run on other data all the same, marked "
-            "and in no paper table, type data.nonstandard=true"
         )

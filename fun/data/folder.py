@@ -1,7 +1,5 @@
 """The publishers' own files below one folder, `data.root`."""
 
-import os
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +18,19 @@ class FolderSource(Source):
     """Files below `root`, at the paths of conf/datasets, through the same columns as on the hub.
 
     All of them must be there, or copies, or hashes in their place (`fun.data.files.HASH`), which name runs and give no
-    rows. With `nonstandard`, numbers of rows are not checked, substitutes stand in for absent files, and the task is
-    tested in the languages whose files are there. Raises ConfigError where `root`, which `name` gives, is no folder.
+    rows. With `nonstandard`, substitutes stand in for absent files, and the task is tested in the languages whose files
+    are there. Raises ConfigError where `root`, which `name` gives, is no folder.
     """
 
-    def __init__(self, root: str | os.PathLike[str], nonstandard: bool = False, name: str = "data.root") -> None:
-        super().__init__()
+    def __init__(self, root: str | Path, nonstandard: bool = False, name: str = "data.root") -> None:
+        super().__init__(nonstandard)
         self._root = Path(root)
-        self._nonstandard = nonstandard
         if not self._root.is_dir():
             raise ConfigError(f"{name} is {str(root)!r}, which is no folder: type the folder of the data sets' files")
 
     def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
         declared = super().test_sets(task)
-        if not self._nonstandard:
+        if not self.nonstandard:
             return declared
         present = {
             name: tuple(language for language in languages if self.find(name, language, "test"))
@@ -45,14 +42,13 @@ class FolderSource(Source):
         return {name: languages for name, languages in present.items() if languages}
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        source, theirs = facts.located(dataset, language, split)
+        source, _ = facts.located(dataset, language, split)
         paths, file = self._files(dataset, language, split)
         if absent := [path for path in paths if path.suffix == HASH]:
             raise ConfigError(f"{absent[0]} is the hash of a file that is not here: give a folder that has the file")
-        contents = (formats.read(path, file, language, source.columns, source.labels) for path in paths)
-        rows = list(chain.from_iterable(contents))[slice(*(file.part or (None,)))]
-        if not self._nonstandard:
-            facts.check_count(f"{dataset} ({language}, {split})", len(rows), source.expected_rows(language, theirs))
+        rows = [row for path in paths for row in formats.read(path, file, language, source.columns, source.labels)]
+        rows = rows[slice(*(file.part or (None,)))]
+        self.check_count(len(rows), dataset, language, split)
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
@@ -88,7 +84,7 @@ class FolderSource(Source):
         """The split's own file, a copy or, with `nonstandard`, its substitute; None where none is there."""
         source, theirs = facts.located(dataset, language, split)
         candidates = [source.files[theirs], *source.copies.get(theirs, ())]
-        if self._nonstandard and theirs in source.substitutes:
+        if self.nonstandard and theirs in source.substitutes:
             candidates.append(source.substitutes[theirs])
         for file in candidates:
             if file.languages is None or language in file.languages:

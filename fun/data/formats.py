@@ -1,7 +1,8 @@
 """Publishers' file formats, read into the columns that the same data have on the hub."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,23 @@ def read(path: Path, file: File, language: str, columns: Sequence[str], labels: 
 
     Raises ConfigError for whatever is not as the format says, with the file and the line, question or item.
     """
-    items, row_of = FORMATS[file.format]
+    items, content_of, called = FORMATS[file.format]
+    theirs = [(called or {}).get(column, column).format(language=language) for column in columns]
     place, rows = "", []
     try:
         for place, item in items(path):  # noqa: B007
-            if (row := row_of(item, file, language, labels)) is None:
+            content = content_of(item, language, columns)
+            if content == []:  # a sentence without words
                 continue
-            if missing := [column for column in columns if column not in row]:
-                raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(columns)}; no {missing[0]}")
+            row = content if isinstance(content, dict) else _tagged(content, columns, labels)
+            if missing := [name for name in theirs if name not in row]:
+                raise ValueError(f"found the columns {', '.join(row)}; expected {', '.join(theirs)}; no {missing[0]}")
+            row = {column: row[name] for column, name in zip(columns, theirs, strict=True)}
+            if called is not None:
+                row[columns[-1]] = _number(row[columns[-1]], labels)
             json.dumps(row, ensure_ascii=False).encode()  # a lone surrogate is no character: no tokenizer takes it
             if file.withheld or set(row[columns[0]]) != {"_"}:
-                rows.append({column: row[column] for column in columns})
+                rows.append(row)
     except (KeyError, ValueError, TypeError, AttributeError, ElementTree.ParseError, OSError) as error:
         where = f"{path}, {place}" if place else str(path)
         problem = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -79,24 +86,16 @@ def _sentences(path: Path) -> Iterator[tuple[str, list[treebanks.Line]]]:
             yield f"sentence at {sentence[0][0]}", sentence
 
 
-# What becomes of it; nothing, where it is left out.
+# What is in it: a row, or the words of a sentence.
 
 
-def _squad(item: tuple[Row, Row], file: File, language: str, labels: Sequence[str]) -> Row:
+def _squad(item: tuple[Row, Row], *_: object) -> Row:
     paragraph, question = item
-    answers = question["answers"]
-    return {
-        "id": question["id"],
-        "context": paragraph["context"],
-        "question": question["question"],
-        "answers": {
-            "text": [answer["text"] for answer in answers],
-            "answer_start": [answer["answer_start"] for answer in answers],
-        },
-    }
+    answers = {name: [answer[name] for answer in question["answers"]] for name in ("text", "answer_start")}
+    return question | {"context": paragraph["context"], "answers": answers}
 
 
-def _copa(item: ElementTree.Element, file: File, language: str, labels: Sequence[str]) -> Row:
+def _copa(item: ElementTree.Element, *_: object) -> Row:
     row: Row = {"question": item.attrib["asks-for"]}
     for column, tag in {"premise": "p", "choice1": "a1", "choice2": "a2"}.items():
         row[column] = item.findtext(tag)
@@ -105,102 +104,74 @@ def _copa(item: ElementTree.Element, file: File, language: str, labels: Sequence
     return row | {"label": int(item.attrib["most-plausible-alternative"]) - 1}  # numbered from 1 there
 
 
-def _object(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
+def _object(line: str, *_: object) -> Row:
     values = json.loads(line)
     if not isinstance(values, dict):
         raise ValueError(f"found {line[:40]}, expected an object")
     return values
 
 
-def _mnli(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
-    return _inference(_object(line, file, language, labels), "sentence1", "sentence2", "gold_label", labels)
-
-
-def _xnli(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
-    return _inference(_named(item), f"sentence1_{language}", f"sentence2_{language}", "label", labels)
-
-
-def _pawsx(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
-    row = _named(item)
-    return row | {"label": _number(row["label"], labels)}
-
-
-def _xglue_mnli(item: tuple[list[str], list[str]], file: File, language: str, labels: Sequence[str]) -> Row:
-    row = _named(item)
-    row["label"] = row["label"].replace("contradictory", "contradiction")
-    return _inference(row, "premise", "hypo", "label", labels)
-
-
-def _tsv(line: str, file: File, language: str, labels: Sequence[str]) -> Row:
-    row = _named((list(file.names), line.split("\t")))
-    return row | {"label": _number(row["label"], labels)}
-
-
-def _named(item: tuple[list[str], list[str]]) -> Row:
+def _named(item: tuple[Sequence[str], list[str]], *_: object) -> Row:
     names, values = item
     if len(values) != len(names):
         raise ValueError(f"found {len(values)} fields; expected {len(names)}: {', '.join(names)}")
     return dict(zip(names, values, strict=True))
 
 
-def _panx(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row:
-    tokens, numbers = [], []
+def _xglue_mnli(item: tuple[Sequence[str], list[str]], *_: object) -> Row:
+    row = _named(item)
+    return row | {"label": row["label"].replace("contradictory", "contradiction")}
+
+
+def _unnamed(line: str, language: str, columns: Sequence[str]) -> Row:
+    return _named((columns, line.split("\t")))
+
+
+def _panx(sentence: list[treebanks.Line], *_: object) -> list[treebanks.Word]:
+    words = _words(sentence, r"[^:]*:(.*)\t(.*)", "language:token, tab, tag")
+    return [(place, word.strip(), tag.strip()) for place, word, tag in words]
+
+
+def _word_label(sentence: list[treebanks.Line], *_: object) -> list[treebanks.Word]:
+    return _words(sentence, "([^ ]+) ([^ ]*)", "a word, a blank, its label")
+
+
+def _words(sentence: list[treebanks.Line], form: str, expected: str) -> list[treebanks.Word]:
+    """What the two groups of a regular expression match in each line: a word and its tag."""
+    words = []
     for place, line in sentence:
-        token, _, tag = line.rpartition("\t")
-        _, colon, token = token.partition(":")
-        if not colon:
-            raise ValueError(f"{place}: found {line!r}, expected language:token, tab, tag")
-        tokens.append(token.strip())
-        numbers.append(_number(tag.strip(), labels, place))
-    return {"tokens": tokens, "ner_tags": numbers}
+        if (found := re.fullmatch(form, line)) is None:
+            raise ValueError(f"{place}: found {line!r}, expected {expected}")
+        words.append((place, found[1], found[2]))
+    return words
 
 
-def _word_label(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row:
-    pairs = [(place, line.split(" ")) for place, line in sentence]
-    for place, pair in pairs:
-        if len(pair) != 2 or not pair[0]:
-            raise ValueError(f"{place}: found {' '.join(pair)!r}, expected a word, a blank, its label")
-    words, numbers = [word for _, (word, _) in pairs], [_number(label, labels, place) for place, (_, label) in pairs]
-    return dict(zip(file.names, (words, numbers), strict=True))
-
-
-def _conllu(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row | None:
-    return _parts_of_speech(treebanks.words(sentence, language), labels)
-
-
-def _conllu_nodes(sentence: list[treebanks.Line], file: File, language: str, labels: Sequence[str]) -> Row | None:
-    return _parts_of_speech(treebanks.nodes(sentence), labels)
-
-
-def _parts_of_speech(words: Sequence[tuple[str, str, str]], labels: Sequence[str]) -> Row | None:
-    numbers = [_number(tag, labels, place) for place, _, tag in words]
-    return {"tokens": [word for _, word, _ in words], "pos_tags": numbers} if words else None
-
-
-def _inference(row: Row, premise: str, hypothesis: str, label: str, labels: Sequence[str]) -> Row:
-    return {"premise": row[premise], "hypothesis": row[hypothesis], "label": _number(row[label], labels)}
+def _tagged(words: Sequence[treebanks.Word], columns: Sequence[str], labels: Sequence[str]) -> Row:
+    numbers = [_number(tag, labels, f"{place}: ") for place, _, tag in words]
+    return dict(zip(columns, ([word for _, word, _ in words], numbers), strict=True))
 
 
 def _number(label: str, labels: Sequence[str], place: str = "") -> int:
     if label not in labels:
-        raise ValueError(f"{place}{': ' * bool(place)}found the label {label!r}, expected one of {', '.join(labels)}")
+        raise ValueError(f"{place}found the label {label!r}, expected one of {', '.join(labels)}")
     return labels.index(label)
 
 
 Items = Callable[[Path], Iterator[tuple[str, Any]]]
-RowOf = Callable[[Any, File, str, Sequence[str]], Row | None]
+ContentOf = Callable[[Any, str, Sequence[str]], Row | list[treebanks.Word]]
 
-FORMATS: dict[str, tuple[Items, RowOf]] = {
-    "squad_json": (_questions, _squad),  # SQuAD 1.1, XQuAD, MLQA
-    "copa_xml": (_items, _copa),
-    "xcopa_jsonl": (_lines, _object),  # has the columns already
-    "mnli_jsonl": (_lines, _mnli),  # MultiNLI 1.0
-    "xnli_tsv": (_fields, _xnli),
-    "pawsx_tsv": (_fields, _pawsx),
-    "panx": (_sentences, _panx),
-    "conllu": (_sentences, _conllu),  # as XTREME reads it
-    "conllu_nodes": (_sentences, _conllu_nodes),  # as XGLUE reads it
-    "xglue_mnli": (_fields, _xglue_mnli),
-    "tsv": (_lines, _tsv),  # without names
-    "word_label": (_sentences, _word_label),
+FORMATS: dict[str, tuple[Items, ContentOf, Mapping[str, str] | None]] = {
+    "squad_json": (_questions, _squad, None),  # SQuAD 1.1, XQuAD, MLQA
+    "copa_xml": (_items, _copa, None),
+    "xcopa_jsonl": (_lines, _object, None),
+    "mnli_jsonl": (_lines, _object, {"premise": "sentence1", "hypothesis": "sentence2", "label": "gold_label"}),
+    "xnli_tsv": (_fields, _named, {"premise": "sentence1_{language}", "hypothesis": "sentence2_{language}"}),
+    "pawsx_tsv": (_fields, _named, {}),
+    "xglue_mnli": (_fields, _xglue_mnli, {"hypothesis": "hypo"}),
+    "tsv": (_lines, _unnamed, {}),
+    "panx": (_sentences, _panx, None),
+    "conllu": (_sentences, treebanks.words, None),  # as XTREME reads it
+    "conllu_nodes": (_sentences, treebanks.nodes, None),  # as XGLUE reads it
+    "word_label": (_sentences, _word_label, None),
 }
+"""Format -> what holds a row, what is in it, and what it calls our columns where it has names for labels."""

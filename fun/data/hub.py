@@ -1,6 +1,9 @@
 """The publishers' data sets on the hub, by id and revision, kept in its cache."""
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from fun.data import facts
 from fun.data.base import Source
@@ -8,20 +11,15 @@ from fun.data.folder import FolderSource
 from fun.errors import ConfigError, FunError, HubError
 from fun.machine.hub import Hub, Repository, snapshot, unreadable
 
-if TYPE_CHECKING:
-    from fun.data.parquet import Parquet
-
 BY_HAND = "FUN_DATA"
 """The environment's name of a folder, laid out as data.root is, for the data sets that the hub does not have."""
 
 
 class HubSource(Source):
-    """Data sets by id and revision, and `by_hand` those that the hub does not have. With `nonstandard` their numbers of
-    rows are not checked."""
+    """Data sets by id and revision, and `by_hand` those that the hub does not have."""
 
     def __init__(self, nonstandard: bool = False, by_hand: FolderSource | None = None) -> None:
-        super().__init__()
-        self._nonstandard = nonstandard
+        super().__init__(nonstandard)
         self._by_hand = by_hand
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
@@ -29,15 +27,14 @@ class HubSource(Source):
         if folder := self._folder(dataset, language, split):
             return folder.rows(dataset, language, split)
         where = f"{dataset} ({language}, {split})"
-        source, theirs = facts.located(dataset, language, split)
-        table, read = load(where, *self._files(dataset, language, split))
-        self.commits |= read
+        source, _ = facts.located(dataset, language, split)
+        table = Parquet(where, *self._files(dataset, language, split))
+        self.commits |= table.commits
         facts.check_columns(where, table.columns, source.columns)
         rows = table.rows(source.columns)
         if source.labels:
             _number_labels(where, rows, source.columns[-1], table.names(source.columns[-1]), source.labels)
-        if not self._nonstandard:
-            facts.check_count(where, len(rows), source.expected_rows(language, theirs))
+        self.check_count(len(rows), dataset, language, split)
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
@@ -52,15 +49,14 @@ class HubSource(Source):
         """What its files say of `rows`."""
         if folder := self._folder(dataset, language, split):
             return folder.check(hub, dataset, language, split)
-        source, theirs = facts.located(dataset, language, split)
+        source, _ = facts.located(dataset, language, split)
         repository, pattern = self._files(dataset, language, split)
-        names = hub.matching(repository, pattern)
-        where, count = f"{dataset} ({language}, {split})", 0
-        for columns, rows in (hub.table(repository, name) for name in names):
-            facts.check_columns(where, columns, source.columns)
+        count = 0
+        for name in hub.matching(repository, pattern):
+            columns, rows = hub.table(repository, name)
+            facts.check_columns(f"{dataset} ({language}, {split})", columns, source.columns)
             count += rows
-        if not self._nonstandard:
-            facts.check_count(where, count, source.expected_rows(language, theirs))
+        self.check_count(count, dataset, language, split)
         return f"{', '.join(source.columns)}: {count:,} rows"
 
     def gap(self, dataset: str, language: str, split: str) -> str | None:
@@ -88,24 +84,64 @@ class HubSource(Source):
         return repository, source.hub.files[theirs].format(language=language)
 
 
-def load(where: str, repository: Repository, pattern: str) -> "tuple[Parquet, dict[str, str]]":
-    """The parquet files that match `pattern`, as one table, and {datasets/<id>: commit} of the repository.
+class Parquet:
+    """A repository's parquet files that match `pattern`, as one table: `datasets` takes their names for patterns.
 
-    Raises ConfigError and HubError, `where` first; so does the table, where its files cannot be read.
+    Raises ConfigError and HubError, `where` first, also where a file is cut off or its text is no UTF-8.
     """
-    from fun.data.parquet import Parquet  # a second to import, which a preview of a run need not wait for
 
-    try:
-        copy = snapshot(repository, [pattern])
-        files = sorted(copy.folder.glob(pattern))
-        if not files:
-            Hub().matching(repository, pattern)  # which says what there is instead
-            raise HubError(f"{pattern} of {repository} is not in the cache: type the same command again")
-    except FunError as error:
-        raise type(error)(f"{where}: {error}; or read the publisher's files with data.root=DIR") from error
-    table = Parquet(files, lambda error: HubError(f"{where}: {unreadable(repository, copy, error)}"))
-    # A model may have the same id: the hub itself tells them apart by this prefix.
-    return table, {f"datasets/{repository.name}": copy.commit}
+    def __init__(self, where: str, repository: Repository, pattern: str) -> None:
+        # Imported here: it takes a second, and a preview of a run needs none of it.
+        from pyarrow.dataset import dataset
+
+        self._where, self._repository = where, repository
+        try:
+            self._copy = snapshot(repository, [pattern])
+            files = sorted(self._copy.folder.glob(pattern))
+            if not files:
+                Hub().matching(repository, pattern)  # which says what there is instead
+                raise HubError(f"{pattern} of {repository} is not in the cache: type the same command again")
+        except FunError as error:
+            raise type(error)(f"{where}: {error}; or read the publisher's files with data.root=DIR") from error
+        # A model may have the same id: the hub itself tells them apart by this prefix.
+        self.commits = {f"datasets/{repository.name}": self._copy.commit}
+        with self._reading():
+            self._content = dataset(files, format="parquet")
+
+    def __len__(self) -> int:
+        with self._reading():
+            return int(self._content.count_rows())
+
+    @property
+    def columns(self) -> list[str]:
+        """Their names."""
+        return list(self._content.schema.names)
+
+    def names(self, column: str) -> list[str] | None:
+        """The names of a column's numbers 0, 1, …, as `datasets` writes them beside it; None where it has none."""
+        described = (self._content.schema.metadata or {}).get(b"huggingface")
+        features = json.loads(described)["info"]["features"] if described else {}
+        feature = features.get(column, {})
+        names: list[str] | None = feature.get("feature", feature).get("names")  # of a list's elements
+        return names
+
+    def rows(self, columns: Sequence[str], positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """The rows with these columns, all or those at ascending positions."""
+        with self._reading():
+            content, chosen = self._content, list(columns)
+            table = content.to_table(chosen) if positions is None else content.take(positions, columns=chosen)
+            rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """While a file is read."""
+        from pyarrow import ArrowException
+
+        try:
+            yield
+        except (ArrowException, OSError, UnicodeDecodeError) as error:
+            raise HubError(f"{self._where}: {unreadable(self._repository, self._copy, error)}") from error
 
 
 def _number_labels(

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 Line = tuple[str, str]
 """A line after its place in the file."""
 
+Word = tuple[str, str, str]
+"""A word between its place and its part of speech, or another tag."""
+
 PREFERRED = {
     "": "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT",
     "es": "VERB AUX PRON ADP DET",
@@ -22,8 +25,8 @@ NO_CHARACTERS = str.maketrans("", "", "\u200c ")
 """Removed from words: the zero-width non-joiner of Persian, and spaces."""
 
 
-def words(sentence: Sequence[Line], language: str) -> list[tuple[str, str, str]]:
-    """(place, word, part of speech) of each word of a sentence; none where nearly all are withheld, written `_`.
+def words(sentence: Sequence[Line], language: str, *_: object) -> list[Word]:
+    """The words of a sentence; none where nearly all are withheld, written `_`.
 
     Raises ValueError with the place of a line that is not as CoNLL-U has it.
     """
@@ -46,11 +49,8 @@ def words(sentence: Sequence[Line], language: str) -> list[tuple[str, str, str]]
     return tagged if withheld == 0 or withheld < len(tagged) - 1 else []
 
 
-def nodes(sentence: Sequence[Line]) -> list[tuple[str, str, str]]:
-    """(place, word, part of speech) of each syntactic word and empty node of a sentence, withheld ones too.
-
-    Raises ValueError as `words` does.
-    """
+def nodes(sentence: Sequence[Line], *_: object) -> list[Word]:
+    """Each syntactic word and empty node of a sentence, withheld ones too. Raises ValueError as `words` does."""
     fields = _fields(sentence).items()
     return [(place, row[1].replace(" ", ""), row[3]) for number, (place, row) in fields if "-" not in number]
 
