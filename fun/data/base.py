@@ -71,8 +71,8 @@ class Source(ABC):
         """Raise ConfigError unless there are as many rows as the paper's data set has."""
         if not self.nonstandard and count != (expected := self.expected_rows(dataset, language, split)):
             raise ConfigError(
-                f"{dataset} ({language}, {split}): found {count:,} rows, expected {expected:,}; to run on other data all "
-                "the same, marked and in no paper table, type data.nonstandard=true"
+                f"{dataset} ({language}, {split}): found {count:,} rows, expected {expected:,}; to run on other data "
+                "all the same, marked and in no paper table, type data.nonstandard=true"
             )
 
 

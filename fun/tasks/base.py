@@ -1,9 +1,8 @@
 """What every task is made of: rows, features, batches of tensors, scores."""
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -11,6 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from fun import metrics
+from fun.data.base import Source
+from fun.data.corpora import Sample
 from fun.errors import ConfigError, RunError
 from fun.registry import Registry
 
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.config import RunConfig
-    from fun.data.base import Source
-    from fun.data.corpora import Sample
     from fun.models.heads import Head
 
 TASKS = Registry("task", by="kind")
 """The kinds of task. A named task is a yaml of conf/task, which says its kind."""
 
-NEITHER = ("training_set", "test_sets", "world", "beside")
-"""The fields of a task that name its data sets, or what is measured beside its metrics."""
+ASIDE = {"identity": False}
+"""Of fields that name data sets, whose content is identity, or what is measured beside the metrics."""
 
 CHUNK = 1000
 """Rows tokenised at once: a tokenizer's output for a whole training set would take gigabytes."""
@@ -78,12 +77,21 @@ class Feature:
         return int(self.inputs["attention_mask"].sum())
 
 
+Features = Sequence[Feature]
+
+
 @dataclass(frozen=True)
 class Scored:
     """Metrics in percent, unrounded; `predictions[i]` holds what row i gave to them."""
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, metrics: dict[str, float], **columns: Sequence[Any]) -> "Scored":
+        """With predictions from columns, each with a value for every row."""
+        rows = enumerate(zip(*columns.values(), strict=True))
+        return cls(metrics, [{"example": i, **dict(zip(columns, values, strict=True))} for i, values in rows])
 
 
 F = TypeVar("F", bound=Feature)
@@ -109,6 +117,17 @@ class Task(ABC, Generic[F]):
     trains: ClassVar[bool] = True
     """Whether its runs make updates; else they read training rows and estimate something."""
 
+    name: str
+    """What the task is called, in folders and tables."""
+    max_length: Annotated[int, Field(ge=8)]
+    """Tokens of the longest sequence, special ones included."""
+    training_set: str = field(metadata=ASIDE)
+    """The data set of conf/datasets that it is trained and selected on."""
+    test_sets: tuple[str, ...] = field(metadata=ASIDE)
+    """The data sets of conf/datasets that it is tested on."""
+    world: str | None = field(metadata=ASIDE)
+    """The data set of the miniature world that stands for all of these; null: it has none."""
+
     @property
     def windows(self) -> bool:
         """Whether one row may become several features."""
@@ -124,21 +143,6 @@ class Task(ABC, Generic[F]):
         """How many batches a run reads, where the task itself says it; None: training's budget does."""
         return None
 
-    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
-        """Where a run's rows come from: from where all `rows` do, or from running `text`."""
-        return rows
-
-    name: str
-    """What the task is called, in folders and tables."""
-    max_length: Annotated[int, Field(ge=8)]
-    """Tokens of the longest sequence, special ones included."""
-    training_set: str
-    """The data set of conf/datasets that it is trained and selected on."""
-    test_sets: tuple[str, ...]
-    """The data sets of conf/datasets that it is tested on."""
-    world: str | None
-    """The data set of the miniature world that stands for all of these; null: it has none."""
-
     @property
     @abstractmethod
     def texts(self) -> tuple[str, ...]:
@@ -149,11 +153,9 @@ class Task(ABC, Generic[F]):
         """The metrics of an evaluation: `metrics`, and what is asked for beside them."""
         return self.metrics
 
-    def active(self) -> dict[str, Any]:
-        """The fields that say what is computed. Data sets are not among them: their content is, as inputs."""
-        names = [field.name for field in dataclasses.fields(self) if field.name not in NEITHER]
-        values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
+        """Where a run's rows come from: from where all `rows` do, or from running `text`."""
+        return rows
 
     def check(self, config: "RunConfig") -> None:
         """Raise ConfigError for fields that do not fit together, or not to the run."""
@@ -261,41 +263,33 @@ class ClassesTask(Task[Feature]):
         """One feature per row, [T] or [sequences, T], T of its longest; raises ConfigError (see Task)."""
         self.check_input(rows, tokenizer, {**dict.fromkeys(self.texts, str), "label": range(len(self.classes))})
         features: list[Feature] = []
-        for first, part in chunks(rows):
+        for part in chunks(rows):
             segments = self._segments(part)
             encoding = tokenizer(*segments, truncation="longest_first", max_length=self.max_length)
             each = len(segments[0]) // len(part)
             for index, row in enumerate(part):
                 inputs = [encoded(encoding, index * each + number, tokenizer) for number in range(each)]
                 item = stacked(inputs, tokenizer.pad_token_id, np.int32) if each > 1 else inputs[0]
-                features.append(Feature(first + index, item, (row["label"],)))
+                features.append(Feature(len(features), item, (row["label"],)))
         return features
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
         """Accuracy of the most probable class (ties: the lowest); `logits` holds one array [classes] per row."""
         self.check_output(logits)
         predicted = [int(factor.argmax()) for (factor,) in logits]
         gold = [row["label"] for row in rows]
         accuracy = metrics.load("accuracy").compute(predictions=predicted, references=gold)["accuracy"]
-        return Scored(
-            metrics={"accuracy": 100 * accuracy},
-            predictions=[
-                {"example": index, "prediction": prediction, "label": label}
-                for index, (prediction, label) in enumerate(zip(predicted, gold, strict=True))
-            ],
-        )
+        return Scored.of({"accuracy": 100 * accuracy}, prediction=predicted, label=gold)
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
+    def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
         """The texts and the class."""
         (number,) = features[0].labels
         return [*super().describe(rows, features), ("label", f"{number} ({self.classes[number]})")]
 
-    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
+    def lost(self, rows: Sequence[Row], features: Features, tokenizer: "Tokenizer") -> list[Fact]:
         """What was cut to the longest length."""
         whole: list[int] = []
-        for _, part in chunks(rows):
+        for part in chunks(rows):
             # Longer than the encoder reads, some of them: verbose=False spares the warning.
             encoding = tokenizer(*self._segments(part), verbose=False)
             lengths = np.array([len(ids) for ids in encoding["input_ids"]])
@@ -310,10 +304,9 @@ class ClassesTask(Task[Feature]):
         return [list(segments) for segments in zip(*sequences, strict=True)]
 
 
-def chunks(rows: Sequence[R]) -> Iterator[tuple[int, Sequence[R]]]:
-    """The rows in parts, each with the index of its first row."""
-    for first in range(0, len(rows), CHUNK):
-        yield first, rows[first : first + CHUNK]
+def chunks(rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    """The rows in parts that are tokenised at once."""
+    return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))
 
 
 def by_example(features: Sequence[F]) -> list[list[F]]:
@@ -326,7 +319,7 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)"
 
 
-def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor"]:
+def collate(features: Features, pad_id: int) -> dict[str, "torch.Tensor"]:
     """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
 
     T is the longest input, F the largest number of labels; a head knows from the inputs which labels there are.
@@ -334,24 +327,23 @@ def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor
     import torch
 
     batch = stacked([feature.inputs for feature in features], pad_id, np.int64)
-    labels = [np.array(feature.labels) for feature in features]
-    batch["labels"] = stack(labels, max(map(len, labels)), 0, np.int64)
+    batch["labels"] = stack([np.array(feature.labels) for feature in features], 0, np.int64)
     return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
-def stack(arrays: Sequence[np.ndarray], length: int, value: float, dtype: type[np.generic]) -> np.ndarray:
-    """N arrays [..., t] as one [N, ..., length], filled up on the right with `value`."""
-    stacked = np.full((len(arrays), *arrays[0].shape[:-1], length), value, dtype=dtype)
+def stacked(inputs: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
+    """N encodings' inputs [..., t] as [N, ..., T], padded to the longest: `pad_id` fills input_ids, 0 all others."""
+    fill = {"input_ids": pad_id}
+    return {name: stack([each[name] for each in inputs], fill.get(name, 0), dtype) for name in inputs[0]}
+
+
+def stack(arrays: Sequence[np.ndarray], value: float, dtype: type[np.generic]) -> np.ndarray:
+    """N arrays [..., t] as one [N, ..., T], T the largest t, filled up on the right with `value`."""
+    longest = max(array.shape[-1] for array in arrays)
+    stacked = np.full((len(arrays), *arrays[0].shape[:-1], longest), value, dtype=dtype)
     for row, array in zip(stacked, arrays, strict=True):
         row[..., : array.shape[-1]] = array
     return stacked
-
-
-def stacked(inputs: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
-    """N encodings' inputs [..., T] as [N, ..., T], padded to the longest: `pad_id` fills input_ids, 0 all others."""
-    longest = max(each["input_ids"].shape[-1] for each in inputs)
-    fill = {"input_ids": pad_id}
-    return {name: stack([each[name] for each in inputs], longest, fill.get(name, 0), dtype) for name in inputs[0]}
 
 
 def encoded(encoding: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:

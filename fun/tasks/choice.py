@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fun.tasks.base import TASKS, ClassesTask, Columns, Fact, Feature, Row
+from fun.tasks.base import TASKS, ClassesTask, Columns, Fact, Features, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.models.heads import Head
-
-QUESTIONS = ("cause", "effect")
 
 
 def prompt(row: Row) -> str:
@@ -48,9 +46,9 @@ class ChoiceTask(ClassesTask):
         return [(prompt(row), row[choice]) for choice in self.choices]
 
     def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Columns) -> None:
-        super().check_input(rows, tokenizer, {**columns, "question": QUESTIONS})
+        super().check_input(rows, tokenizer, {**columns, "question": ("cause", "effect")})
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
+    def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
         """The prompt, the choices and the right one."""
         (_, *choices) = super().describe(rows, features)
         return [("prompt", prompt(rows[features[0].example])), *choices]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fun.data.base import Source
+from fun.data.corpora import Sample, TestText
 from fun.errors import ConfigError
 from fun.tasks.base import TASKS
 from fun.tasks.mlm import MaskedText
 
 if TYPE_CHECKING:
     from fun.config import RunConfig
-    from fun.data.base import Source
-    from fun.data.corpora import Sample
 
 
 @TASKS.register("fisher")
@@ -37,9 +37,7 @@ class FisherTask(MaskedText):
         """How many gradients are squared."""
         return -(-self.blocks // self.batch_size)
 
-    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
-        from fun.data.corpora import Sample, TestText
-
+    def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
         if self.corpus == "wikipedia":
             return text(Sample.of(0, self.blocks, 1))
         in_world = config.data.root is None and config.model.source == "world"

@@ -10,19 +10,7 @@ from pydantic import Field
 
 from fun import metrics
 from fun.errors import ConfigError
-from fun.tasks.base import (
-    TASKS,
-    Fact,
-    Feature,
-    Logits,
-    Row,
-    Scored,
-    Task,
-    by_example,
-    chunks,
-    encoded,
-    share,
-)
+from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, by_example, chunks, encoded, share
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -41,12 +29,17 @@ class Window(Feature):
     offsets: np.ndarray
 
 
+Windows = Sequence[Window]
+
+
 @TASKS.register("qa")
 @dataclass(frozen=True, kw_only=True)
 class QaTask(Task[Window]):
     """A question and its context in windows, each of at most `max_length` tokens; an answer is a span of one."""
 
     metrics: ClassVar[tuple[str, ...]] = ("f1", "em")
+    texts = ("context", "question")
+    windows = True
 
     doc_stride: Annotated[int, Field(ge=0)]
     """Tokens that neighbouring windows share."""
@@ -58,14 +51,6 @@ class QaTask(Task[Window]):
     """Whether the softmax over a window's tokens leaves padding out."""
     pad_to_max_length: bool = False
     """Whether every window is padded to `max_length` (the authors' code: unmasked and padded)."""
-
-    @property
-    def windows(self) -> bool:
-        return True
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return ("context", "question")
 
     def check(self, config: "RunConfig") -> None:
         if not (self.mask_padding or self.pad_to_max_length):
@@ -94,20 +79,23 @@ class QaTask(Task[Window]):
         check_answers(self.name, rows)
         # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
         questions = [row["question"].lstrip() for row in rows]
-        self._check_room(questions, tokenizer)
-        windows: list[Window] = []
-        for first, part in chunks(rows):
-            windows += self._windows(first, questions[first : first + len(part)], part, tokenizer)
-        return windows
+        lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
+        longest = int(np.argmax(lengths))
+        needed = lengths[longest] + tokenizer.num_special_tokens_to_add(pair=True) + self.doc_stride + 1
+        if needed > self.max_length:
+            raise ConfigError(
+                f"{self.name}: found max_length {self.max_length}, expected at least {needed}: the question"
+                f" of row {longest} has {lengths[longest]} tokens and windows overlap by doc_stride"
+                f" {self.doc_stride}; type task.max_length={needed} or a smaller task.doc_stride"
+            )
+        examples = list(zip(range(len(rows)), questions, rows, strict=True))
+        return [window for part in chunks(examples) for window in self._windows(part, tokenizer)]
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str, dataset: str
-    ) -> Scored:
-        """F1 and exact match; `logits` holds the start and end logits [T] of each window.
+    def score(self, rows: Sequence[Row], features: Windows, logits: Logits, language: str, dataset: str) -> Scored:
+        """F1 and exact match; for MLQA also f1_mlqa and em_mlqa, by its authors' normalisation.
 
-        Beside these, MLQA gets f1_mlqa and em_mlqa, by its authors' normalisation.
-
-        Logits, not log-probabilities: windows of a row are compared by them, as in transformers' example.
+        `logits` holds the start and end logits [T] of each window. Not log-probabilities: windows of a row are compared
+        by them, as in transformers' example.
 
         The answer of a row is its best span over its windows, cut from the context; ties go to the earliest
         window, then the smallest start, then the shortest span. Without any valid span the answer is "".
@@ -115,7 +103,7 @@ class QaTask(Task[Window]):
         self.check_output(logits)
         answers, highest = [""] * len(rows), [-np.inf] * len(rows)
         for window, (start, end) in zip(features, logits, strict=True):
-            score, first, last = best_span(window, start, end, self.n_best, self.max_answer_length)
+            score, first, last = self._best_span(window, start, end)
             if score > highest[window.example]:
                 highest[window.example] = score
                 answers[window.example] = text_of(window, first, last, rows)
@@ -125,15 +113,25 @@ class QaTask(Task[Window]):
         for suffix, metric in metrics.qa_metrics(dataset, language).items():
             scores = metric.compute(predictions=predictions, references=references)
             measured |= {f"f1{suffix}": scores["f1"], f"em{suffix}": scores["exact_match"]}
-        return Scored(
-            metrics=measured,
-            predictions=[
-                {"example": index, "id": row["id"], "prediction": answer, "answers": row["answers"]["text"]}
-                for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
-            ],
-        )
+        gold = [row["answers"]["text"] for row in rows]
+        return Scored.of(measured, id=[row["id"] for row in rows], prediction=answers, answers=gold)
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
+    def _best_span(self, window: Window, start: np.ndarray, end: np.ndarray) -> tuple[float, int, int]:
+        """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none.
+
+        Spans combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts
+        and has at most `max_answer_length` tokens. The score is start + end logit [T].
+        """
+        context = window.offsets[:, 0] >= 0
+        first, last = (np.sort(np.argsort(-logits, kind="stable")[: self.n_best]) for logits in (start, end))
+        length = last - first[:, None] + 1  # [n starts, n ends]
+        valid = context[first][:, None] & context[last] & (length >= 1) & (length <= self.max_answer_length)
+        score = np.where(valid, start[first].astype(np.float64)[:, None] + end[last], -np.inf)
+        # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
+        row, column = np.unravel_index(score.argmax(), score.shape)
+        return float(score[row, column]), int(first[row]), int(last[column])
+
+    def describe(self, rows: Sequence[Row], features: Windows) -> list[Fact]:
         """The question, the answer, and what its tokens say."""
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
         text, fate = read_back(rows, features)
@@ -158,7 +156,7 @@ class QaTask(Task[Window]):
         first, last = feature.labels
         return range(first, last + 1)
 
-    def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "Tokenizer") -> list[Fact]:
+    def lost(self, rows: Sequence[Row], features: Windows, tokenizer: "Tokenizer") -> list[Fact]:
         """No token, but answers that begin or end inside a token, and those that no window holds."""
         fates = Counter(read_back(rows, windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
@@ -167,13 +165,11 @@ class QaTask(Task[Window]):
             ("unanswered", f"{share(without, len(features))} windows {NO_ANSWER}, labelled {tokenizer.cls_token}"),
         ]
 
-    def _windows(
-        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "Tokenizer"
-    ) -> Iterator[Window]:
-        """The windows of some rows, the first of which is example `first`."""
+    def _windows(self, examples: Sequence[tuple[int, str, Row]], tokenizer: "Tokenizer") -> Iterator[Window]:
+        """The windows of some rows, each behind its index and its question."""
         encoding = tokenizer(
-            questions,
-            [row["context"] for row in rows],
+            [question for _, question, _ in examples],
+            [row["context"] for _, _, row in examples],
             truncation="only_second",
             padding="max_length" if self.pad_to_max_length else False,
             max_length=self.max_length,
@@ -183,31 +179,20 @@ class QaTask(Task[Window]):
         )
         owners = encoding["overflow_to_sample_mapping"]
         for index, owner in enumerate(owners):
+            example, _, row = examples[owner]
             inputs = encoded(encoding, index, tokenizer)
             in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids(index)])
             offsets = np.where(in_context[:, None], encoding["offset_mapping"][index], -1).astype(np.int32)
             answer = locate(
                 offsets,
-                answer_span(rows[owner]),
+                answer_span(row),
                 is_first=index == 0 or owners[index - 1] != owner,
                 is_last=index + 1 == len(owners) or owners[index + 1] != owner,
             )
             if answer is None:
                 cls = int(np.flatnonzero(inputs["input_ids"] == tokenizer.cls_token_id)[0])
                 answer = (cls, cls)
-            yield Window(example=first + owner, inputs=inputs, labels=answer, offsets=offsets)
-
-    def _check_room(self, questions: Sequence[str], tokenizer: "Tokenizer") -> None:
-        """Raises ConfigError unless every question leaves the context more tokens than windows share."""
-        lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
-        longest = int(np.argmax(lengths))
-        needed = lengths[longest] + tokenizer.num_special_tokens_to_add(pair=True) + self.doc_stride + 1
-        if needed > self.max_length:
-            raise ConfigError(
-                f"{self.name}: found max_length {self.max_length}, expected at least {needed}: the question"
-                f" of row {longest} has {lengths[longest]} tokens and windows overlap by doc_stride"
-                f" {self.doc_stride}; type task.max_length={needed} or a smaller task.doc_stride"
-            )
+            yield Window(example, inputs, answer, offsets)
 
 
 def check_answers(task: str, rows: Sequence[Row]) -> None:
@@ -243,7 +228,7 @@ FATES = ("the same", "not quite the same", "in no window")
 """What became of an answer. Not quite the same: it begins or ends inside a token."""
 
 
-def read_back(rows: Sequence[Row], windows: Sequence[Window]) -> tuple[str, str]:
+def read_back(rows: Sequence[Row], windows: Windows) -> tuple[str, str]:
     """The text of a row's first gold answer as its tokens give it back, and what became of it: one of FATES."""
     for window in filter(holds_answer, windows):
         first, last = window.labels
@@ -265,37 +250,16 @@ def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: 
     """
     start, end = span
     context = offsets[offsets[:, 0] >= 0]
-    if len(context) == 0:
+    touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
+    if len(touching) == 0:
         return None
     # Characters without a token at either end of the context belong to its first and last window.
-    begins_inside = is_first or context[:, 0].min() <= start
-    ends_inside = is_last or end <= context[:, 1].max()
-    touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
-    if not (begins_inside and ends_inside and len(touching)):
-        return None
+    inside = (is_first or context[:, 0].min() <= start) and (is_last or end <= context[:, 1].max())
     before = np.flatnonzero((offsets[:, 0] >= 0) & (offsets[:, 0] <= start))
-    return int(before[-1] if len(before) else touching[0]), int(touching[-1])
+    return (int(before[-1] if len(before) else touching[0]), int(touching[-1])) if inside else None
 
 
 def text_of(window: Window, first: int, last: int, rows: Sequence[Row]) -> str:
     """What the tokens `first` to `last` of a window say in its context."""
     start, end = window.offsets[first, 0], window.offsets[last, 1]
     return str(rows[window.example]["context"][start:end].strip())  # SentencePiece's may cover the space before a word
-
-
-def best_span(
-    window: Window, start: np.ndarray, end: np.ndarray, n_best: int, max_answer_length: int
-) -> tuple[float, int, int]:
-    """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none.
-
-    Spans combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts and
-    has at most `max_answer_length` tokens. The score is start + end logit [T].
-    """
-    context = window.offsets[:, 0] >= 0
-    first, last = (np.sort(np.argsort(-logits, kind="stable")[:n_best]) for logits in (start, end))
-    length = last - first[:, None] + 1  # [n starts, n ends]
-    valid = context[first][:, None] & context[last] & (length >= 1) & (length <= max_answer_length)
-    score = np.where(valid, start[first].astype(np.float64)[:, None] + end[last], -np.inf)
-    # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
-    row, column = np.unravel_index(score.argmax(), score.shape)
-    return float(score[row, column]), int(first[row]), int(last[column])
