@@ -405,7 +405,7 @@ def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: p
     shutil.copytree(CONFIG_DIR / "datasets", tmp_path / "datasets")
     text_file(tmp_path / "datasets" / "xnli_fr.yaml", "of: xnli", "languages: [en, fr]")
     monkeypatch.setattr(facts, "CONFIG_DIR", tmp_path)
-    for cached in (facts.facts, facts._named):
+    for cached in (facts.facts, facts.located):
         cached.cache_clear()
     task = dataclasses.replace(declared.task("mnli"), test_sets=("xnli", "xnli_fr"))
     tested = HubSource().test_sets(task)
@@ -414,5 +414,5 @@ def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: p
     assert HubSource().key("xnli", "fr", "test") == "hub:facebook/xnli@main/fr/test-*.parquet"
     with pytest.raises(ConfigError, match=r"xnli has no language 'ja'; expected one of en, ar, .*zh, bg, fr, ur$"):
         HubSource().key("xnli", "ja", "test")
-    for cached in (facts.facts, facts._named):
+    for cached in (facts.facts, facts.located):
         cached.cache_clear()

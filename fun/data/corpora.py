@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fun.tasks import Task
 
 MOST_DOCUMENTS = 200_000
-"""Of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
+"""To train on, of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
 
 WIKIPEDIA = Repository("wikimedia/wikipedia", "main", kind="dataset")
 FILES = "20231101.{language}/*.parquet"
@@ -29,23 +29,19 @@ FILES = "20231101.{language}/*.parquet"
 class Sample:
     """The documents of a corpus that a run reads: parts of one fixed random permutation, whatever the run's seed.
 
-    The first `held_out` are for validation, as many for the test, the next `training` at most for training. So the
-    held-out ones do not depend on the budget, and a smaller training set lies in a larger one.
+    The first `held_out` are for validation, as many for the test, the next `training` at most for training, where a
+    budget reads no more documents than blocks. So the held-out ones do not depend on the budget, and a smaller training
+    set lies in a larger one.
     """
 
     held_out: int
-    training: int
-
-    @classmethod
-    def of(cls, held_out: int, updates: int | None, batch_size: int) -> "Sample":
-        """No more documents than the budget reads blocks (None: unknown), and at most `MOST_DOCUMENTS`."""
-        return cls(held_out, min(MOST_DOCUMENTS, updates * batch_size) if updates else MOST_DOCUMENTS)
+    training: int = MOST_DOCUMENTS
 
     def part(self, split: str) -> slice:
         """The positions of a split in the permutation."""
-        held_out = self.held_out
-        ends = {"validation": (0, held_out), "test": (held_out, 2 * held_out)}
-        return slice(*ends.get(split, (2 * held_out, 2 * held_out + self.training)))
+        held_out, both = self.held_out, 2 * self.held_out
+        parts = {"validation": slice(0, held_out), "test": slice(held_out, both)}
+        return parts.get(split, slice(both, both + min(self.training, MOST_DOCUMENTS)))
 
 
 class Corpus(Source):

@@ -49,13 +49,6 @@ class File(Facts):
         return self.path.format(language=language, treebank=self.treebanks.get(language, ""))
 
 
-class Archive(Facts):
-    """What the publisher packs its files in: a path below data.root, and the hash of its content."""
-
-    path: str
-    sha256: str
-
-
 class Dataset(Facts):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
@@ -63,7 +56,7 @@ class Dataset(Facts):
     split and language. `english` is the data set and the split that stand for its missing English test set. `copies`
     are files of the same rows by others, the first of which is read where the split's own is absent; `substitutes` are
     other rows, read so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub`
-    is not there as the paper has it, and is got `by_hand`, perhaps in an `archive`.
+    is not there as the paper has it, and is got `by_hand`, perhaps in an `archive` (path, sha256).
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records. With a name of its own, one `tests` on another split of it. What data sets of one
@@ -77,7 +70,7 @@ class Dataset(Facts):
     rows: Mapping[str, int | Mapping[str, int]]
     hub: Hub | None = None
     by_hand: str = "put the publisher's file there"
-    archive: Archive | None = None
+    archive: tuple[str, str] | None = None
     files: Mapping[str, File]
     copies: Mapping[str, tuple[File, ...]] = {}
     substitutes: Mapping[str, File] = {}
@@ -118,17 +111,12 @@ def _declarations() -> list[str]:
 
 
 @cache
-def _named(name: str, language: str) -> Dataset:
-    """The first declaration of a data set that has the language, else the data set's own."""
-    declared = [facts(declaration) for declaration in _declarations()]
-    return next((d for d in declared if d.name == name and language in d.languages), facts(name))
-
-
 def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
-    """The data set and the split that hold the rows of a split, after `english`; raises ConfigError for others."""
-    dataset = _named(name, language)
-    if language not in dataset.languages:
-        valid = languages_of(each for each in _declarations() if facts(each).name == name)[name]
+    """The declaration and the split that have the rows of a split in a language; raises ConfigError where none has."""
+    named = [dataset for dataset in map(facts, _declarations()) if dataset.name == name] or [facts(name)]
+    dataset = next((dataset for dataset in named if language in dataset.languages), None)
+    if dataset is None:
+        valid = dict.fromkeys(code for dataset in named for code in dataset.languages)
         raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(valid)}")
     if split not in dataset.rows:
         raise ConfigError(f"{name} has no split {split!r}; expected one of {', '.join(dataset.rows)}")

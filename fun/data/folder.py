@@ -62,11 +62,11 @@ class FolderSource(Source):
 
     def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """Its rows, and where the archive that it was unpacked from lies beside it, that this is the publisher's."""
-        archive = facts.located(dataset, language, split)[0].archive
-        if archive and (packed := self._root / archive.path).is_file() and sha256_of(packed) != archive.sha256:
+        name, expected = facts.located(dataset, language, split)[0].archive or ("", "")
+        if name and (packed := self._root / name).is_file() and (found := sha256_of(packed)) != expected:
             raise ConfigError(
-                f"{packed} has the sha256 {sha256_of(packed)}, expected {archive.sha256}: get the publisher's file "
-                "again and unpack that; where it has changed, take it out of data.root, and the numbers of rows decide"
+                f"{packed} has the sha256 {found}, expected {expected}: get the publisher's file again and unpack "
+                "that; where it has changed, take it out of data.root, and the numbers of rows decide"
             )
         return super().check(hub, dataset, language, split)
 

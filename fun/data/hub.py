@@ -91,8 +91,7 @@ class Parquet:
     """
 
     def __init__(self, where: str, repository: Repository, pattern: str) -> None:
-        # Imported here: it takes a second, and a preview of a run needs none of it.
-        from pyarrow.dataset import dataset
+        from pyarrow.dataset import dataset  # a second to import, which a preview of a run need not wait for
 
         self._where, self._repository = where, repository
         try:
@@ -107,15 +106,11 @@ class Parquet:
         self.commits = {f"datasets/{repository.name}": self._copy.commit}
         with self._reading():
             self._content = dataset(files, format="parquet")
+        self.columns: list[str] = self._content.schema.names
 
     def __len__(self) -> int:
         with self._reading():
             return int(self._content.count_rows())
-
-    @property
-    def columns(self) -> list[str]:
-        """Their names."""
-        return list(self._content.schema.names)
 
     def names(self, column: str) -> list[str] | None:
         """The names of a column's numbers 0, 1, …, as `datasets` writes them beside it; None where it has none."""
@@ -128,8 +123,8 @@ class Parquet:
     def rows(self, columns: Sequence[str], positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """The rows with these columns, all or those at ascending positions."""
         with self._reading():
-            content, chosen = self._content, list(columns)
-            table = content.to_table(chosen) if positions is None else content.take(positions, columns=chosen)
+            read = self._content.scanner(columns=list(columns))
+            table = read.to_table() if positions is None else read.take(positions)
             rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 

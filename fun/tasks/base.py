@@ -116,6 +116,8 @@ class Task(ABC, Generic[F]):
     """Whether it is about the running text of one language, the run's `lang`."""
     trains: ClassVar[bool] = True
     """Whether its runs make updates; else they read training rows and estimate something."""
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation")
+    """What a run reads of its training set."""
 
     name: str
     """What the task is called, in folders and tables."""
@@ -132,11 +134,6 @@ class Task(ABC, Generic[F]):
     def windows(self) -> bool:
         """Whether one row may become several features."""
         return False
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """What a run reads of its training set."""
-        return ("train", "validation") if self.trains else ("train",)
 
     @property
     def batches(self) -> int | None:
@@ -282,12 +279,10 @@ class ClassesTask(Task[Feature]):
         return Scored.of({"accuracy": 100 * accuracy}, prediction=predicted, label=gold)
 
     def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
-        """The texts and the class."""
         (number,) = features[0].labels
         return [*super().describe(rows, features), ("label", f"{number} ({self.classes[number]})")]
 
     def lost(self, rows: Sequence[Row], features: Features, tokenizer: "Tokenizer") -> list[Fact]:
-        """What was cut to the longest length."""
         whole: list[int] = []
         for part in chunks(rows):
             # Longer than the encoder reads, some of them: verbose=False spares the warning.

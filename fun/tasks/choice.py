@@ -37,7 +37,6 @@ class ChoiceTask(ClassesTask):
         return self.choices
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the choices of an item."""
         from fun.models.heads import MultipleChoiceHead
 
         return MultipleChoiceHead(layers=layers, use_pooler=pooler)
@@ -49,6 +48,5 @@ class ChoiceTask(ClassesTask):
         super().check_input(rows, tokenizer, {**columns, "question": ("cause", "effect")})
 
     def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
-        """The prompt, the choices and the right one."""
         (_, *choices) = super().describe(rows, features)
         return [("prompt", prompt(rows[features[0].example])), *choices]

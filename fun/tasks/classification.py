@@ -48,7 +48,6 @@ class ClassificationTask(ClassesTask):
             raise ConfigError(f"task.beside=[f1] is of {classes}: leave it out")
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the labels."""
         from fun.models.heads import ClassificationHead
 
         return ClassificationHead(num_labels=len(self.labels), layers=layers, use_pooler=pooler)

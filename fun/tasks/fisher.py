@@ -22,6 +22,7 @@ class FisherTask(MaskedText):
     """F = mean over blocks of (∇ log p(ŷ|x))², ŷ the masked tokens of a block x."""
 
     trains: ClassVar[bool] = False
+    splits: ClassVar[tuple[str, ...]] = ("train",)
 
     blocks: Annotated[int, Field(ge=1)]
     """Blocks of `max_length` tokens to average over; shorter text is read again, masked anew."""
@@ -34,14 +35,13 @@ class FisherTask(MaskedText):
 
     @property
     def batches(self) -> int:
-        """How many gradients are squared."""
         return -(-self.blocks // self.batch_size)
 
     def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
         if self.corpus == "wikipedia":
-            return text(Sample.of(0, self.blocks, 1))
+            return text(Sample(0, self.blocks))
         in_world = config.data.root is None and config.model.source == "world"
-        return TestText(rows, "micronli" if in_world else "xnli", Sample.of(0, None, 1))
+        return TestText(rows, "micronli" if in_world else "xnli", Sample(0))
 
     def check(self, config: "RunConfig") -> None:
         if self.labels == "observed" and self.batch_size > 1:

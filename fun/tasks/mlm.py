@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from fun.data.base import Source
-from fun.data.corpora import Sample
+from fun.data.corpora import MOST_DOCUMENTS, Sample
 from fun.errors import ConfigError
 from fun.tasks.base import TASKS, Fact, Feature, Features, Logits, Row, Scored, Task, chunks, share
 
@@ -27,8 +27,9 @@ HIDDEN, RANDOM = 0.8, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Masking:
-    """BERT's masking (Devlin et al., 2019): `count` tokens of a passage are to be named.
+class Passage(Feature):
+    """`max_length` tokens of running text. Every reading of it is masked anew, as BERT does (Devlin et al., 2019):
+    `count` tokens are to be named, and are its labels.
 
     `special` holds the ids that are never masked nor put in place of another, `ordinary` all others.
     """
@@ -38,26 +39,19 @@ class Masking:
     special: np.ndarray
     ordinary: np.ndarray
 
-
-@dataclass(frozen=True, eq=False)
-class Passage(Feature):
-    """`max_length` tokens of running text. Every reading of it is masked anew; its labels are the masked tokens."""
-
-    masking: Masking
-
     def reading(self, random: "torch.Generator") -> Feature:
-        """The passage with `masking.count` of its tokens masked; `masked` [T] is 1 at these."""
+        """The passage with `count` of its tokens masked; `masked` [T] is 1 at these."""
         import torch
 
-        masking, ids = self.masking, self.inputs["input_ids"]
-        candidates = np.flatnonzero(~np.isin(ids, masking.special))
+        ids = self.inputs["input_ids"]
+        candidates = np.flatnonzero(~np.isin(ids, self.special))
         order = torch.randperm(len(candidates), generator=random).numpy()
-        chosen = np.sort(candidates[order[: masking.count]])
-        fate = torch.rand(masking.count, generator=random).numpy()
-        drawn = torch.randint(len(masking.ordinary), (masking.count,), generator=random).numpy()
+        chosen = np.sort(candidates[order[: self.count]])
+        fate = torch.rand(self.count, generator=random).numpy()
+        drawn = torch.randint(len(self.ordinary), (self.count,), generator=random).numpy()
         read, masked = ids.copy(), np.zeros_like(ids)
-        read[chosen] = np.where(fate < HIDDEN + RANDOM, masking.ordinary[drawn], ids[chosen])
-        read[chosen[fate < HIDDEN]] = masking.mask_id
+        read[chosen] = np.where(fate < HIDDEN + RANDOM, self.ordinary[drawn], ids[chosen])
+        read[chosen[fate < HIDDEN]] = self.mask_id
         masked[chosen] = 1
         return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
 
@@ -77,7 +71,6 @@ class MaskedText(Task[Passage]):
     """Share of a passage's tokens that are to be named (Devlin et al., 2019: 0.15)."""
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the vocabulary per masked token."""
         from fun.models.heads import MaskedLMHead
 
         return MaskedLMHead()
@@ -98,7 +91,6 @@ class MaskedText(Task[Passage]):
         special = np.array(tokenizer.all_special_ids)
         ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
         count = max(1, round(self.masking * self.max_length))
-        masking = Masking(count, tokenizer.mask_token_id, special, ordinary)
         packed = self._packed(rows, tokenizer)
         ids = packed[(~np.isin(packed, special)).sum(axis=1) >= count]
         if len(ids) == 0:
@@ -111,7 +103,8 @@ class MaskedText(Task[Passage]):
             log.warning("%s: %d of %d passages left out, %s", self.name, left_out, len(packed), reason)
         shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
         shared["attention_mask"] = np.ones(self.max_length, np.int32)
-        return [Passage(index, {**shared, "input_ids": passage}, (), masking) for index, passage in enumerate(ids)]
+        masking = count, tokenizer.mask_token_id, special, ordinary
+        return [Passage(index, {**shared, "input_ids": each}, (), *masking) for index, each in enumerate(ids)]
 
     def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
         """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
@@ -129,11 +122,9 @@ class MaskedText(Task[Passage]):
         )
 
     def describe(self, rows: Sequence[Row], features: Sequence[Passage]) -> list[Fact]:
-        """A passage is of no document."""
-        return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]
+        return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]  # a passage is of no document
 
     def asked(self, feature: Passage) -> Sequence[int]:
-        """The masked tokens of an evaluation; every update masks anew."""
         return [int(position) for position in np.flatnonzero(feature.inputs["masked"])]
 
     def lost(self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "Tokenizer") -> list[Fact]:
@@ -170,4 +161,6 @@ class MlmTask(MaskedText):
     """Documents held out for selection, and as many for the test."""
 
     def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
-        return text(Sample.of(self.validation_examples, config.train.updates, config.train.batch_size))
+        updates = config.train.updates
+        training = updates * config.train.batch_size if updates else MOST_DOCUMENTS
+        return text(Sample(self.validation_examples, training))

@@ -65,7 +65,6 @@ class QaTask(Task[Window]):
             )
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """Two softmaxes over the tokens: first and last token of the answer."""
         from fun.models.heads import QAHead
 
         return QAHead(mask_padding=self.mask_padding)
@@ -132,7 +131,6 @@ class QaTask(Task[Window]):
         return float(score[row, column]), int(first[row]), int(last[column])
 
     def describe(self, rows: Sequence[Row], features: Windows) -> list[Fact]:
-        """The question, the answer, and what its tokens say."""
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
         text, fate = read_back(rows, features)
         more = len(row["answers"]["text"]) - 1
@@ -157,7 +155,6 @@ class QaTask(Task[Window]):
         return range(first, last + 1)
 
     def lost(self, rows: Sequence[Row], features: Windows, tokenizer: "Tokenizer") -> list[Fact]:
-        """No token, but answers that begin or end inside a token, and those that no window holds."""
         fates = Counter(read_back(rows, windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
         return [

@@ -59,7 +59,6 @@ class TaggingTask(Task[Feature]):
         check_numbers(self.labels, (self.training_set, *self.test_sets))
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the tags per word."""
         from fun.models.heads import TaggingHead
 
         return TaggingHead(num_labels=len(self.labels))
@@ -111,7 +110,6 @@ class TaggingTask(Task[Feature]):
         return Scored.of({name: scores[name] for name in self.reported}, prediction=predicted, label=gold)
 
     def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
-        """The words with their tags, and how many of them each part has."""
         row = rows[features[0].example]
         tagged = zip(row[self.words], row[self.tags], strict=True)
         facts = [("words", " ".join(f"{word}/{self.labels[number]}" for word, number in tagged))]
@@ -124,7 +122,6 @@ class TaggingTask(Task[Feature]):
         return [int(position) for position in np.flatnonzero(feature.inputs["words"])]
 
     def lost(self, rows: Sequence[Row], features: Features, tokenizer: "Tokenizer") -> list[Fact]:
-        """Some words are read as the unknown token, and long sentences are cut, with or without loss."""
         tagged = [feature.inputs["input_ids"][self.asked(feature)] for feature in features]
         unknown = sum(int((ids == tokenizer.unk_token_id).sum()) for ids in tagged)
         if self.overflow == "cut":

@@ -10,7 +10,7 @@ class F1(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         label = datasets.Value("int32")
         features = datasets.Features({"predictions": label, "references": label})
-        return evaluate.MetricInfo(description="F1 of the label 1, in [0, 1].", citation="", features=features)
+        return evaluate.MetricInfo(description=__doc__, citation="", features=features)
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         both = sum(prediction == gold == 1 for prediction, gold in zip(predictions, references, strict=True))

@@ -30,17 +30,13 @@ def gain(scores: Sequence[float], grades: Sequence[float]) -> float:
 
 
 class Ndcg(evaluate.Metric):
-    """The percentage {"ndcg"}, averaged over queries of two pages or more."""
+    """The percentage {"ndcg"} (Järvelin and Kekäläinen, 2002), averaged over queries of two pages or more."""
 
     def _info(self) -> evaluate.MetricInfo:
         number = datasets.Value("float64")
         page = {"query": datasets.Value("string"), "grade": number}
-        return evaluate.MetricInfo(
-            description="Normalised discounted cumulative gain, in percent.",
-            citation="Järvelin and Kekäläinen (2002); Liang et al. (2020), XGLUE.",
-            inputs_description="A score for each page, and its query and grade, the pages of a query side by side.",
-            features=datasets.Features({"predictions": number, "references": page}),
-        )
+        features = datasets.Features({"predictions": number, "references": page})
+        return evaluate.MetricInfo(description=__doc__, citation="", features=features)
 
     def _compute(self, predictions: list[float], references: list[dict[str, Any]]) -> dict[str, float]:
         values = []

@@ -67,12 +67,8 @@ class Squad(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name not in ARTICLES:
             raise ValueError(f"found the configuration {self.config_name!r}, expected one of {', '.join(ARTICLES)}")
-        return evaluate.MetricInfo(
-            description="Exact match and F1 of extracted answers, in percent.",
-            citation="Rajpurkar et al. (2016), SQuAD; Lewis et al. (2020), MLQA; Liu et al. (2024), FUN with Fisher.",
-            inputs_description="The ids of predictions and references must be the same set.",
-            features=datasets.Features({"predictions": PREDICTION, "references": REFERENCE}),
-        )
+        features = datasets.Features({"predictions": PREDICTION, "references": REFERENCE})
+        return evaluate.MetricInfo(description=__doc__, citation="", features=features)
 
     def _compute(self, predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, float]:
         predicted = {answer["id"]: tokens(answer["prediction_text"], self.config_name) for answer in predictions}
