@@ -77,7 +77,7 @@ def test_a_run_needs_no_home(cli: Cli, tmp_path: Path) -> None:
 
 
 READ = """
-from fun.data.hub import Parquet
+from fun.data.sources import Parquet
 from fun.errors import HubError
 from fun.machine.hub import Repository
 try:

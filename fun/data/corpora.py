@@ -10,7 +10,7 @@ from fun import world
 from fun.data.base import Source, shuffled
 from fun.data.facts import check_columns
 from fun.data.files import content_key, text_of
-from fun.data.hub import Parquet
+from fun.data.sources import Parquet
 from fun.errors import ConfigError
 from fun.machine.hub import Hub, Repository
 
