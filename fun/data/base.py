@@ -37,7 +37,10 @@ class Source(ABC):
 
     def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
         """Data sets that the task is tested on, with their languages, the source language first."""
-        return facts.languages_of(task.test_sets)
+        languages: dict[str, tuple[str, ...]] = {}
+        for dataset in map(facts.facts, task.test_sets):  # of two declarations of one data set, the languages of both
+            languages[dataset.name] = tuple(dict.fromkeys((*languages.get(dataset.name, ()), *dataset.languages)))
+        return languages
 
     @abstractmethod
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:

@@ -1,23 +1,17 @@
 """The facts about the real data sets, from conf/datasets: where they lie, and how many rows they have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.yaml_files import from_yaml
 
 
-class Facts(BaseModel):
-    """A closed set of facts: a misspelt one is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Hub(Facts):
+class Hub(BaseModel, frozen=True, extra="forbid"):
     """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}.
 
     Files and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test
@@ -29,7 +23,7 @@ class Hub(Facts):
     files: Mapping[str, str]
 
 
-class File(Facts):
+class File(BaseModel, frozen=True, extra="forbid"):
     """A publisher's file below data.root, its path with {language}, and how to read it; several, where it is a pattern.
 
     `treebanks` say which one {treebank} is in a language's path. `part` are the rows [start, end) of it; `languages`
@@ -49,7 +43,7 @@ class File(Facts):
         return self.path.format(language=language, treebank=self.treebanks.get(language, ""))
 
 
-class Dataset(Facts):
+class Dataset(BaseModel, frozen=True, extra="forbid"):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
     `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
@@ -123,14 +117,6 @@ def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
     if dataset.english and language == dataset.languages[0]:
         return facts(dataset.english[0]), dataset.english[1]
     return dataset, split
-
-
-def languages_of(declarations: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Data set -> its languages as declared; of two declarations of one data set, the languages of both."""
-    languages: dict[str, tuple[str, ...]] = {}
-    for dataset in map(facts, declarations):
-        languages[dataset.name] = tuple(dict.fromkeys((*languages.get(dataset.name, ()), *dataset.languages)))
-    return languages
 
 
 def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> None:

@@ -35,9 +35,6 @@ CHUNK = 1000
 Row = Mapping[str, Any]
 """One example in its publisher's columns."""
 
-Columns = Mapping[str, type | Sequence[Any]]
-"""What a task reads of a row: the type of a column, or all its values."""
-
 Logits = Sequence[tuple[np.ndarray, ...]]
 """The head's output for each feature: one array of logits per factor of its predictive distribution."""
 
@@ -70,11 +67,6 @@ class Feature:
     def slots(self) -> int:
         """Token slots it fills: T, or choices · T."""
         return int(self.inputs["input_ids"].size)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that are read: the slots without padding."""
-        return int(self.inputs["attention_mask"].sum())
 
 
 Features = Sequence[Feature]
@@ -195,9 +187,9 @@ class Task(ABC, Generic[F]):
         """What of `rows` did not come into their `features`."""
         return []
 
-    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Columns) -> None:
+    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Mapping[str, Any]) -> None:
         """Raise ConfigError unless the tokenizer is a fast one, its encoder reads `max_length` tokens, and there are
-        rows, each with `columns` and values that fit."""
+        rows, each with `columns`, of a type or one of several values."""
         if not tokenizer.is_fast:
             raise ConfigError(
                 f"{self.name}: found the slow tokenizer {type(tokenizer).__name__}, expected a fast one, which"
@@ -289,7 +281,7 @@ class ClassesTask(Task[Feature]):
             encoding = tokenizer(*self._segments(part), verbose=False)
             lengths = np.array([len(ids) for ids in encoding["input_ids"]])
             whole += lengths.reshape(len(part), -1).sum(axis=1).tolist()
-        lost = np.subtract(whole, [feature.tokens for feature in features])
+        lost = np.subtract(whole, [feature.inputs["attention_mask"].sum() for feature in features])
         which = f", at most {lost.max():,} (first={lost.argmax()})" if lost.any() else ""
         return [("cut off", f"{share((lost > 0).sum(), len(lost))} examples lose tokens, {lost.sum():,} in all{which}")]
 

@@ -12,8 +12,7 @@ from fun.errors import ConfigError
 from fun.tasks.base import ASIDE, TASKS, ClassesTask, Features, Logits, Row, Scored
 
 if TYPE_CHECKING:
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig
 
 
 @TASKS.register("classification")

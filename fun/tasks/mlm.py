@@ -15,10 +15,8 @@ from fun.tasks.base import TASKS, Fact, Feature, Features, Logits, Row, Scored, 
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase as Tokenizer
 
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 log = logging.getLogger("fun")
 
@@ -91,7 +89,10 @@ class MaskedText(Task[Passage]):
         special = np.array(tokenizer.all_special_ids)
         ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
         count = max(1, round(self.masking * self.max_length))
-        packed = self._packed(rows, tokenizer)
+        tokens, length = self._tokens(rows, tokenizer), self.max_length - 2
+        passages = tokens[: len(tokens) // length * length].reshape(-1, length)
+        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        packed = np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
         ids = packed[(~np.isin(packed, special)).sum(axis=1) >= count]
         if len(ids) == 0:
             raise ConfigError(
@@ -134,13 +135,6 @@ class MaskedText(Task[Passage]):
             ("packed", f"{len(rows):,} documents into {len(features):,} passages of {self.max_length} tokens"),
             ("cut off", f"{share(total - kept, total)} tokens, at the end or without enough known ones"),
         ]
-
-    def _packed(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> np.ndarray:
-        """All documents as passages [N, max_length] with their special tokens: int32."""
-        tokens, length = self._tokens(rows, tokenizer), self.max_length - 2
-        passages = tokens[: len(tokens) // length * length].reshape(-1, length)
-        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-        return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
 
     def _tokens(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> np.ndarray:
         """The tokens of all documents, each with the separator behind it: int32."""

@@ -13,10 +13,7 @@ from fun.errors import ConfigError
 from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, by_example, chunks, encoded, share
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +24,6 @@ class Window(Feature):
     """
 
     offsets: np.ndarray
-
-
-Windows = Sequence[Window]
 
 
 @TASKS.register("qa")
@@ -90,7 +84,9 @@ class QaTask(Task[Window]):
         examples = list(zip(range(len(rows)), questions, rows, strict=True))
         return [window for part in chunks(examples) for window in self._windows(part, tokenizer)]
 
-    def score(self, rows: Sequence[Row], features: Windows, logits: Logits, language: str, dataset: str) -> Scored:
+    def score(
+        self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str, dataset: str
+    ) -> Scored:
         """F1 and exact match; for MLQA also f1_mlqa and em_mlqa, by its authors' normalisation.
 
         `logits` holds the start and end logits [T] of each window. Not log-probabilities: windows of a row are compared
@@ -130,7 +126,7 @@ class QaTask(Task[Window]):
         row, column = np.unravel_index(score.argmax(), score.shape)
         return float(score[row, column]), int(first[row]), int(last[column])
 
-    def describe(self, rows: Sequence[Row], features: Windows) -> list[Fact]:
+    def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
         text, fate = read_back(rows, features)
         more = len(row["answers"]["text"]) - 1
@@ -154,7 +150,7 @@ class QaTask(Task[Window]):
         first, last = feature.labels
         return range(first, last + 1)
 
-    def lost(self, rows: Sequence[Row], features: Windows, tokenizer: "Tokenizer") -> list[Fact]:
+    def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "Tokenizer") -> list[Fact]:
         fates = Counter(read_back(rows, windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
         return [
@@ -225,7 +221,7 @@ FATES = ("the same", "not quite the same", "in no window")
 """What became of an answer. Not quite the same: it begins or ends inside a token."""
 
 
-def read_back(rows: Sequence[Row], windows: Windows) -> tuple[str, str]:
+def read_back(rows: Sequence[Row], windows: Sequence[Window]) -> tuple[str, str]:
     """The text of a row's first gold answer as its tokens give it back, and what became of it: one of FATES."""
     for window in filter(holds_answer, windows):
         first, last = window.labels

@@ -14,10 +14,7 @@ from fun.tasks.base import ASIDE, TASKS, Fact, Feature, Features, Logits, Row, S
 from fun.tasks.classification import check_numbers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 
 @TASKS.register("tagging")

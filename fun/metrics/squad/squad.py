@@ -35,18 +35,14 @@ ARTICLES = {
 CHINESE = re.compile("([\u4e00-\u9fa5])")
 
 
-def is_punctuation(character: str) -> bool:
-    """In Unicode's sense; ASCII counts symbols such as $ and + among its own."""
-    return unicodedata.category(character).startswith("P")
-
-
 def tokens(text: str, configuration: str) -> list[str]:
     """Words of `text` in lower case, without punctuation and articles; a Chinese character may be one of its own."""
     kept = [character for character in text.lower() if character not in ASCII_PUNCTUATION]
-    if configuration == "zh":  # other punctuation counts, each mark as a token
-        kept = [f" {character} " if is_punctuation(character) else character for character in kept]
+    marks = {character for character in kept if unicodedata.category(character).startswith("P")}  # Unicode's others
+    if configuration == "zh":  # these count, each as a token
+        kept = [f" {character} " if character in marks else character for character in kept]
     elif configuration != "v1":
-        kept = [character for character in kept if not is_punctuation(character)]
+        kept = [character for character in kept if character not in marks]
     text = "".join(kept)
     if articles := ARTICLES[configuration]:
         text = re.sub(articles, " ", text)
