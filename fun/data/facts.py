@@ -49,8 +49,8 @@ class Dataset(BaseModel, frozen=True, extra="forbid"):
     `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
     split and language. `english` is the data set and the split that stand for its missing English test set. `copies`
     are files of the same rows by others, the first of which is read where the split's own is absent; `substitutes` are
-    other rows, read so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub`
-    is not there as the paper has it, and is got `by_hand`, perhaps in an `archive` (path, sha256).
+    other rows, read so only with data.nonstandard=true. What has no `hub` is not there as the paper has it, and is got
+    `by_hand`, perhaps in an `archive` (path, sha256).
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records. With a name of its own, one `tests` on another split of it. What data sets of one
@@ -69,7 +69,6 @@ class Dataset(BaseModel, frozen=True, extra="forbid"):
     copies: Mapping[str, tuple[File, ...]] = {}
     substitutes: Mapping[str, File] = {}
     english: tuple[str, str] | None = None
-    errata: tuple[str, ...] = ()
 
     def expected_rows(self, language: str, split: str) -> int:
         """The number of rows of a split that it has."""

@@ -141,11 +141,9 @@ class HubSource(Source):
         """Downloads what the cache lacks; without a network the cache alone answers."""
         if folder := self._folder(dataset, language, split):
             return folder.rows(dataset, language, split)
-        where = f"{dataset} ({language}, {split})"
         source, _ = facts.located(dataset, language, split)
-        table = Parquet(where, *self._files(dataset, language, split))
+        table = Parquet(f"{dataset} ({language}, {split})", *self._files(dataset, language, split))
         self.commits |= table.commits
-        facts.check_columns(where, table.columns, source.columns)
         rows = table.rows(source.columns)
         if source.labels:
             table.number(rows, source.columns[-1], source.labels)
@@ -221,14 +219,14 @@ class Parquet:
         self.commits = {f"datasets/{repository.name}": self._copy.commit}
         with self._reading():
             self._content = dataset(files, format="parquet")
-        self.columns: list[str] = self._content.schema.names
 
     def __len__(self) -> int:
         with self._reading():
             return int(self._content.count_rows())
 
-    def rows(self, columns: Sequence[str], positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    def rows(self, columns: tuple[str, ...], positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """The rows with these columns, all or those at ascending positions."""
+        facts.check_columns(self._where, self._content.schema.names, columns)
         with self._reading():
             read = self._content.scanner(columns=list(columns))
             table = read.to_table() if positions is None else read.take(positions)

@@ -313,24 +313,20 @@ def collate(features: Features, pad_id: int) -> dict[str, "torch.Tensor"]:
     """
     import torch
 
-    batch = stacked([feature.inputs for feature in features], pad_id, np.int64)
-    batch["labels"] = stack([np.array(feature.labels) for feature in features], 0, np.int64)
-    return {name: torch.from_numpy(values) for name, values in batch.items()}
+    arrays = [{**feature.inputs, "labels": np.array(feature.labels)} for feature in features]
+    return {name: torch.from_numpy(values) for name, values in stacked(arrays, pad_id, np.int64).items()}
 
 
-def stacked(inputs: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
-    """N encodings' inputs [..., t] as [N, ..., T], padded to the longest: `pad_id` fills input_ids, 0 all others."""
-    fill = {"input_ids": pad_id}
-    return {name: stack([each[name] for each in inputs], fill.get(name, 0), dtype) for name in inputs[0]}
-
-
-def stack(arrays: Sequence[np.ndarray], value: float, dtype: type[np.generic]) -> np.ndarray:
-    """N arrays [..., t] as one [N, ..., T], T the largest t, filled up on the right with `value`."""
-    longest = max(array.shape[-1] for array in arrays)
-    stacked = np.full((len(arrays), *arrays[0].shape[:-1], longest), value, dtype=dtype)
-    for row, array in zip(stacked, arrays, strict=True):
-        row[..., : array.shape[-1]] = array
-    return stacked
+def stacked(arrays: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
+    """N examples' arrays [..., t] as [N, ..., T] by name, T the longest t: `pad_id` fills input_ids, 0 all others."""
+    batch = {}
+    for name, first in arrays[0].items():
+        longest = max(each[name].shape[-1] for each in arrays)
+        fill = pad_id if name == "input_ids" else 0
+        batch[name] = np.full((len(arrays), *first.shape[:-1], longest), fill, dtype=dtype)
+        for row, each in zip(batch[name], arrays, strict=True):
+            row[..., : each[name].shape[-1]] = each[name]
+    return batch
 
 
 def encoded(encoding: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:
