@@ -44,10 +44,8 @@ class Source(ABC):
 
     @abstractmethod
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """Rows in the publisher's columns.
-
-        Raises ConfigError where they are not what the facts about the data set say, HubError where a download fails.
-        """
+        """Rows in the publisher's columns. Raises ConfigError where they are not what the facts about the data set say,
+        HubError where a download fails."""
 
     @abstractmethod
     def key(self, dataset: str, language: str, split: str) -> str:

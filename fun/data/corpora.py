@@ -124,10 +124,8 @@ class HubText(Corpus):
 
 
 class FolderText(Corpus):
-    """Text files in UTF-8 below `root`: <language>.txt, or all of <language>/*.txt in the order of their names.
-
-    Every line that is not blank is a document: write an article on one line.
-    """
+    """Text files in UTF-8 below `root`: <language>.txt, or all of <language>/*.txt in the order of their names. Every
+    line that is not blank is a document: write an article on one line."""
 
     name = "text"
 

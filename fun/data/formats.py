@@ -17,10 +17,8 @@ Row = dict[str, Any]
 
 
 def read(path: Path, file: File, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
-    """The rows of a file with these columns; the last column holds numbers, whose names are `labels`.
-
-    Raises ConfigError for whatever is not as the format says, with the file and the line, question or item.
-    """
+    """The rows of a file with these columns; the last column holds numbers, whose names are `labels`. Raises
+    ConfigError for whatever is not as the format says, with the file and the line, question or item."""
     items, content_of, called = FORMATS[file.format]
     theirs = [(called or {}).get(column, column).format(language=language) for column in columns]
     place, rows = "", []

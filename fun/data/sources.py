@@ -23,10 +23,8 @@ BY_HAND = "FUN_DATA"
 
 
 class WorldSource(Source):
-    """The miniature multilingual world, where a task is trained and tested on one data set.
-
-    It is tested in all languages of its encoder and in those of `unseen` (of `world.UNSEEN`).
-    """
+    """The miniature multilingual world, where a task is trained and tested on one data set. It is tested in all
+    languages of its encoder and in those of `unseen` (of `world.UNSEEN`)."""
 
     def __init__(self, unseen: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -199,9 +197,7 @@ class HubSource(Source):
 
 class Parquet:
     """A repository's parquet files that match `pattern`, as one table: `datasets` takes their names for patterns.
-
-    Raises ConfigError and HubError, `where` first, also where a file is cut off or its text is no UTF-8.
-    """
+    Raises ConfigError and HubError, `where` first, also where a file is cut off or its text is no UTF-8."""
 
     def __init__(self, where: str, repository: Repository, pattern: str) -> None:
         from pyarrow.dataset import dataset  # a second to import, which a preview of a run need not wait for

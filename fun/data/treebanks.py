@@ -26,10 +26,8 @@ NO_CHARACTERS = str.maketrans("", "", "\u200c ")
 
 
 def words(sentence: Sequence[Line], language: str, *_: object) -> list[Word]:
-    """The words of a sentence; none where nearly all are withheld, written `_`.
-
-    Raises ValueError with the place of a line that is not as CoNLL-U has it.
-    """
+    """The words of a sentence; none where nearly all are withheld, written `_`. Raises ValueError with the place of a
+    line that is not as CoNLL-U has it."""
     fields = _fields(sentence)
     tagged, last = [], 0
     for number, (place, columns) in fields.items():

@@ -151,20 +151,16 @@ class Task(ABC, Generic[F]):
 
     @abstractmethod
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """The prediction head, whose predictive distribution the loss and the Fisher estimators read.
-
-        A head over classes has `layers` linear layers and reads the pooler's output or the first token's state.
-        """
+        """The prediction head, whose predictive distribution the loss and the Fisher estimators read. A head over
+        classes has `layers` linear layers and reads the pooler's output or the first token's state."""
 
     def check_scored(self, rows: Sequence[Row], where: str) -> None:
         """Raise ConfigError, before anything is trained, for rows that `score` has no number for."""
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[F]:
-        """The features of `rows`, in their order, the same for training and evaluation.
-
-        Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
-        """
+        """The features of `rows`, in their order, the same for training and evaluation. Raises ConfigError for rows, a
+        length or a tokenizer that do not fit the task."""
 
     @abstractmethod
     def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str, dataset: str) -> Scored:
@@ -307,10 +303,8 @@ def share(part: int, whole: int) -> str:
 
 
 def collate(features: Features, pad_id: int) -> dict[str, "torch.Tensor"]:
-    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
-
-    T is the longest input, F the largest number of labels; a head knows from the inputs which labels there are.
-    """
+    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F]. T is the longest input, F
+    the largest number of labels; a head knows from the inputs which labels there are."""
     import torch
 
     arrays = [{**feature.inputs, "labels": np.array(feature.labels)} for feature in features]

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Window(Feature):
-    """A question and a part of its context; the labels are the first and last token of the answer.
-
-    `offsets` [T, 2] holds each context token's characters [start, end) in the context, -1 for other tokens.
-    """
+    """A question and a part of its context; the labels are the first and last token of the answer. `offsets` [T, 2]
+    holds each context token's characters [start, end) in the context, -1 for other tokens."""
 
     offsets: np.ndarray
 
@@ -64,10 +62,8 @@ class QaTask(Task[Window]):
         return QAHead(mask_padding=self.mask_padding)
 
     def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Window]:
-        """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
-
-        Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
-        """
+        """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task). Windows that
+        miss the answer, or a part of it, are kept and labelled with the [CLS] token."""
         self.check_input(rows, tokenizer, {"id": str, "context": str, "question": str, "answers": dict})
         check_answers(self.name, rows)
         # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
