@@ -94,9 +94,8 @@ def facts(declaration: str) -> Dataset:
     return Dataset.model_validate(values)
 
 
-def _read(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = from_yaml((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return values
+def _read(name: str) -> Any:
+    return from_yaml((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _declarations() -> list[str]:

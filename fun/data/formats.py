@@ -8,12 +8,28 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from fun.data import treebanks
 from fun.data.facts import File
 from fun.data.files import text_of
 from fun.errors import ConfigError
 
 Row = dict[str, Any]
+
+Line = tuple[str, str]
+"""A line after its place in the file."""
+
+Word = tuple[str, str, str]
+"""A word between its place and its tag."""
+
+PREFERRED = {
+    "": "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT",
+    "es": "VERB AUX PRON ADP DET",
+    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ",
+    "it": "VERB AUX ADV PRON ADP DET INTJ",
+}
+"""Language -> which part of speech a multiword token has, of syntactic words that are equally high; "": any other."""
+
+NO_CHARACTERS = str.maketrans("", "", "\u200c ")
+"""Removed from words: the zero-width non-joiner of Persian, and spaces."""
 
 
 def read(path: Path, file: File, language: str, columns: Sequence[str], labels: Sequence[str]) -> list[Row]:
@@ -76,7 +92,7 @@ def _fields(path: Path) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
     return ((place, (names, values)) for place, values in lines)
 
 
-def _sentences(path: Path) -> Iterator[tuple[str, list[treebanks.Line]]]:
+def _sentences(path: Path) -> Iterator[tuple[str, list[Line]]]:
     """Lines between blank ones, or between documents."""
     for blank, lines in groupby(_lines(path), key=lambda line: not line[1].strip() or line[1].startswith("-DOCSTART-")):
         if not blank:
@@ -125,16 +141,16 @@ def _unnamed(line: str, language: str, columns: Sequence[str]) -> Row:
     return _named((columns, line.split("\t")))
 
 
-def _panx(sentence: list[treebanks.Line], *_: object) -> list[treebanks.Word]:
-    words = _words(sentence, r"[^:]*:(.*)\t(.*)", "language:token, tab, tag")
+def _panx(sentence: list[Line], *_: object) -> list[Word]:
+    words = _matched(sentence, r"[^:]*:(.*)\t(.*)", "language:token, tab, tag")
     return [(place, word.strip(), tag.strip()) for place, word, tag in words]
 
 
-def _word_label(sentence: list[treebanks.Line], *_: object) -> list[treebanks.Word]:
-    return _words(sentence, "([^ ]+) ([^ ]*)", "a word, a blank, its label")
+def _word_label(sentence: list[Line], *_: object) -> list[Word]:
+    return _matched(sentence, "([^ ]+) ([^ ]*)", "a word, a blank, its label")
 
 
-def _words(sentence: list[treebanks.Line], form: str, expected: str) -> list[treebanks.Word]:
+def _matched(sentence: list[Line], form: str, expected: str) -> list[Word]:
     """What the two groups of a regular expression match in each line: a word and its tag."""
     words = []
     for place, line in sentence:
@@ -144,7 +160,63 @@ def _words(sentence: list[treebanks.Line], form: str, expected: str) -> list[tre
     return words
 
 
-def _tagged(words: Sequence[treebanks.Word], columns: Sequence[str], labels: Sequence[str]) -> Row:
+def _conllu(sentence: list[Line], language: str, *_: object) -> list[Word]:
+    """Words as XTREME (Hu et al., 2020) makes them; none where nearly all of a sentence are withheld, written `_`.
+
+    What is written as one word is one: a multiword token such as French "du" is not split, and has the part of speech
+    of its highest syntactic word.
+    """
+    numbered = _numbered(sentence)
+    words, last = [], 0
+    for number, (place, columns) in numbered.items():
+        first, dash, end = number.partition("-")
+        if "." in number or int(first) <= last:  # an empty node, or a part of a multiword token
+            continue
+        tag = columns[3]
+        if dash:
+            span = [str(part) for part in range(int(first), int(end) + 1)]
+            try:
+                tag = _highest(numbered, span, language)
+            except (KeyError, RecursionError) as error:
+                raise ValueError(f"{place}: the heads of its words do not lead to the root") from error
+        words.append((place, columns[1].translate(NO_CHARACTERS), tag))
+        last = int(end or first)
+    withheld = sum(word == "_" for _, word, _ in words)
+    return words if withheld == 0 or withheld < len(words) - 1 else []
+
+
+def _conllu_nodes(sentence: list[Line], *_: object) -> list[Word]:
+    """Words as XGLUE (Liang et al., 2020) makes them: each syntactic word and empty node, withheld ones too."""
+    numbered = _numbered(sentence).items()
+    return [(place, row[1].replace(" ", ""), row[3]) for number, (place, row) in numbered if "-" not in number]
+
+
+def _numbered(sentence: list[Line]) -> dict[str, tuple[str, list[str]]]:
+    """The place and the ten columns of what has a number."""
+    numbered = {}
+    for place, line in sentence:
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) != 10 or not re.fullmatch(r"\d+([-.]\d+)?", columns[0]):
+            raise ValueError(f"{place}: found {len(columns)} fields; expected 10, of which the first is a number")
+        numbered[columns[0]] = (place, columns)
+    return numbered
+
+
+def _highest(numbered: Mapping[str, tuple[str, list[str]]], span: Sequence[str], language: str) -> str:
+    """The part of speech of the span's word with the fewest words above it."""
+    above = {number: _depth(numbered, number) for number in span}
+    tags = [numbered[number][1][3] for number in span if above[number] == min(above.values())]
+    return next((tag for tag in PREFERRED.get(language, PREFERRED[""]).split() if tag in tags), tags[0])
+
+
+def _depth(numbered: Mapping[str, tuple[str, list[str]]], number: str) -> int:
+    head = numbered[number][1][6]
+    return 0 if head == "0" else 1 + _depth(numbered, head)
+
+
+def _tagged(words: Sequence[Word], columns: Sequence[str], labels: Sequence[str]) -> Row:
     numbers = [_number(tag, labels, f"{place}: ") for place, _, tag in words]
     return dict(zip(columns, ([word for _, word, _ in words], numbers), strict=True))
 
@@ -155,10 +227,7 @@ def _number(label: str, labels: Sequence[str], place: str = "") -> int:
     return labels.index(label)
 
 
-Items = Callable[[Path], Iterator[tuple[str, Any]]]
-ContentOf = Callable[[Any, str, Sequence[str]], Row | list[treebanks.Word]]
-
-FORMATS: dict[str, tuple[Items, ContentOf, Mapping[str, str] | None]] = {
+FORMATS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Mapping[str, str] | None]] = {
     "squad_json": (_questions, _squad, None),  # SQuAD 1.1, XQuAD, MLQA
     "copa_xml": (_items, _copa, None),
     "xcopa_jsonl": (_lines, _object, None),
@@ -168,8 +237,8 @@ FORMATS: dict[str, tuple[Items, ContentOf, Mapping[str, str] | None]] = {
     "xglue_mnli": (_fields, _xglue_mnli, {"hypothesis": "hypo"}),
     "tsv": (_lines, _unnamed, {}),
     "panx": (_sentences, _panx, None),
-    "conllu": (_sentences, treebanks.words, None),  # as XTREME reads it
-    "conllu_nodes": (_sentences, treebanks.nodes, None),  # as XGLUE reads it
+    "conllu": (_sentences, _conllu, None),  # as XTREME reads it
+    "conllu_nodes": (_sentences, _conllu_nodes, None),  # as XGLUE reads it
     "word_label": (_sentences, _word_label, None),
 }
 """Format -> what holds a row, what is in it, and what it calls our columns where it has names for labels."""

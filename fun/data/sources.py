@@ -86,8 +86,7 @@ class FolderSource(Source):
         return rows
 
     def key(self, dataset: str, language: str, split: str) -> str:
-        # Never its path.
-        paths, file = self._files(dataset, language, split)
+        paths, file = self._files(dataset, language, split)  # whose names never enter
         part = "[{}:{}]".format(*file.part) if file.part else ""
         return f"{content_key(paths)}{part}"
 

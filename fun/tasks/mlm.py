@@ -155,6 +155,5 @@ class MlmTask(MaskedText):
     """Documents held out for selection, and as many for the test."""
 
     def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
-        updates = config.train.updates
-        training = updates * config.train.batch_size if updates else MOST_DOCUMENTS
-        return text(Sample(self.validation_examples, training))
+        blocks = (config.train.updates or MOST_DOCUMENTS) * config.train.batch_size
+        return text(Sample(self.validation_examples, blocks))
