@@ -21,10 +21,8 @@ T = TypeVar("T")
 
 class Source(ABC):
     """Data sets with the splits train and validation, in the source language, and test; the publishers', unless said.
-
     Every method raises ConfigError for a task, data set, language or split that the source does not have. With
-    `nonstandard` numbers of rows are not checked.
-    """
+    `nonstandard` numbers of rows are not checked."""
 
     def __init__(self, nonstandard: bool = False) -> None:
         self.nonstandard = nonstandard

@@ -12,11 +12,9 @@ from fun.yaml_files import from_yaml
 
 
 class Hub(BaseModel, frozen=True, extra="forbid"):
-    """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}.
-
-    Files and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test
-    set, and a conversion to parquet has no card that names any.
-    """
+    """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}. Files
+    and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test set, and a
+    conversion to parquet has no card that names any."""
 
     id: str
     revision: str = "main"

@@ -161,11 +161,9 @@ def _matched(sentence: list[Line], form: str, expected: str) -> list[Word]:
 
 
 def _conllu(sentence: list[Line], language: str, *_: object) -> list[Word]:
-    """Words as XTREME (Hu et al., 2020) makes them; none where nearly all of a sentence are withheld, written `_`.
-
-    What is written as one word is one: a multiword token such as French "du" is not split, and has the part of speech
-    of its highest syntactic word.
-    """
+    """Words as XTREME (Hu et al., 2020) makes them; none where nearly all of a sentence are withheld, written `_`. What
+    is written as one word is one: a multiword token such as French "du" is not split, and has the part of speech of its
+    highest syntactic word."""
     numbered = _numbered(sentence)
     words, last = [], 0
     for number, (place, columns) in numbered.items():

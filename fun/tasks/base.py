@@ -44,11 +44,9 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """One input of the encoder, not padded to any batch.
-
-    `example` is the index of its row. `inputs` maps the encoder's argument names to int32 arrays [T], or
-    [choices, T] for multiple choice. `labels` holds one class per factor, as many as the example has.
-    """
+    """One input of the encoder, not padded to any batch. `example` is the index of its row. `inputs` maps the encoder's
+    argument names to int32 arrays [T], or [choices, T] for multiple choice. `labels` holds one class per factor, as
+    many as the example has."""
 
     example: int
     inputs: dict[str, np.ndarray]
@@ -83,7 +81,7 @@ class Scored:
     def of(cls, metrics: dict[str, float], **columns: Sequence[Any]) -> "Scored":
         """With predictions from columns, each with a value for every row."""
         rows = enumerate(zip(*columns.values(), strict=True))
-        return cls(metrics, [{"example": i, **dict(zip(columns, values, strict=True))} for i, values in rows])
+        return cls(metrics, [{"example": index, **dict(zip(columns, values, strict=True))} for index, values in rows])
 
 
 F = TypeVar("F", bound=Feature)

@@ -108,11 +108,9 @@ class MaskedText(Task[Passage]):
         return [Passage(index, {**shared, "input_ids": each}, (), *masking) for index, each in enumerate(ids)]
 
     def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
-        """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
-
-        `logits` holds log p of the right and of the likeliest token, [F] each, for every passage. A tie for the
-        likeliest counts as right. Raises RunError where one is not finite.
-        """
+        """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats. `logits` holds
+        log p of the right and of the likeliest token, [F] each, for every passage. A tie for the likeliest counts as
+        right. Raises RunError where one is not finite."""
         self.check_output(logits)
         right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
         named, loss = right >= likeliest, -right

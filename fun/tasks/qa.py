@@ -108,11 +108,9 @@ class QaTask(Task[Window]):
         return Scored.of(measured, id=[row["id"] for row in rows], prediction=answers, answers=gold)
 
     def _best_span(self, window: Window, start: np.ndarray, end: np.ndarray) -> tuple[float, int, int]:
-        """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none.
-
-        Spans combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts
-        and has at most `max_answer_length` tokens. The score is start + end logit [T].
-        """
+        """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none. Spans
+        combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts and
+        has at most `max_answer_length` tokens. The score is start + end logit [T]."""
         context = window.offsets[:, 0] >= 0
         first, last = (np.sort(np.argsort(-logits, kind="stable")[: self.n_best]) for logits in (start, end))
         length = last - first[:, None] + 1  # [n starts, n ends]

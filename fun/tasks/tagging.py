@@ -85,11 +85,9 @@ class TaggingTask(Task[Feature]):
         return features
 
     def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
-        """F1 of spans, and accuracy; `logits` holds one array [words, tags] per feature.
-
-        The parts of a sentence are joined first: a span over a cut is one. A word's tag is the most probable one
-        (ties: the lowest), or O where it was cut off. Raises RunError where words were lost otherwise.
-        """
+        """F1 of spans, and accuracy; `logits` holds one array [words, tags] per feature. The parts of a sentence are
+        joined first: a span over a cut is one. A word's tag is the most probable one (ties: the lowest), or O where it
+        was cut off. Raises RunError where words were lost otherwise."""
         self.check_output(logits)
         predicted: list[list[str]] = [[] for _ in rows]
         for feature, (factor,) in zip(features, logits, strict=True):
