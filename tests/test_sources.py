@@ -325,7 +325,11 @@ MALFORMED = [
     ("xnli/de", TSV + "neutral\ta\n", "line 2: .*found 2 fields; expected 3"),
     ("xnli/de", TSV + "\nneutral\ta\tb\n", "line 2: .*found 1 fields; expected 3"),
     ("xnli/de", TSV + "maybe\ta\tb", "line 2: .*label 'maybe', expected one of entailment"),
-    ("xnli/de", TSV.replace("_de", "_sw") + "neutral\ta\tb", "line 2: .*expected sentence1_de, sentence2_de, label; no sentence1_de"),
+    (
+        "xnli/de",
+        TSV.replace("_de", "_sw") + "neutral\ta\tb",
+        "line 2: .*expected sentence1_de, sentence2_de, label; no sentence1_de",
+    ),
     ("xnli/de", TSV + "neutral\ta\t\x80", "line 2 is no UTF-8"),
     ("xcopa/et", JSON + '{"premise": "a"}', "line 2: .*columns premise; expected premise, choice1.*no choice1"),
     ("xcopa/et", JSON + "\n" + JSON, "line 2: .*Expecting value"),
