@@ -135,9 +135,8 @@ class QaTask(Task[Window]):
         for number, window in enumerate(features, 1):
             context = window.offsets[window.offsets[:, 0] >= 0]
             answer = "answer in tokens {} to {}".format(*window.labels) if holds_answer(window) else NO_ANSWER
-            facts.append(
-                (f"window {number}", f"characters {context.min()} to {context.max()} of the context, {answer}")
-            )
+            said = f"characters {context.min()} to {context.max()} of the context, {answer}"
+            facts.append((f"window {number}", said))
         return facts
 
     def asked(self, feature: Window) -> Sequence[int]:
