@@ -77,11 +77,11 @@ def test_a_run_needs_no_home(cli: Cli, tmp_path: Path) -> None:
 
 
 READ = """
-from fun.data.hub import load
+from fun.data.sources import Parquet
 from fun.errors import HubError
 from fun.machine.hub import Repository
 try:
-    load("here", Repository("someone/some-data", None, "dataset"), "train.parquet")
+    Parquet("here", Repository("someone/some-data", None, "dataset"), "train.parquet")
 except HubError as error:
     print(error)
 """

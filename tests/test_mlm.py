@@ -235,7 +235,7 @@ def test_held_out_documents_do_not_depend_on_the_budget(tmp_path: Path) -> None:
     def read(split: str, sample: Sample) -> list[str]:
         return [row["text"] for row in FolderText(tmp_path, sample).rows("text", "xx", split)]
 
-    small, large = Sample.of(5, updates=2, batch_size=10), Sample.of(5, updates=9, batch_size=10)
+    small, large = Sample(5, 2 * 10), Sample(5, 9 * 10)
     assert read("validation", small) == read("validation", large)
     assert read("test", small) == read("test", large)
     assert len(read("train", small)) == 20

@@ -325,7 +325,11 @@ MALFORMED = [
     ("xnli/de", TSV + "neutral\ta\n", "line 2: .*found 2 fields; expected 3"),
     ("xnli/de", TSV + "\nneutral\ta\tb\n", "line 2: .*found 1 fields; expected 3"),
     ("xnli/de", TSV + "maybe\ta\tb", "line 2: .*label 'maybe', expected one of entailment"),
-    ("xnli/de", TSV.replace("_de", "_sw") + "neutral\ta\tb", "line 2: .*no 'sentence1_de'"),
+    (
+        "xnli/de",
+        TSV.replace("_de", "_sw") + "neutral\ta\tb",
+        "line 2: .*expected sentence1_de, sentence2_de, label; no sentence1_de",
+    ),
     ("xnli/de", TSV + "neutral\ta\t\x80", "line 2 is no UTF-8"),
     ("xcopa/et", JSON + '{"premise": "a"}', "line 2: .*columns premise; expected premise, choice1.*no choice1"),
     ("xcopa/et", JSON + "\n" + JSON, "line 2: .*Expecting value"),
@@ -405,7 +409,7 @@ def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: p
     shutil.copytree(CONFIG_DIR / "datasets", tmp_path / "datasets")
     text_file(tmp_path / "datasets" / "xnli_fr.yaml", "of: xnli", "languages: [en, fr]")
     monkeypatch.setattr(facts, "CONFIG_DIR", tmp_path)
-    for cached in (facts.facts, facts._named):
+    for cached in (facts.facts, facts.located):
         cached.cache_clear()
     task = dataclasses.replace(declared.task("mnli"), test_sets=("xnli", "xnli_fr"))
     tested = HubSource().test_sets(task)
@@ -414,5 +418,5 @@ def test_a_data_set_declared_again_keeps_its_name(tmp_path: Path, monkeypatch: p
     assert HubSource().key("xnli", "fr", "test") == "hub:facebook/xnli@main/fr/test-*.parquet"
     with pytest.raises(ConfigError, match=r"xnli has no language 'ja'; expected one of en, ar, .*zh, bg, fr, ur$"):
         HubSource().key("xnli", "ja", "test")
-    for cached in (facts.facts, facts._named):
+    for cached in (facts.facts, facts.located):
         cached.cache_clear()

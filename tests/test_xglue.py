@@ -213,7 +213,7 @@ def declarations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 def reread() -> None:
-    for cached in (facts.facts, facts._named):
+    for cached in (facts.facts, facts.located):
         cached.cache_clear()
 
 

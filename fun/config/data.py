@@ -8,7 +8,7 @@ from fun import data as sources
 from fun import world
 from fun.config.schema import RunConfig
 from fun.data import corpora
-from fun.data.hub import BY_HAND
+from fun.data.sources import BY_HAND
 
 
 def source(config: RunConfig) -> sources.Source:

@@ -237,7 +237,7 @@ class RunConfig(Section):
         if self.task.classifies:
             model |= self.model.model_dump(include={"pooler", "head_layers"})
         active: dict[str, Any] = {
-            "task": self.task.active(),
+            "task": active_fields(self.task),
             "model": model,
             "adapter": active_fields(self.adapter),
             "schedule": active_fields(self.schedule),

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
 from fun.data import facts
 from fun.errors import ConfigError
 from fun.machine.hub import Hub
@@ -19,11 +21,11 @@ T = TypeVar("T")
 
 class Source(ABC):
     """Data sets with the splits train and validation, in the source language, and test; the publishers', unless said.
+    Every method raises ConfigError for a task, data set, language or split that the source does not have. With
+    `nonstandard` numbers of rows are not checked."""
 
-    Every method raises ConfigError for a task, data set, language or split that the source does not have.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, nonstandard: bool = False) -> None:
+        self.nonstandard = nonstandard
         self.commits: dict[str, str] = {}
         """Which commits of the hub's data sets were read so far, {datasets/<id>: commit}."""
 
@@ -33,15 +35,15 @@ class Source(ABC):
 
     def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
         """Data sets that the task is tested on, with their languages, the source language first."""
-        return facts.languages_of(task.test_sets)
+        languages: dict[str, tuple[str, ...]] = {}
+        for dataset in map(facts.facts, task.test_sets):  # of two declarations of one data set, the languages of both
+            languages[dataset.name] = tuple(dict.fromkeys((*languages.get(dataset.name, ()), *dataset.languages)))
+        return languages
 
     @abstractmethod
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
-        """Rows in the publisher's columns.
-
-        Raises ConfigError where they are not what the facts about the data set say, HubError where a download
-        fails.
-        """
+        """Rows in the publisher's columns. Raises ConfigError where they are not what the facts about the data set say,
+        HubError where a download fails."""
 
     @abstractmethod
     def key(self, dataset: str, language: str, split: str) -> str:
@@ -64,6 +66,14 @@ class Source(ABC):
         declared, theirs = facts.located(dataset, language, split)
         return declared.expected_rows(language, theirs)
 
+    def check_count(self, count: int, dataset: str, language: str, split: str) -> None:
+        """Raise ConfigError unless there are as many rows as the paper's data set has."""
+        if not self.nonstandard and count != (expected := self.expected_rows(dataset, language, split)):
+            raise ConfigError(
+                f"{dataset} ({language}, {split}): found {count:,} rows, expected {expected:,}; to run on other data "
+                "all the same, marked and in no paper table, type data.nonstandard=true"
+            )
+
 
 def subset(rows: Sequence[T], size: int | None, rule: Literal["seeded", "first"]) -> list[T]:
     """`size` of the rows (None: all), in their order; raises ConfigError where there are fewer.
@@ -71,22 +81,15 @@ def subset(rows: Sequence[T], size: int | None, rule: Literal["seeded", "first"]
     "seeded" takes the first `size` of one fixed random permutation, so that a smaller subset lies in a larger
     one (the paper: "sample"); "first" takes the first rows (the authors' code).
     """
-    if size is None:
-        return list(rows)
-    if not 1 <= size <= len(rows):
+    if size is not None and not 1 <= size <= len(rows):
         raise ConfigError(
             f"data_size: found {size}, expected 1 to {len(rows)}, the rows of this data set;"
             f" type data_size={len(rows)} or less, or data_size=full"
         )
-    if rule == "first":
-        return list(rows[:size])
-    return [rows[index] for index in shuffled(len(rows), slice(size))]
+    return list(rows[:size]) if rule == "first" else [rows[index] for index in shuffled(len(rows), slice(size))]
 
 
 def shuffled(rows: int, part: slice) -> list[int]:
     """The positions that lie in this part of the one fixed random permutation of so many rows, in ascending order."""
-    import numpy as np
-
     # RandomState's streams are frozen; those of default_rng may change with numpy's version.
-    order = np.random.RandomState(SUBSET_SEED).permutation(rows)[part]
-    return sorted(order.tolist())
+    return sorted(np.random.RandomState(SUBSET_SEED).permutation(rows)[part].tolist())

@@ -1,7 +1,4 @@
-"""Running text to train language adapters on, by language: sources of documents, as rows with the column `text`.
-
-Imports neither torch nor transformers.
-"""
+"""Running text to train language adapters on, by language: sources of documents, as rows with the column `text`."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,7 +10,7 @@ from fun import world
 from fun.data.base import Source, shuffled
 from fun.data.facts import check_columns
 from fun.data.files import content_key, text_of
-from fun.data.hub import load
+from fun.data.sources import Parquet
 from fun.errors import ConfigError
 from fun.machine.hub import Hub, Repository
 
@@ -21,33 +18,30 @@ if TYPE_CHECKING:
     from fun.tasks import Task
 
 MOST_DOCUMENTS = 200_000
-"""Of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
+"""To train on, of any corpus, to bound memory: Wikipedia's fill about as many blocks of 512 tokens, 400 MB."""
 
-WIKIPEDIA, REVISION, FILES = "wikimedia/wikipedia", "main", "20231101.{language}/*.parquet"
-"""The repository on the hub, its revision, and the files of a language: columns id, url, title and text."""
+WIKIPEDIA = Repository("wikimedia/wikipedia", "main", kind="dataset")
+FILES = "20231101.{language}/*.parquet"
+"""Of a language, with the columns id, url, title and text."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """The documents of a corpus that a run reads: parts of one fixed random permutation, whatever the run's seed.
 
-    The first `held_out` are for validation, as many for the test, the next `training` at most for training. So the
-    held-out ones do not depend on the budget, and a smaller training set lies in a larger one.
+    The first `held_out` are for validation, as many for the test, the next `training` at most for training, where a
+    budget reads no more documents than blocks. So the held-out ones do not depend on the budget, and a smaller training
+    set lies in a larger one.
     """
 
     held_out: int
-    training: int
-
-    @classmethod
-    def of(cls, held_out: int, updates: int | None, batch_size: int) -> "Sample":
-        """No more documents than the budget reads blocks (None: unknown), and at most `MOST_DOCUMENTS`."""
-        return cls(held_out, min(MOST_DOCUMENTS, updates * batch_size) if updates else MOST_DOCUMENTS)
+    training: int = MOST_DOCUMENTS
 
     def part(self, split: str) -> slice:
         """The positions of a split in the permutation."""
-        held_out = self.held_out
-        ends = {"validation": (0, held_out), "test": (held_out, 2 * held_out)}
-        return slice(*ends.get(split, (2 * held_out, 2 * held_out + self.training)))
+        held_out, both = self.held_out, 2 * self.held_out
+        parts = {"validation": slice(0, held_out), "test": slice(held_out, both)}
+        return parts.get(split, slice(both, both + min(self.training, MOST_DOCUMENTS)))
 
 
 class Corpus(Source):
@@ -60,8 +54,8 @@ class Corpus(Source):
         self.sample = sample
 
     @abstractmethod
-    def documents(self, language: str) -> Sequence[str]:
-        """All documents, in an order of their own. Raises ConfigError and HubError, as `Source.rows` does."""
+    def documents(self, language: str) -> Sequence[str] | Parquet:
+        """All documents, in an order of their own, or the table that has them. Raises as `Source.rows` does."""
 
     @abstractmethod
     def content(self, language: str) -> str:
@@ -71,19 +65,20 @@ class Corpus(Source):
         return self.name
 
     def test_sets(self, task: "Task[Any]") -> dict[str, tuple[str, ...]]:
-        # In the language that the adapter is trained in, which the run names.
-        return {self.name: ()}
+        return {self.name: ()}  # in the language that the adapter is trained in, which the run names
 
     def rows(self, dataset: str, language: str, split: str) -> list[dict[str, Any]]:
         documents = self.documents(language)
         if len(documents) <= 2 * self.sample.held_out:
-            most = (len(documents) - 1) // 2
             raise ConfigError(
                 f"{self.name} ({language}): found {len(documents)} documents, expected more than 2 · "
                 f"{self.sample.held_out} held out for validation and test; give more text, or type "
-                f"task.validation_examples={most // 10 or 1} or less"
+                f"task.validation_examples={(len(documents) - 1) // 20 or 1} or less"
             )
-        return [{"text": documents[index]} for index in shuffled(len(documents), self.sample.part(split))]
+        positions = shuffled(len(documents), self.sample.part(split))
+        if isinstance(documents, Parquet):
+            return documents.rows(("text",), positions)
+        return [{"text": documents[position]} for position in positions]
 
     def key(self, dataset: str, language: str, split: str) -> str:
         part = self.sample.part(split)
@@ -113,33 +108,24 @@ class HubText(Corpus):
 
     name = "wikipedia"
 
-    def documents(self, language: str) -> Sequence[str]:
-        # Imported here: pyarrow takes a second, and a preview of a run needs none of it.
-        from fun.data.parquet import Texts
-
-        where = f"{self.name} ({language})"
-        repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
-        table, read = load(where, repository, FILES.format(language=language))
-        self.commits |= read
-        check_columns(where, table.columns, ("text",))
-        return Texts(table, "text")
+    def documents(self, language: str) -> Parquet:
+        table = Parquet(f"{self.name} ({language})", WIKIPEDIA, FILES.format(language=language))
+        self.commits |= table.commits
+        return table
 
     def check(self, hub: Hub, dataset: str, language: str, split: str) -> str:
         """What one of its files says of all, without a download. Raises ConfigError and HubError."""
-        repository = Repository(WIKIPEDIA, REVISION, kind="dataset")
-        names = hub.matching(repository, FILES.format(language=language))
-        check_columns(f"{self.name} ({language})", hub.table(repository, names[0])[0], ("text",))
+        names = hub.matching(WIKIPEDIA, FILES.format(language=language))
+        check_columns(f"{self.name} ({language})", hub.table(WIKIPEDIA, names[0])[0], ("text",))
         return f"text: {len(names)} files"
 
     def content(self, language: str) -> str:
-        return f"hub:{WIKIPEDIA}@{REVISION}/{FILES.format(language=language)}"
+        return f"hub:{WIKIPEDIA}/{FILES.format(language=language)}"
 
 
 class FolderText(Corpus):
-    """Text files in UTF-8 below `root`: <language>.txt, or all of <language>/*.txt in the order of their names.
-
-    Every line that is not blank is a document: write an article on one line.
-    """
+    """Text files in UTF-8 below `root`: <language>.txt, or all of <language>/*.txt in the order of their names. Every
+    line that is not blank is a document: write an article on one line."""
 
     name = "text"
 
@@ -152,7 +138,7 @@ class FolderText(Corpus):
         for path in self._files(language):
             try:
                 # Not str.splitlines: a document may hold other line separators of Unicode.
-                lines = text_of(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+                lines = text_of(path).replace("\r", "\n").split("\n")
             except ValueError as error:
                 raise ConfigError(f"{path}: {error}: convert it") from error
             documents += (line.strip() for line in lines if line.strip())

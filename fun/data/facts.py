@@ -1,45 +1,36 @@
 """The facts about the real data sets, from conf/datasets: where they lie, and how many rows they have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.yaml_files import from_yaml
 
 
-class Facts(BaseModel):
-    """A closed set of facts: a misspelt one is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Hub(Facts):
-    """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}.
-
-    Files and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test
-    set, and a conversion to parquet has no card that names any.
-    """
+class Hub(BaseModel, frozen=True, extra="forbid"):
+    """A data set on the hub: its id, a branch, tag or commit, and each split's parquet files, with {language}. Files
+    and not configurations: one configuration of XNLI holds 392,702 machine-translated rows beside the test set, and a
+    conversion to parquet has no card that names any."""
 
     id: str
     revision: str = "main"
     files: Mapping[str, str]
 
 
-class File(Facts):
+class File(BaseModel, frozen=True, extra="forbid"):
     """A publisher's file below data.root, its path with {language}, and how to read it; several, where it is a pattern.
 
-    `names` are those of the fields of a line, where the format has none; `treebanks` say which one {treebank} is in a
-    language's path. `part` are the rows [start, end) of it; `languages` the only ones that it serves (None: any).
-    `withheld`: whether sentences are rows whose words are all withheld, written `_`.
+    `treebanks` say which one {treebank} is in a language's path. `part` are the rows [start, end) of it; `languages`
+    the only ones that it serves (None: any). `withheld`: whether sentences are rows whose words are all withheld,
+    written `_`.
     """
 
     path: str
     format: str
-    names: tuple[str, ...] = ()
     treebanks: Mapping[str, str] = {}
     part: tuple[int, int] | None = None
     languages: tuple[str, ...] | None = None
@@ -50,28 +41,14 @@ class File(Facts):
         return self.path.format(language=language, treebank=self.treebanks.get(language, ""))
 
 
-class Archive(Facts):
-    """What the publisher packs its files in: a path below data.root, and the hash of its content."""
-
-    path: str
-    sha256: str
-
-
-class Split(Facts):
-    """Another data set's split."""
-
-    dataset: str
-    split: str
-
-
-class Dataset(Facts):
+class Dataset(BaseModel, frozen=True, extra="forbid"):
     """One data set. `columns` are those of the publisher's that a task reads; the source language comes first.
 
     `labels` name the numbers 0, 1, … of the last column. `rows` are numbers of rows by split, where they differ by
-    split and language. `english` is the split that stands for its missing English test set. `copies` are files of the
-    same rows by others, the first of which is read where the split's own is absent; `substitutes` are other rows, read
-    so only with data.nonstandard=true. `errata` say where the paper errs about it. What has no `hub` is not there as
-    the paper has it, and is got `by_hand`, perhaps in an `archive`.
+    split and language. `english` is the data set and the split that stand for its missing English test set. `copies`
+    are files of the same rows by others, the first of which is read where the split's own is absent; `substitutes` are
+    other rows, read so only with data.nonstandard=true. What has no `hub` is not there as the paper has it, and is got
+    `by_hand`, perhaps in an `archive` (path, sha256).
 
     A data set may be declared again in a file of its own, `of` this one and with other `languages`: its name stays,
     and so do its records. With a name of its own, one `tests` on another split of it. What data sets of one
@@ -85,12 +62,11 @@ class Dataset(Facts):
     rows: Mapping[str, int | Mapping[str, int]]
     hub: Hub | None = None
     by_hand: str = "put the publisher's file there"
-    archive: Archive | None = None
+    archive: tuple[str, str] | None = None
     files: Mapping[str, File]
     copies: Mapping[str, tuple[File, ...]] = {}
     substitutes: Mapping[str, File] = {}
-    english: Split | None = None
-    errata: tuple[str, ...] = ()
+    english: tuple[str, str] | None = None
 
     def expected_rows(self, language: str, split: str) -> int:
         """The number of rows of a split that it has."""
@@ -116,9 +92,8 @@ def facts(declaration: str) -> Dataset:
     return Dataset.model_validate(values)
 
 
-def _read(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = from_yaml((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return values
+def _read(name: str) -> Any:
+    return from_yaml((CONFIG_DIR / "datasets" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _declarations() -> list[str]:
@@ -126,31 +101,18 @@ def _declarations() -> list[str]:
 
 
 @cache
-def _named(name: str, language: str) -> Dataset:
-    """The first declaration of a data set that has the language, else the data set's own."""
-    declared = [facts(declaration) for declaration in _declarations()]
-    return next((d for d in declared if d.name == name and language in d.languages), facts(name))
-
-
 def located(name: str, language: str, split: str) -> tuple[Dataset, str]:
-    """The data set and the split that hold the rows of a split, after `english`; raises ConfigError for others."""
-    dataset = _named(name, language)
-    if language not in dataset.languages:
-        valid = languages_of(each for each in _declarations() if facts(each).name == name)[name]
+    """The declaration and the split that have the rows of a split in a language; raises ConfigError where none has."""
+    named = [dataset for dataset in map(facts, _declarations()) if dataset.name == name] or [facts(name)]
+    dataset = next((dataset for dataset in named if language in dataset.languages), None)
+    if dataset is None:
+        valid = dict.fromkeys(code for dataset in named for code in dataset.languages)
         raise ConfigError(f"{name} has no language {language!r}; expected one of {', '.join(valid)}")
     if split not in dataset.rows:
         raise ConfigError(f"{name} has no split {split!r}; expected one of {', '.join(dataset.rows)}")
     if dataset.english and language == dataset.languages[0]:
-        return facts(dataset.english.dataset), dataset.english.split
+        return facts(dataset.english[0]), dataset.english[1]
     return dataset, split
-
-
-def languages_of(declarations: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Data set -> its languages as declared; of two declarations of one data set, the languages of both."""
-    languages: dict[str, tuple[str, ...]] = {}
-    for dataset in map(facts, declarations):
-        languages[dataset.name] = tuple(dict.fromkeys((*languages.get(dataset.name, ()), *dataset.languages)))
-    return languages
 
 
 def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> None:
@@ -159,13 +121,4 @@ def check_columns(where: str, found: list[str], expected: tuple[str, ...]) -> No
         raise ConfigError(
             f"{where}: found the columns {', '.join(found)}; expected {', '.join(expected)}, and {missing[0]!r} is "
             "not among them: the publisher may have renamed it, so name an older revision in conf/datasets"
-        )
-
-
-def check_count(where: str, count: int, expected: int) -> None:
-    """Raises ConfigError unless there are as many rows as the paper's data set has."""
-    if count != expected:
-        raise ConfigError(
-            f"{where}: found {count:,} rows, expected {expected:,}; to run on other data all the same, marked "
-            "and in no paper table, type data.nonstandard=true"
         )

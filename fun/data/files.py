@@ -21,10 +21,8 @@ def text_of(path: Path) -> str:
 
 
 HASH = ".sha256"
-"""Behind a file's name: what `sha256sum` printed of it, which stands for a file that is not there.
-
-Runs that read it keep their names, so that tables of archived runs can be made without it; no run can be.
-"""
+"""Behind a file's name: what `sha256sum` printed of it, which stands for a file that is not there. Runs that read it
+keep their names, so that tables of archived runs can be made without it; no run can be."""
 
 
 def content_key(paths: Sequence[Path]) -> str:

@@ -98,7 +98,8 @@ def _distribution(counts: Sequence[int]) -> str:
 
 def _unknown(features: Sequence[Feature], tokenizer: PreTrainedTokenizerBase) -> str:
     unknown = sum(int((feature.inputs["input_ids"] == tokenizer.unk_token_id).sum()) for feature in features)
-    return f"{share(unknown, sum(feature.tokens for feature in features))} tokens, read as {tokenizer.unk_token}"
+    tokens = sum(int(feature.inputs["attention_mask"].sum()) for feature in features)
+    return f"{share(unknown, tokens)} tokens, read as {tokenizer.unk_token}"
 
 
 def _example(

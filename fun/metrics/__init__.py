@@ -19,11 +19,10 @@ def qa_metrics(dataset: str, language: str) -> dict[str, "evaluate.Metric"]:
 
 
 def load(name: str, configuration: str | None = None) -> "evaluate.Metric":
-    """The metric of the folder `name`, ready to `compute`.
+    """The metric of the folder `name`, ready to `compute`. The class is imported where it lies.
 
-    The class is imported where it lies. `evaluate.load` gives the same one but copies the file into a cache
-    that all processes of a user share, and keeps its inputs there under one experiment id: here both stay in
-    memory, so any number of runs may score side by side, and the cache need not be writable.
+    `evaluate.load` gives the same one but copies the file into a cache that all processes of a user share, and keeps
+    its inputs there under one experiment id: here both stay in memory, so any number of runs may score side by side.
     """
     module = import_module(f"fun.metrics.{name}.{name}")
     with TemporaryDirectory() as folder:  # the constructor makes folders there, which nothing in memory uses

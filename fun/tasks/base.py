@@ -1,9 +1,8 @@
 """What every task is made of: rows, features, batches of tensors, scores."""
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -11,6 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from fun import metrics
+from fun.data.base import Source
+from fun.data.corpora import Sample
 from fun.errors import ConfigError, RunError
 from fun.registry import Registry
 
@@ -20,24 +21,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
     from fun.config import RunConfig
-    from fun.data.base import Source
-    from fun.data.corpora import Sample
     from fun.models.heads import Head
 
 TASKS = Registry("task", by="kind")
 """The kinds of task. A named task is a yaml of conf/task, which says its kind."""
 
-NEITHER = ("training_set", "test_sets", "world", "beside")
-"""The fields of a task that name its data sets, or what is measured beside its metrics."""
+ASIDE = {"identity": False}
+"""Of fields that name data sets, whose content is identity, or what is measured beside the metrics."""
 
 CHUNK = 1000
 """Rows tokenised at once: a tokenizer's output for a whole training set would take gigabytes."""
 
 Row = Mapping[str, Any]
 """One example in its publisher's columns."""
-
-Columns = Mapping[str, type | Sequence[Any]]
-"""What a task reads of a row: the type of a column, or all its values."""
 
 Logits = Sequence[tuple[np.ndarray, ...]]
 """The head's output for each feature: one array of logits per factor of its predictive distribution."""
@@ -48,11 +44,9 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """One input of the encoder, not padded to any batch.
-
-    `example` is the index of its row. `inputs` maps the encoder's argument names to int32 arrays [T], or
-    [choices, T] for multiple choice. `labels` holds one class per factor, as many as the example has.
-    """
+    """One input of the encoder, not padded to any batch. `example` is the index of its row. `inputs` maps the encoder's
+    argument names to int32 arrays [T], or [choices, T] for multiple choice. `labels` holds one class per factor, as
+    many as the example has."""
 
     example: int
     inputs: dict[str, np.ndarray]
@@ -72,10 +66,8 @@ class Feature:
         """Token slots it fills: T, or choices · T."""
         return int(self.inputs["input_ids"].size)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens that are read: the slots without padding."""
-        return int(self.inputs["attention_mask"].sum())
+
+Features = Sequence[Feature]
 
 
 @dataclass(frozen=True)
@@ -84,6 +76,12 @@ class Scored:
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, metrics: dict[str, float], **columns: Sequence[Any]) -> "Scored":
+        """With predictions from columns, each with a value for every row."""
+        rows = enumerate(zip(*columns.values(), strict=True))
+        return cls(metrics, [{"example": index, **dict(zip(columns, values, strict=True))} for index, values in rows])
 
 
 F = TypeVar("F", bound=Feature)
@@ -108,6 +106,19 @@ class Task(ABC, Generic[F]):
     """Whether it is about the running text of one language, the run's `lang`."""
     trains: ClassVar[bool] = True
     """Whether its runs make updates; else they read training rows and estimate something."""
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation")
+    """What a run reads of its training set."""
+
+    name: str
+    """What the task is called, in folders and tables."""
+    max_length: Annotated[int, Field(ge=8)]
+    """Tokens of the longest sequence, special ones included."""
+    training_set: str = field(metadata=ASIDE)
+    """The data set of conf/datasets that it is trained and selected on."""
+    test_sets: tuple[str, ...] = field(metadata=ASIDE)
+    """The data sets of conf/datasets that it is tested on."""
+    world: str | None = field(metadata=ASIDE)
+    """The data set of the miniature world that stands for all of these; null: it has none."""
 
     @property
     def windows(self) -> bool:
@@ -115,29 +126,9 @@ class Task(ABC, Generic[F]):
         return False
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """What a run reads of its training set."""
-        return ("train", "validation") if self.trains else ("train",)
-
-    @property
     def batches(self) -> int | None:
         """How many batches a run reads, where the task itself says it; None: training's budget does."""
         return None
-
-    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
-        """Where a run's rows come from: from where all `rows` do, or from running `text`."""
-        return rows
-
-    name: str
-    """What the task is called, in folders and tables."""
-    max_length: Annotated[int, Field(ge=8)]
-    """Tokens of the longest sequence, special ones included."""
-    training_set: str
-    """The data set of conf/datasets that it is trained and selected on."""
-    test_sets: tuple[str, ...]
-    """The data sets of conf/datasets that it is tested on."""
-    world: str | None
-    """The data set of the miniature world that stands for all of these; null: it has none."""
 
     @property
     @abstractmethod
@@ -149,31 +140,25 @@ class Task(ABC, Generic[F]):
         """The metrics of an evaluation: `metrics`, and what is asked for beside them."""
         return self.metrics
 
-    def active(self) -> dict[str, Any]:
-        """The fields that say what is computed. Data sets are not among them: their content is, as inputs."""
-        names = [field.name for field in dataclasses.fields(self) if field.name not in NEITHER]
-        values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
+        """Where a run's rows come from: from where all `rows` do, or from running `text`."""
+        return rows
 
     def check(self, config: "RunConfig") -> None:
         """Raise ConfigError for fields that do not fit together, or not to the run."""
 
     @abstractmethod
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """The prediction head, whose predictive distribution the loss and the Fisher estimators read.
-
-        A head over classes has `layers` linear layers and reads the pooler's output or the first token's state.
-        """
+        """The prediction head, whose predictive distribution the loss and the Fisher estimators read. A head over
+        classes has `layers` linear layers and reads the pooler's output or the first token's state."""
 
     def check_scored(self, rows: Sequence[Row], where: str) -> None:
         """Raise ConfigError, before anything is trained, for rows that `score` has no number for."""
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[F]:
-        """The features of `rows`, in their order, the same for training and evaluation.
-
-        Raises ConfigError for rows, a length or a tokenizer that do not fit the task.
-        """
+        """The features of `rows`, in their order, the same for training and evaluation. Raises ConfigError for rows, a
+        length or a tokenizer that do not fit the task."""
 
     @abstractmethod
     def score(self, rows: Sequence[Row], features: Sequence[F], logits: Logits, language: str, dataset: str) -> Scored:
@@ -196,9 +181,9 @@ class Task(ABC, Generic[F]):
         """What of `rows` did not come into their `features`."""
         return []
 
-    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Columns) -> None:
+    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Mapping[str, Any]) -> None:
         """Raise ConfigError unless the tokenizer is a fast one, its encoder reads `max_length` tokens, and there are
-        rows, each with `columns` and values that fit."""
+        rows, each with `columns`, of a type or one of several values."""
         if not tokenizer.is_fast:
             raise ConfigError(
                 f"{self.name}: found the slow tokenizer {type(tokenizer).__name__}, expected a fast one, which"
@@ -261,46 +246,36 @@ class ClassesTask(Task[Feature]):
         """One feature per row, [T] or [sequences, T], T of its longest; raises ConfigError (see Task)."""
         self.check_input(rows, tokenizer, {**dict.fromkeys(self.texts, str), "label": range(len(self.classes))})
         features: list[Feature] = []
-        for first, part in chunks(rows):
+        for part in chunks(rows):
             segments = self._segments(part)
             encoding = tokenizer(*segments, truncation="longest_first", max_length=self.max_length)
             each = len(segments[0]) // len(part)
             for index, row in enumerate(part):
                 inputs = [encoded(encoding, index * each + number, tokenizer) for number in range(each)]
                 item = stacked(inputs, tokenizer.pad_token_id, np.int32) if each > 1 else inputs[0]
-                features.append(Feature(first + index, item, (row["label"],)))
+                features.append(Feature(len(features), item, (row["label"],)))
         return features
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
         """Accuracy of the most probable class (ties: the lowest); `logits` holds one array [classes] per row."""
         self.check_output(logits)
         predicted = [int(factor.argmax()) for (factor,) in logits]
         gold = [row["label"] for row in rows]
         accuracy = metrics.load("accuracy").compute(predictions=predicted, references=gold)["accuracy"]
-        return Scored(
-            metrics={"accuracy": 100 * accuracy},
-            predictions=[
-                {"example": index, "prediction": prediction, "label": label}
-                for index, (prediction, label) in enumerate(zip(predicted, gold, strict=True))
-            ],
-        )
+        return Scored.of({"accuracy": 100 * accuracy}, prediction=predicted, label=gold)
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
-        """The texts and the class."""
+    def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
         (number,) = features[0].labels
         return [*super().describe(rows, features), ("label", f"{number} ({self.classes[number]})")]
 
-    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
-        """What was cut to the longest length."""
+    def lost(self, rows: Sequence[Row], features: Features, tokenizer: "Tokenizer") -> list[Fact]:
         whole: list[int] = []
-        for _, part in chunks(rows):
+        for part in chunks(rows):
             # Longer than the encoder reads, some of them: verbose=False spares the warning.
             encoding = tokenizer(*self._segments(part), verbose=False)
             lengths = np.array([len(ids) for ids in encoding["input_ids"]])
             whole += lengths.reshape(len(part), -1).sum(axis=1).tolist()
-        lost = np.subtract(whole, [feature.tokens for feature in features])
+        lost = np.subtract(whole, [feature.inputs["attention_mask"].sum() for feature in features])
         which = f", at most {lost.max():,} (first={lost.argmax()})" if lost.any() else ""
         return [("cut off", f"{share((lost > 0).sum(), len(lost))} examples lose tokens, {lost.sum():,} in all{which}")]
 
@@ -310,10 +285,9 @@ class ClassesTask(Task[Feature]):
         return [list(segments) for segments in zip(*sequences, strict=True)]
 
 
-def chunks(rows: Sequence[R]) -> Iterator[tuple[int, Sequence[R]]]:
-    """The rows in parts, each with the index of its first row."""
-    for first in range(0, len(rows), CHUNK):
-        yield first, rows[first : first + CHUNK]
+def chunks(rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    """The rows in parts that are tokenised at once."""
+    return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))
 
 
 def by_example(features: Sequence[F]) -> list[list[F]]:
@@ -326,32 +300,25 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)"
 
 
-def collate(features: Sequence[Feature], pad_id: int) -> dict[str, "torch.Tensor"]:
-    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F].
-
-    T is the longest input, F the largest number of labels; a head knows from the inputs which labels there are.
-    """
+def collate(features: Features, pad_id: int) -> dict[str, "torch.Tensor"]:
+    """int64 tensors of a part of a batch: inputs [B, T] or [B, choices, T], labels [B, F]. T is the longest input, F
+    the largest number of labels; a head knows from the inputs which labels there are."""
     import torch
 
-    batch = stacked([feature.inputs for feature in features], pad_id, np.int64)
-    labels = [np.array(feature.labels) for feature in features]
-    batch["labels"] = stack(labels, max(map(len, labels)), 0, np.int64)
-    return {name: torch.from_numpy(values) for name, values in batch.items()}
+    arrays = [{**feature.inputs, "labels": np.array(feature.labels)} for feature in features]
+    return {name: torch.from_numpy(values) for name, values in stacked(arrays, pad_id, np.int64).items()}
 
 
-def stack(arrays: Sequence[np.ndarray], length: int, value: float, dtype: type[np.generic]) -> np.ndarray:
-    """N arrays [..., t] as one [N, ..., length], filled up on the right with `value`."""
-    stacked = np.full((len(arrays), *arrays[0].shape[:-1], length), value, dtype=dtype)
-    for row, array in zip(stacked, arrays, strict=True):
-        row[..., : array.shape[-1]] = array
-    return stacked
-
-
-def stacked(inputs: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
-    """N encodings' inputs [..., T] as [N, ..., T], padded to the longest: `pad_id` fills input_ids, 0 all others."""
-    longest = max(each["input_ids"].shape[-1] for each in inputs)
-    fill = {"input_ids": pad_id}
-    return {name: stack([each[name] for each in inputs], longest, fill.get(name, 0), dtype) for name in inputs[0]}
+def stacked(arrays: Sequence[Mapping[str, np.ndarray]], pad_id: int, dtype: type[np.generic]) -> dict[str, np.ndarray]:
+    """N examples' arrays [..., t] as [N, ..., T] by name, T the longest t: `pad_id` fills input_ids, 0 all others."""
+    batch = {}
+    for name, first in arrays[0].items():
+        longest = max(each[name].shape[-1] for each in arrays)
+        fill = pad_id if name == "input_ids" else 0
+        batch[name] = np.full((len(arrays), *first.shape[:-1], longest), fill, dtype=dtype)
+        for row, each in zip(batch[name], arrays, strict=True):
+            row[..., : each[name].shape[-1]] = each[name]
+    return batch
 
 
 def encoded(encoding: "BatchEncoding", index: int, tokenizer: "Tokenizer") -> dict[str, np.ndarray]:

@@ -1,19 +1,15 @@
 """Multiple choice by cause or effect, as in COPA and XCOPA: which of the choices the premise makes plausible."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from fun.tasks.base import TASKS, ClassesTask, Columns, Fact, Feature, Row
+from fun.tasks.base import TASKS, ClassesTask, Fact, Features, Row
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
-    from fun.models.heads import Head
-
-QUESTIONS = ("cause", "effect")
+    from fun.tasks.base import Head, Tokenizer
 
 
 def prompt(row: Row) -> str:
@@ -39,7 +35,6 @@ class ChoiceTask(ClassesTask):
         return self.choices
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the choices of an item."""
         from fun.models.heads import MultipleChoiceHead
 
         return MultipleChoiceHead(layers=layers, use_pooler=pooler)
@@ -47,10 +42,9 @@ class ChoiceTask(ClassesTask):
     def sequences(self, row: Row) -> list[tuple[str, ...]]:
         return [(prompt(row), row[choice]) for choice in self.choices]
 
-    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Columns) -> None:
-        super().check_input(rows, tokenizer, {**columns, "question": QUESTIONS})
+    def check_input(self, rows: Sequence[Row], tokenizer: "Tokenizer", columns: Mapping[str, Any]) -> None:
+        super().check_input(rows, tokenizer, {**columns, "question": ("cause", "effect")})
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
-        """The prompt, the choices and the right one."""
+    def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
         (_, *choices) = super().describe(rows, features)
         return [("prompt", prompt(rows[features[0].example])), *choices]

@@ -1,7 +1,7 @@
 """Classification of a text, or of a pair of texts: natural language inference is one."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -9,11 +9,10 @@ from pydantic import Field
 from fun import metrics
 from fun.data.facts import facts
 from fun.errors import ConfigError
-from fun.tasks.base import TASKS, ClassesTask, Feature, Logits, Row, Scored
+from fun.tasks.base import ASIDE, TASKS, ClassesTask, Features, Logits, Row, Scored
 
 if TYPE_CHECKING:
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig
 
 
 @TASKS.register("classification")
@@ -26,12 +25,12 @@ class ClassificationTask(ClassesTask):
     """The columns that are read, as one text or as a pair; a text may be of several columns: "title body"."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """The names of the classes 0, 1, …: where a file has names for numbers, they are these."""
-    beside: tuple[Literal["f1"], ...] = ()
+    beside: tuple[Literal["f1"], ...] = field(default=(), metadata=ASIDE)
     """Metrics to report beside accuracy: f1 of class 1 of two."""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return tuple(column for columns in self.columns for column in columns.split())
+        return tuple(" ".join(self.columns).split())
 
     @property
     def reported(self) -> tuple[str, ...]:
@@ -42,14 +41,12 @@ class ClassificationTask(ClassesTask):
         return self.labels
 
     def check(self, config: "RunConfig") -> None:
-        """The numbers of the labels are those of its data sets."""
         check_numbers(self.labels, (self.training_set, *self.test_sets))
         if self.beside and len(self.labels) != 2:
             classes = f"two classes, and task={self.name} has {len(self.labels)}"
             raise ConfigError(f"task.beside=[f1] is of {classes}: leave it out")
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the labels."""
         from fun.models.heads import ClassificationHead
 
         return ClassificationHead(num_labels=len(self.labels), layers=layers, use_pooler=pooler)
@@ -57,15 +54,12 @@ class ClassificationTask(ClassesTask):
     def sequences(self, row: Row) -> list[tuple[str, ...]]:
         return [tuple(" ".join(row[column] for column in columns.split()) for columns in self.columns)]
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
         """Accuracy, and the metrics `beside` it."""
         scored = super().score(rows, features, logits, language, dataset)
-        predicted = [row["prediction"] for row in scored.predictions]
+        predicted, gold = ([row[name] for row in scored.predictions] for name in ("prediction", "label"))
         for name in self.beside:
-            values = metrics.load(name).compute(predictions=predicted, references=[row["label"] for row in rows])
-            scored.metrics[name] = 100 * values[name]
+            scored.metrics[name] = 100 * metrics.load(name).compute(predictions=predicted, references=gold)[name]
         return scored
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fun.data.base import Source
+from fun.data.corpora import Sample, TestText
 from fun.errors import ConfigError
 from fun.tasks.base import TASKS
 from fun.tasks.mlm import MaskedText
 
 if TYPE_CHECKING:
     from fun.config import RunConfig
-    from fun.data.base import Source
-    from fun.data.corpora import Sample
 
 
 @TASKS.register("fisher")
@@ -22,6 +22,7 @@ class FisherTask(MaskedText):
     """F = mean over blocks of (∇ log p(ŷ|x))², ŷ the masked tokens of a block x."""
 
     trains: ClassVar[bool] = False
+    splits: ClassVar[tuple[str, ...]] = ("train",)
 
     blocks: Annotated[int, Field(ge=1)]
     """Blocks of `max_length` tokens to average over; shorter text is read again, masked anew."""
@@ -34,16 +35,13 @@ class FisherTask(MaskedText):
 
     @property
     def batches(self) -> int:
-        """How many gradients are squared."""
         return -(-self.blocks // self.batch_size)
 
-    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
-        from fun.data.corpora import Sample, TestText
-
+    def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
         if self.corpus == "wikipedia":
-            return text(Sample.of(0, self.blocks, 1))
+            return text(Sample(0, self.blocks))
         in_world = config.data.root is None and config.model.source == "world"
-        return TestText(rows, "micronli" if in_world else "xnli", Sample.of(0, None, 1))
+        return TestText(rows, "micronli" if in_world else "xnli", Sample(0))
 
     def check(self, config: "RunConfig") -> None:
         if self.labels == "observed" and self.batch_size > 1:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from fun.data.base import Source
+from fun.data.corpora import MOST_DOCUMENTS, Sample
 from fun.errors import ConfigError
-from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, chunks, share
+from fun.tasks.base import TASKS, Fact, Feature, Features, Logits, Row, Scored, Task, chunks, share
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase as Tokenizer
 
-    from fun.config import RunConfig
-    from fun.data.base import Source
-    from fun.data.corpora import Sample
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 log = logging.getLogger("fun")
 
@@ -27,8 +25,9 @@ HIDDEN, RANDOM = 0.8, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Masking:
-    """BERT's masking (Devlin et al., 2019): `count` tokens of a passage are to be named.
+class Passage(Feature):
+    """`max_length` tokens of running text. Every reading of it is masked anew, as BERT does (Devlin et al., 2019):
+    `count` tokens are to be named, and are its labels.
 
     `special` holds the ids that are never masked nor put in place of another, `ordinary` all others.
     """
@@ -38,27 +37,20 @@ class Masking:
     special: np.ndarray
     ordinary: np.ndarray
 
-
-@dataclass(frozen=True, eq=False)
-class Passage(Feature):
-    """`max_length` tokens of running text. Every reading of it is masked anew; its labels are the masked tokens."""
-
-    masking: Masking
-
     def reading(self, random: "torch.Generator") -> Feature:
-        """The passage with `masking.count` of its tokens masked; `masked` [T] is 1 at these."""
+        """The passage with `count` of its tokens masked; `masked` [T] is 1 at these."""
         import torch
 
-        masking, ids = self.masking, self.inputs["input_ids"]
-        candidates = np.flatnonzero(~np.isin(ids, masking.special))
+        ids = self.inputs["input_ids"]
+        candidates = np.flatnonzero(~np.isin(ids, self.special))
         order = torch.randperm(len(candidates), generator=random).numpy()
-        chosen = np.sort(candidates[order[: masking.count]])
-        fate = torch.rand(masking.count, generator=random).numpy()
-        drawn = torch.randint(len(masking.ordinary), (masking.count,), generator=random).numpy()
-        replaced = np.where(fate < HIDDEN + RANDOM, masking.ordinary[drawn], ids[chosen])
-        replaced = np.where(fate < HIDDEN, masking.mask_id, replaced)
+        chosen = np.sort(candidates[order[: self.count]])
+        fate = torch.rand(self.count, generator=random).numpy()
+        drawn = torch.randint(len(self.ordinary), (self.count,), generator=random).numpy()
         read, masked = ids.copy(), np.zeros_like(ids)
-        read[chosen], masked[chosen] = replaced, 1
+        read[chosen] = np.where(fate < HIDDEN + RANDOM, self.ordinary[drawn], ids[chosen])
+        read[chosen[fate < HIDDEN]] = self.mask_id
+        masked[chosen] = 1
         return replace(self, inputs={**self.inputs, "input_ids": read, "masked": masked}, labels=tuple(ids[chosen]))
 
 
@@ -71,16 +63,12 @@ class MaskedText(Task[Passage]):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
     by_language: ClassVar[bool] = True
+    texts = ("text",)
 
     masking: Annotated[float, Field(gt=0, lt=1)]
     """Share of a passage's tokens that are to be named (Devlin et al., 2019: 0.15)."""
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return ("text",)
-
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the vocabulary per masked token."""
         from fun.models.heads import MaskedLMHead
 
         return MaskedLMHead()
@@ -93,86 +81,67 @@ class MaskedText(Task[Passage]):
         number is logged. Raises ConfigError (see Task), also where no passage is left.
         """
         self.check_input(rows, tokenizer, {"text": str})
-        masking = self._masking(tokenizer)
-        packed = self._packed(rows, tokenizer)
-        ids = packed[(~np.isin(packed, masking.special)).sum(axis=1) >= masking.count]
-        if len(ids) == 0:
-            raise ConfigError(
-                f"{self.name}: found {len(rows)} documents with too little text for one passage of {self.max_length} "
-                "tokens that this tokenizer knows; give more text, or type a smaller task.max_length"
-            )
-        if left_out := len(packed) - len(ids):
-            reason = f"with fewer than {masking.count} tokens that this tokenizer knows"
-            log.warning("%s: %d of %d passages left out, %s", self.name, left_out, len(packed), reason)
-        shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
-        shared["attention_mask"] = np.ones(self.max_length, np.int32)
-        return [Passage(index, {**shared, "input_ids": passage}, (), masking) for index, passage in enumerate(ids)]
-
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
-        """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats.
-
-        `logits` holds log p of the right and of the likeliest token, [F] each, for every passage. A tie for the
-        likeliest counts as right. Raises RunError where one is not finite.
-        """
-        self.check_output(logits)
-        right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
-        named, loss = right >= likeliest, -right
-        return Scored(
-            metrics={"accuracy": 100 * float(named.mean()), "loss": float(loss.mean())},
-            predictions=[
-                {"example": index, "accuracy": 100 * float(hits.mean()), "loss": float(nats.mean())}
-                for index, (hits, nats) in enumerate(zip(named, loss, strict=True))
-            ],
-        )
-
-    def describe(self, rows: Sequence[Row], features: Sequence[Passage]) -> list[Fact]:
-        """A passage is of no document."""
-        return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]
-
-    def asked(self, feature: Passage) -> Sequence[int]:
-        """The masked tokens of an evaluation; every update masks anew."""
-        return [int(position) for position in np.flatnonzero(feature.inputs["masked"])]
-
-    def lost(self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "Tokenizer") -> list[Fact]:
-        total = sum(map(len, self._documents(rows, tokenizer)))
-        kept = len(features) * (self.max_length - 2)
-        return [
-            ("packed", f"{len(rows):,} documents into {len(features):,} passages of {self.max_length} tokens"),
-            ("cut off", f"{share(total - kept, total)} tokens, at the end or without enough known ones"),
-        ]
-
-    def _masking(self, tokenizer: "Tokenizer") -> Masking:
         if tokenizer.mask_token_id is None:
             raise ConfigError(
                 f"{self.name}: found a tokenizer without a mask token, expected that of a model which was pretrained"
                 " by masked language modelling; give another model"
             )
         special = np.array(tokenizer.all_special_ids)
-        return Masking(
-            count=max(1, round(self.masking * self.max_length)),
-            mask_id=tokenizer.mask_token_id,
-            special=special,
-            ordinary=np.setdiff1d(np.arange(len(tokenizer)), special),
-        )
-
-    def _packed(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> np.ndarray:
-        """All documents as passages [N, max_length] with their special tokens: int32."""
-        tokens = np.concatenate(self._documents(rows, tokenizer))
-        length = self.max_length - 2
+        ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
+        count = max(1, round(self.masking * self.max_length))
+        tokens, length = self._tokens(rows, tokenizer), self.max_length - 2
         passages = tokens[: len(tokens) // length * length].reshape(-1, length)
         ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-        return np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
+        packed = np.pad(passages, ((0, 0), (1, 1)), constant_values=((0, 0), ends))
+        ids = packed[(~np.isin(packed, special)).sum(axis=1) >= count]
+        if len(ids) == 0:
+            raise ConfigError(
+                f"{self.name}: found {len(rows)} documents with too little text for one passage of {self.max_length} "
+                "tokens that this tokenizer knows; give more text, or type a smaller task.max_length"
+            )
+        if left_out := len(packed) - len(ids):
+            reason = f"with fewer than {count} tokens that this tokenizer knows"
+            log.warning("%s: %d of %d passages left out, %s", self.name, left_out, len(packed), reason)
+        shared = {name: np.zeros(self.max_length, np.int32) for name in tokenizer.model_input_names}
+        shared["attention_mask"] = np.ones(self.max_length, np.int32)
+        masking = count, tokenizer.mask_token_id, special, ordinary
+        return [Passage(index, {**shared, "input_ids": each}, (), *masking) for index, each in enumerate(ids)]
 
-    def _documents(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> list[np.ndarray]:
-        """The tokens of each document with the separator behind it: int32."""
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
+        """Accuracy over the masked tokens in percent, and their mean negative log-likelihood in nats. `logits` holds
+        log p of the right and of the likeliest token, [F] each, for every passage. A tie for the likeliest counts as
+        right. Raises RunError where one is not finite."""
+        self.check_output(logits)
+        right, likeliest = (np.stack(factor).astype(np.float64) for factor in zip(*logits, strict=True))
+        named, loss = right >= likeliest, -right
+        return Scored.of(
+            {"accuracy": 100 * float(named.mean()), "loss": float(loss.mean())},
+            accuracy=[100 * float(hits.mean()) for hits in named],
+            loss=[float(nats.mean()) for nats in loss],
+        )
+
+    def describe(self, rows: Sequence[Row], features: Sequence[Passage]) -> list[Fact]:
+        return [("masked", f"{len(features[0].labels)} of {features[0].length} tokens")]  # a passage is of no document
+
+    def asked(self, feature: Passage) -> Sequence[int]:
+        return [int(position) for position in np.flatnonzero(feature.inputs["masked"])]
+
+    def lost(self, rows: Sequence[Row], features: Sequence[Passage], tokenizer: "Tokenizer") -> list[Fact]:
+        total = len(self._tokens(rows, tokenizer))
+        kept = len(features) * (self.max_length - 2)
+        return [
+            ("packed", f"{len(rows):,} documents into {len(features):,} passages of {self.max_length} tokens"),
+            ("cut off", f"{share(total - kept, total)} tokens, at the end or without enough known ones"),
+        ]
+
+    def _tokens(self, rows: Sequence[Row], tokenizer: "Tokenizer") -> np.ndarray:
+        """The tokens of all documents, each with the separator behind it: int32."""
         documents: list[np.ndarray] = []
-        for _, part in chunks([row["text"] for row in rows]):
+        for part in chunks([row["text"] for row in rows]):
             # A document may be longer than the encoder reads: verbose=False spares the warning, passages are not.
             encoding = tokenizer(part, add_special_tokens=False, return_attention_mask=False, verbose=False)
             documents += (np.array([*ids, tokenizer.sep_token_id], np.int32) for ids in encoding["input_ids"])
-        return documents
+        return np.concatenate(documents)
 
 
 @TASKS.register("mlm")
@@ -183,7 +152,6 @@ class MlmTask(MaskedText):
     validation_examples: Annotated[int, Field(ge=1)]
     """Documents held out for selection, and as many for the test."""
 
-    def source(self, config: "RunConfig", rows: "Source", text: "Callable[[Sample], Source]") -> "Source":
-        from fun.data.corpora import Sample
-
-        return text(Sample.of(self.validation_examples, config.train.updates, config.train.batch_size))
+    def source(self, config: "RunConfig", rows: Source, text: Callable[[Sample], Source]) -> Source:
+        blocks = (config.train.updates or MOST_DOCUMENTS) * config.train.batch_size
+        return text(Sample(self.validation_examples, blocks))

@@ -10,33 +10,16 @@ from pydantic import Field
 
 from fun import metrics
 from fun.errors import ConfigError
-from fun.tasks.base import (
-    TASKS,
-    Fact,
-    Feature,
-    Logits,
-    Row,
-    Scored,
-    Task,
-    by_example,
-    chunks,
-    encoded,
-    share,
-)
+from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, by_example, chunks, encoded, share
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
 class Window(Feature):
-    """A question and a part of its context; the labels are the first and last token of the answer.
-
-    `offsets` [T, 2] holds each context token's characters [start, end) in the context, -1 for other tokens.
-    """
+    """A question and a part of its context; the labels are the first and last token of the answer. `offsets` [T, 2]
+    holds each context token's characters [start, end) in the context, -1 for other tokens."""
 
     offsets: np.ndarray
 
@@ -47,6 +30,8 @@ class QaTask(Task[Window]):
     """A question and its context in windows, each of at most `max_length` tokens; an answer is a span of one."""
 
     metrics: ClassVar[tuple[str, ...]] = ("f1", "em")
+    texts = ("context", "question")
+    windows = True
 
     doc_stride: Annotated[int, Field(ge=0)]
     """Tokens that neighbouring windows share."""
@@ -58,14 +43,6 @@ class QaTask(Task[Window]):
     """Whether the softmax over a window's tokens leaves padding out."""
     pad_to_max_length: bool = False
     """Whether every window is padded to `max_length` (the authors' code: unmasked and padded)."""
-
-    @property
-    def windows(self) -> bool:
-        return True
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return ("context", "question")
 
     def check(self, config: "RunConfig") -> None:
         if not (self.mask_padding or self.pad_to_max_length):
@@ -80,34 +57,36 @@ class QaTask(Task[Window]):
             )
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """Two softmaxes over the tokens: first and last token of the answer."""
         from fun.models.heads import QAHead
 
         return QAHead(mask_padding=self.mask_padding)
 
     def encode(self, rows: Sequence[Row], tokenizer: "Tokenizer", language: str) -> list[Window]:
-        """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task).
-
-        Windows that miss the answer, or a part of it, are kept and labelled with the [CLS] token.
-        """
+        """One feature [T] per window, those of a row from left to right; raises ConfigError (see Task). Windows that
+        miss the answer, or a part of it, are kept and labelled with the [CLS] token."""
         self.check_input(rows, tokenizer, {"id": str, "context": str, "question": str, "answers": dict})
         check_answers(self.name, rows)
         # Some questions of SQuAD begin with many spaces, which some tokenizers turn into tokens.
         questions = [row["question"].lstrip() for row in rows]
-        self._check_room(questions, tokenizer)
-        windows: list[Window] = []
-        for first, part in chunks(rows):
-            windows += self._windows(first, questions[first : first + len(part)], part, tokenizer)
-        return windows
+        lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
+        longest = int(np.argmax(lengths))
+        needed = lengths[longest] + tokenizer.num_special_tokens_to_add(pair=True) + self.doc_stride + 1
+        if needed > self.max_length:
+            raise ConfigError(
+                f"{self.name}: found max_length {self.max_length}, expected at least {needed}: the question"
+                f" of row {longest} has {lengths[longest]} tokens and windows overlap by doc_stride"
+                f" {self.doc_stride}; type task.max_length={needed} or a smaller task.doc_stride"
+            )
+        examples = list(zip(range(len(rows)), questions, rows, strict=True))
+        return [window for part in chunks(examples) for window in self._windows(part, tokenizer)]
 
     def score(
         self, rows: Sequence[Row], features: Sequence[Window], logits: Logits, language: str, dataset: str
     ) -> Scored:
-        """F1 and exact match; `logits` holds the start and end logits [T] of each window.
+        """F1 and exact match; for MLQA also f1_mlqa and em_mlqa, by its authors' normalisation.
 
-        Beside these, MLQA gets f1_mlqa and em_mlqa, by its authors' normalisation.
-
-        Logits, not log-probabilities: windows of a row are compared by them, as in transformers' example.
+        `logits` holds the start and end logits [T] of each window. Not log-probabilities: windows of a row are compared
+        by them, as in transformers' example.
 
         The answer of a row is its best span over its windows, cut from the context; ties go to the earliest
         window, then the smallest start, then the shortest span. Without any valid span the answer is "".
@@ -115,7 +94,7 @@ class QaTask(Task[Window]):
         self.check_output(logits)
         answers, highest = [""] * len(rows), [-np.inf] * len(rows)
         for window, (start, end) in zip(features, logits, strict=True):
-            score, first, last = best_span(window, start, end, self.n_best, self.max_answer_length)
+            score, first, last = self._best_span(window, start, end)
             if score > highest[window.example]:
                 highest[window.example] = score
                 answers[window.example] = text_of(window, first, last, rows)
@@ -125,16 +104,23 @@ class QaTask(Task[Window]):
         for suffix, metric in metrics.qa_metrics(dataset, language).items():
             scores = metric.compute(predictions=predictions, references=references)
             measured |= {f"f1{suffix}": scores["f1"], f"em{suffix}": scores["exact_match"]}
-        return Scored(
-            metrics=measured,
-            predictions=[
-                {"example": index, "id": row["id"], "prediction": answer, "answers": row["answers"]["text"]}
-                for index, (row, answer) in enumerate(zip(rows, answers, strict=True))
-            ],
-        )
+        gold = [row["answers"]["text"] for row in rows]
+        return Scored.of(measured, id=[row["id"] for row in rows], prediction=answers, answers=gold)
+
+    def _best_span(self, window: Window, start: np.ndarray, end: np.ndarray) -> tuple[float, int, int]:
+        """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none. Spans
+        combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts and
+        has at most `max_answer_length` tokens. The score is start + end logit [T]."""
+        context = window.offsets[:, 0] >= 0
+        first, last = (np.sort(np.argsort(-logits, kind="stable")[: self.n_best]) for logits in (start, end))
+        length = last - first[:, None] + 1  # [n starts, n ends]
+        valid = context[first][:, None] & context[last] & (length >= 1) & (length <= self.max_answer_length)
+        score = np.where(valid, start[first].astype(np.float64)[:, None] + end[last], -np.inf)
+        # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
+        row, column = np.unravel_index(score.argmax(), score.shape)
+        return float(score[row, column]), int(first[row]), int(last[column])
 
     def describe(self, rows: Sequence[Row], features: Sequence[Window]) -> list[Fact]:
-        """The question, the answer, and what its tokens say."""
         row, (start, end) = rows[features[0].example], answer_span(rows[features[0].example])
         text, fate = read_back(rows, features)
         more = len(row["answers"]["text"]) - 1
@@ -159,7 +145,6 @@ class QaTask(Task[Window]):
         return range(first, last + 1)
 
     def lost(self, rows: Sequence[Row], features: Sequence[Window], tokenizer: "Tokenizer") -> list[Fact]:
-        """No token, but answers that begin or end inside a token, and those that no window holds."""
         fates = Counter(read_back(rows, windows)[1] for windows in by_example(features))
         without = sum(not holds_answer(window) for window in features)
         return [
@@ -167,13 +152,11 @@ class QaTask(Task[Window]):
             ("unanswered", f"{share(without, len(features))} windows {NO_ANSWER}, labelled {tokenizer.cls_token}"),
         ]
 
-    def _windows(
-        self, first: int, questions: Sequence[str], rows: Sequence[Row], tokenizer: "Tokenizer"
-    ) -> Iterator[Window]:
-        """The windows of some rows, the first of which is example `first`."""
+    def _windows(self, examples: Sequence[tuple[int, str, Row]], tokenizer: "Tokenizer") -> Iterator[Window]:
+        """The windows of some rows, each behind its index and its question."""
         encoding = tokenizer(
-            questions,
-            [row["context"] for row in rows],
+            [question for _, question, _ in examples],
+            [row["context"] for _, _, row in examples],
             truncation="only_second",
             padding="max_length" if self.pad_to_max_length else False,
             max_length=self.max_length,
@@ -183,31 +166,15 @@ class QaTask(Task[Window]):
         )
         owners = encoding["overflow_to_sample_mapping"]
         for index, owner in enumerate(owners):
+            example, _, row = examples[owner]
             inputs = encoded(encoding, index, tokenizer)
             in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids(index)])
             offsets = np.where(in_context[:, None], encoding["offset_mapping"][index], -1).astype(np.int32)
-            answer = locate(
-                offsets,
-                answer_span(rows[owner]),
-                is_first=index == 0 or owners[index - 1] != owner,
-                is_last=index + 1 == len(owners) or owners[index + 1] != owner,
-            )
-            if answer is None:
-                cls = int(np.flatnonzero(inputs["input_ids"] == tokenizer.cls_token_id)[0])
-                answer = (cls, cls)
-            yield Window(example=first + owner, inputs=inputs, labels=answer, offsets=offsets)
-
-    def _check_room(self, questions: Sequence[str], tokenizer: "Tokenizer") -> None:
-        """Raises ConfigError unless every question leaves the context more tokens than windows share."""
-        lengths = [len(tokens) for tokens in tokenizer(questions, add_special_tokens=False)["input_ids"]]
-        longest = int(np.argmax(lengths))
-        needed = lengths[longest] + tokenizer.num_special_tokens_to_add(pair=True) + self.doc_stride + 1
-        if needed > self.max_length:
-            raise ConfigError(
-                f"{self.name}: found max_length {self.max_length}, expected at least {needed}: the question"
-                f" of row {longest} has {lengths[longest]} tokens and windows overlap by doc_stride"
-                f" {self.doc_stride}; type task.max_length={needed} or a smaller task.doc_stride"
-            )
+            is_first = owner not in owners[max(index - 1, 0) : index]
+            is_last = owner not in owners[index + 1 : index + 2]
+            cls = inputs["input_ids"].tolist().index(tokenizer.cls_token_id)
+            answer = locate(offsets, answer_span(row), is_first, is_last) or (cls, cls)
+            yield Window(example, inputs, answer, offsets)
 
 
 def check_answers(task: str, rows: Sequence[Row]) -> None:
@@ -265,37 +232,16 @@ def locate(offsets: np.ndarray, span: tuple[int, int], is_first: bool, is_last: 
     """
     start, end = span
     context = offsets[offsets[:, 0] >= 0]
-    if len(context) == 0:
+    touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
+    if len(touching) == 0:
         return None
     # Characters without a token at either end of the context belong to its first and last window.
-    begins_inside = is_first or context[:, 0].min() <= start
-    ends_inside = is_last or end <= context[:, 1].max()
-    touching = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
-    if not (begins_inside and ends_inside and len(touching)):
-        return None
+    inside = (is_first or context[:, 0].min() <= start) and (is_last or end <= context[:, 1].max())
     before = np.flatnonzero((offsets[:, 0] >= 0) & (offsets[:, 0] <= start))
-    return int(before[-1] if len(before) else touching[0]), int(touching[-1])
+    return (int(before[-1] if len(before) else touching[0]), int(touching[-1])) if inside else None
 
 
 def text_of(window: Window, first: int, last: int, rows: Sequence[Row]) -> str:
     """What the tokens `first` to `last` of a window say in its context."""
     start, end = window.offsets[first, 0], window.offsets[last, 1]
     return str(rows[window.example]["context"][start:end].strip())  # SentencePiece's may cover the space before a word
-
-
-def best_span(
-    window: Window, start: np.ndarray, end: np.ndarray, n_best: int, max_answer_length: int
-) -> tuple[float, int, int]:
-    """The score and the tokens (first, last) of the best valid span of a window; -inf where there is none.
-
-    Spans combine the `n_best` start and end tokens; a valid one lies in the context, does not end before it starts and
-    has at most `max_answer_length` tokens. The score is start + end logit [T].
-    """
-    context = window.offsets[:, 0] >= 0
-    first, last = (np.sort(np.argsort(-logits, kind="stable")[:n_best]) for logits in (start, end))
-    length = last - first[:, None] + 1  # [n starts, n ends]
-    valid = context[first][:, None] & context[last] & (length >= 1) & (length <= max_answer_length)
-    score = np.where(valid, start[first].astype(np.float64)[:, None] + end[last], -np.inf)
-    # argmax takes the first maximum; starts, then ends, ascend: the smallest start, then the shortest span.
-    row, column = np.unravel_index(score.argmax(), score.shape)
-    return float(score[row, column]), int(first[row]), int(last[column])

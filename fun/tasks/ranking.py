@@ -9,7 +9,7 @@ import numpy as np
 
 from fun import metrics
 from fun.errors import ConfigError
-from fun.tasks.base import TASKS, Feature, Logits, Row, Scored
+from fun.tasks.base import TASKS, Features, Logits, Row, Scored
 from fun.tasks.classification import ClassificationTask
 
 
@@ -32,9 +32,7 @@ class RankingTask(ClassificationTask):
                 "on lines side by side: get the publisher's file again"
             )
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
         """nDCG of the pages by their most probable grade, as XGLUE ranks them, and by their expected grade, which has
         no ties; accuracy of the grades. `logits` holds one array [grades] per row."""
         scored = super().score(rows, features, logits, language, dataset)

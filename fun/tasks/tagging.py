@@ -1,7 +1,7 @@
 """Tagging of words, with parts of speech or with entities, as XTREME (Hu et al., 2020) or as XGLUE's authors do it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -10,14 +10,11 @@ from pydantic import Field
 
 from fun import metrics
 from fun.errors import ConfigError, RunError
-from fun.tasks.base import TASKS, Fact, Feature, Logits, Row, Scored, Task, by_example, share
+from fun.tasks.base import ASIDE, TASKS, Fact, Feature, Features, Logits, Row, Scored, Task, by_example, share
 from fun.tasks.classification import check_numbers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
-    from fun.config import RunConfig
-    from fun.models.heads import Head
+    from fun.tasks.base import Head, RunConfig, Tokenizer
 
 
 @TASKS.register("tagging")
@@ -40,7 +37,7 @@ class TaggingTask(Task[Feature]):
     cut: words behind the last token are not read, and count as tagged O (XGLUE)."""
     bare_scripts: tuple[str, ...] = ()
     """Languages whose words are not set off by blanks, so that pieces are looked up without SentencePiece's "▁"."""
-    beside: tuple[Literal["precision", "recall"], ...] = ()
+    beside: tuple[Literal["precision", "recall"], ...] = field(default=(), metadata=ASIDE)
     """Metrics to report beside F1 and accuracy: of the same spans."""
 
     @property
@@ -56,11 +53,9 @@ class TaggingTask(Task[Feature]):
         return (self.words,)
 
     def check(self, config: "RunConfig") -> None:
-        """The numbers of the tags are those of its data sets."""
         check_numbers(self.labels, (self.training_set, *self.test_sets))
 
     def head(self, *, layers: int, pooler: bool) -> "Head":
-        """One softmax over the tags per word."""
         from fun.models.heads import TaggingHead
 
         return TaggingHead(num_labels=len(self.labels))
@@ -89,14 +84,10 @@ class TaggingTask(Task[Feature]):
                 features.append(Feature(example, inputs, tuple(next(tags) for _ in part)))
         return features
 
-    def score(
-        self, rows: Sequence[Row], features: Sequence[Feature], logits: Logits, language: str, dataset: str
-    ) -> Scored:
-        """F1 of spans, and accuracy; `logits` holds one array [words, tags] per feature.
-
-        The parts of a sentence are joined first: a span over a cut is one. A word's tag is the most probable one
-        (ties: the lowest), or O where it was cut off. Raises RunError where words were lost otherwise.
-        """
+    def score(self, rows: Sequence[Row], features: Features, logits: Logits, language: str, dataset: str) -> Scored:
+        """F1 of spans, and accuracy; `logits` holds one array [words, tags] per feature. The parts of a sentence are
+        joined first: a span over a cut is one. A word's tag is the most probable one (ties: the lowest), or O where it
+        was cut off. Raises RunError where words were lost otherwise."""
         self.check_output(logits)
         predicted: list[list[str]] = [[] for _ in rows]
         for feature, (factor,) in zip(features, logits, strict=True):
@@ -111,16 +102,9 @@ class TaggingTask(Task[Feature]):
                 )
         gold = [[self.labels[number] for number in row[self.tags]] for row in rows]
         scores = metrics.load("tag_f1", self.spans).compute(predictions=predicted, references=gold)
-        return Scored(
-            metrics={name: scores[name] for name in self.reported},
-            predictions=[
-                {"example": index, "prediction": tags, "label": expected}
-                for index, (tags, expected) in enumerate(zip(predicted, gold, strict=True))
-            ],
-        )
+        return Scored.of({name: scores[name] for name in self.reported}, prediction=predicted, label=gold)
 
-    def describe(self, rows: Sequence[Row], features: Sequence[Feature]) -> list[Fact]:
-        """The words with their tags, and how many of them each part has."""
+    def describe(self, rows: Sequence[Row], features: Features) -> list[Fact]:
         row = rows[features[0].example]
         tagged = zip(row[self.words], row[self.tags], strict=True)
         facts = [("words", " ".join(f"{word}/{self.labels[number]}" for word, number in tagged))]
@@ -132,8 +116,7 @@ class TaggingTask(Task[Feature]):
         """The first piece of each word."""
         return [int(position) for position in np.flatnonzero(feature.inputs["words"])]
 
-    def lost(self, rows: Sequence[Row], features: Sequence[Feature], tokenizer: "Tokenizer") -> list[Fact]:
-        """Some words are read as the unknown token, and long sentences are cut, with or without loss."""
+    def lost(self, rows: Sequence[Row], features: Features, tokenizer: "Tokenizer") -> list[Fact]:
         tagged = [feature.inputs["input_ids"][self.asked(feature)] for feature in features]
         unknown = sum(int((ids == tokenizer.unk_token_id).sum()) for ids in tagged)
         if self.overflow == "cut":

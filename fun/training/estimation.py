@@ -83,7 +83,7 @@ class Estimation:
         text = next(key for name, key in inputs.items() if name.endswith(".train"))
         about = {"language": self.config.lang, "seed": self.config.seed, "encoder": inputs["encoder"], "text": text}
         fisher = {name: (total / self.task.batches).cpu() for name, total in self.sums.items()}
-        write(fisher, folder / Path(FISHER).name, {**self.task.active(), **about})
+        write(fisher, folder / Path(FISHER).name, {**self.config.active()["task"], **about})
 
     def _add(self, position: int) -> None:
         started = time.perf_counter()

@@ -30,25 +30,18 @@ def gain(scores: Sequence[float], grades: Sequence[float]) -> float:
 
 
 class Ndcg(evaluate.Metric):
-    """The percentage {"ndcg"}, averaged over queries of two pages or more."""
+    """The percentage {"ndcg"} (Järvelin and Kekäläinen, 2002), averaged over queries of two pages or more."""
 
     def _info(self) -> evaluate.MetricInfo:
         number = datasets.Value("float64")
-        return evaluate.MetricInfo(
-            description="Normalised discounted cumulative gain, in percent.",
-            citation="Järvelin and Kekäläinen (2002); Liang et al. (2020), XGLUE.",
-            inputs_description="A score for each page, and its query and grade, the pages of a query side by side.",
-            features=datasets.Features(
-                {"predictions": number, "references": {"query": datasets.Value("string"), "grade": number}}
-            ),
-        )
+        page = {"query": datasets.Value("string"), "grade": number}
+        features = datasets.Features({"predictions": number, "references": page})
+        return evaluate.MetricInfo(description=__doc__, citation="", features=features)
 
     def _compute(self, predictions: list[float], references: list[dict[str, Any]]) -> dict[str, float]:
-        pages = zip(predictions, references, strict=True)
         values = []
-        for _, group in groupby(pages, key=lambda page: page[1]["query"]):
-            scored = [(score, reference["grade"]) for score, reference in group]
-            scores, grades = zip(*scored, strict=True)
+        for _, pages in groupby(zip(predictions, references, strict=True), key=lambda page: page[1]["query"]):
+            scores, grades = zip(*((score, reference["grade"]) for score, reference in pages), strict=True)
             if len(grades) > 1:
                 ideal = gain(grades, grades)
                 values.append(gain(scores, grades) / ideal if ideal else 0.0)
