@@ -19,7 +19,7 @@ from fun.results.files import create_exclusive, make_folder, pretty_json, read_o
 from fun.yaml_files import from_yaml
 
 DEFAULT = "lr_k"
-"""The search whose selection `hparams=selected` reads where no `+sweep=` is typed."""
+"""The search that nobody has to name."""
 
 Value = bool | int | float | str
 
@@ -42,13 +42,9 @@ class SweepConfig(Section):
     """Of values with a mean within so many points of the best the largest; 0: the best, of equal ones the smallest."""
 
 
-def sweep_config(values: Mapping[str, Any] | None) -> SweepConfig:
-    """What was composed as `+sweep=…`, else the default's file. Raises ValidationError."""
-    return _default() if values is None else SweepConfig.model_validate(values)
-
-
 @cache
-def _default() -> SweepConfig:
+def default_sweep() -> SweepConfig:
+    """The search whose selection `hparams=selected` reads where no `+sweep=` is typed. Raises ValidationError."""
     file = CONFIG_DIR / "sweep" / f"{DEFAULT}.yaml"
     return SweepConfig.model_validate(from_yaml(file.read_text(encoding="utf-8"))["sweep"])
 
@@ -71,11 +67,12 @@ class Search:
     def of(cls, values: Mapping[str, Any], sweep: SweepConfig, overrides: Sequence[str]) -> Self:
         """For the values that `overrides` compose; what these give a value is not searched."""
         typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
-        grid = {
-            field: tuple(sorted(set(tried)))
-            for field, tried in sweep.grid.items()
-            if field not in typed and _has(values, field) and values["task"]["name"] not in sweep.keep.get(field, ())
-        }
+        grid = {}
+        for field, tried in sweep.grid.items():
+            section, _, key = field.partition(".")
+            has = section in values and (not key or key in values[section])
+            if has and field not in typed and values["task"]["name"] not in sweep.keep.get(field, ()):
+                grid[field] = tuple(sorted(set(tried)))
         choice = {group: name for group in GROUPS if (name := values[group]["name"]) != "none"}
         return cls(sweep.name, choice, grid, sweep.seeds, sweep.within)
 
@@ -101,11 +98,6 @@ class Search:
             for field, tried in self.grid.items()
             if len(tried) > 1 and isinstance(tried[0], int | float) and values[field] in (tried[0], tried[-1])
         ]
-
-
-def _has(values: Mapping[str, Any], field: str) -> bool:
-    section, _, key = field.partition(".")
-    return section in values and (not key or key in values[section])
 
 
 @dataclass(frozen=True)
@@ -188,10 +180,10 @@ def _parameters(*, _root_: DictConfig) -> dict[str, str]:
     if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
     sweep: Any = OmegaConf.to_container(_root_["sweep"])
-    search = Search.of(_root_, sweep_config(sweep), _root_["hydra"]["overrides"]["task"])
+    search = Search.of(_root_, SweepConfig.model_validate(sweep), _root_["hydra"]["overrides"]["task"])
     if not search.grid:
         raise ConfigError(
-            f"sweep={search.name} has nothing to search here: {', '.join(_default().grid)} were typed, or stay "
+            f"sweep={search.name} has nothing to search here: {', '.join(default_sweep().grid)} were typed, or stay "
             "as they are for this task, or the choice has no such field"
         )
     swept = {**search.grid, "seed": search.seeds}

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from fun.config.compose import composed, explain, typed
 from fun.config.schema import RunConfig, results_root
-from fun.config.search import Search, SweepConfig, Values, option, selected, sweep_config, typed_point, unselected
+from fun.config.search import Search, SweepConfig, Values, default_sweep, option, selected, typed_point, unselected
 from fun.errors import ConfigError
 from fun.inputs.inputs import inputs_of, keys, run_id
 
@@ -53,7 +53,7 @@ def _run(values: Mapping[str, Any], point: Values) -> RunConfig:
 def _sweep(values: Mapping[str, Any]) -> SweepConfig:
     """The sweep among composed values, else the default one. Raises ConfigError."""
     try:
-        return sweep_config(values.get("sweep"))
+        return SweepConfig.model_validate(values["sweep"]) if "sweep" in values else default_sweep()
     except ValidationError as error:
         raise ConfigError(explain(error, "sweep")) from error
 
