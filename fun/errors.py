@@ -1,5 +1,7 @@
 """The errors a user may see. Their text is the whole message: what was found, what was expected, what to type."""
 
+import sys
+
 
 class FunError(Exception):
     """Anything that ends in one clear line on standard error and an exit status that is not 0."""
@@ -27,3 +29,9 @@ class DeviceTooSmall(FunError):
 
 class AdapterMissing(FunError):
     """A language without a language adapter: a gap for that language, not a failure of the run."""
+
+
+def tell(error: FunError) -> int:
+    """Print an error on standard error. The exit status that it means."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2 if isinstance(error, ConfigError) else 1

@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -50,9 +49,6 @@ log = logging.getLogger("fun")
 Tests = Sequence[tuple[str, str]]
 """Data sets, each with a language."""
 
-Metrics = dict[str, dict[str, dict[str, float]]]
-"""Data set -> language -> metric -> percent."""
-
 
 def run(config: RunConfig) -> None:
     """Bring the run to *done*: train, evaluate and record it, or only what a done run still lacks."""
@@ -63,11 +59,11 @@ def run(config: RunConfig) -> None:
     folder = run_folder(config, results_root()).present()
     gaps = evaluation_gaps(config)
     wanted = [(dataset, language) for dataset, language in _pairs(evaluations(config)) if language not in gaps]
-    tracking = _tracking(config, wanted)
+    tracking = _tracking(config, wanted, {})
     done = folder.record() if folder.status().state is State.DONE and not config.force else None
     if done is None:
         with folder.begin(force=config.force, retry=config.retry) as attempt:
-            Experiment(config).train(attempt, wanted, tracking)
+            Experiment(config).train(attempt, wanted, tracking, must_equal=None)
     elif unfollowed := _unfollowed(tracking, done.tracking):
         log.info("%s is done without %s along training: training it again for that", config.label, unfollowed)
         tracking = _tracking(config, wanted, done.tracking)
@@ -143,9 +139,7 @@ class Experiment:
         self.model.activate(config.training_language)
         self.model.module.to(self.device)  # parameters keep their identity
 
-    def train(
-        self, attempt: Attempt, wanted: Tests, tracking: dict[str, Any], must_equal: Record | None = None
-    ) -> Record:
+    def train(self, attempt: Attempt, wanted: Tests, tracking: dict[str, Any], must_equal: Record | None) -> None:
         """Train or resume, evaluate what is wanted, write the record.
 
         With `must_equal` the outcome has to equal that record's; otherwise RunError, and the old record stays.
@@ -180,54 +174,53 @@ class Experiment:
             work.run()
             made = work if isinstance(work, Estimation) else self.model
             attempt.publish(made.artifact, made.save)
-            body = self._record_body(progress, *self.evaluate(attempt, tests))
+            body = self._record_body(progress, *self.evaluate(tests, attempt))
             if view:
                 view.summarise(metrics_of(body["evaluations"]))
-        return attempt.finish(body, must_equal)
+        attempt.finish(body, must_equal)
 
-    def evaluate_further(self, attempt: Attempt, record: Record, lacking: Tests) -> Record:
+    def evaluate_further(self, attempt: Attempt, record: Record, lacking: Tests) -> None:
         """Evaluate a done run on what its record lacks, with the weights it left, and replace the record."""
         self.model.load(attempt.run.path / self.model.artifact)
         body = record.body()
-        further, seconds = self.evaluate(attempt, self._tests(lacking))
+        further, seconds = self.evaluate(self._tests(lacking), attempt)
         for dataset, languages in further.items():
             body["evaluations"].setdefault(dataset, {}).update(languages)
         body["timing"]["evaluate_seconds"] += seconds
         # These evaluations may come from other code or another machine than the training: say so.
         body["environment"].setdefault("further_evaluations", []).append(self._environment())
-        return attempt.finish(body)
+        attempt.finish(body)
 
     def _training_data(self) -> tuple[Batches, int, Callable[[], dict[str, float]]]:
         """Training batches, number of updates, and the validation in the training language.
 
         Raises ConfigError, and InputChanged where what was read is not what named the run.
         """
-        config = self.config
-        dataset, language = self.source.training_set(config.task), config.training_language
-        training_rows, *others = (self.source.rows(dataset, language, split) for split in self.task.splits)
+        config, task, train = self.config, self.task, self.config.train
+        dataset, language = self.source.training_set(task), config.training_language
+        training_rows, *others = (self.source.rows(dataset, language, split) for split in task.splits)
         check_unchanged(training_inputs(config), self.inputs)
-        if isinstance(task := self.task, FisherTask):
-            slots = task.batch_size * task.max_length  # a batch is one forward pass
-            return self._batches(training_rows, task.batch_size, slots), task.batches, dict
-        (rows,) = others
-        batches = self._batches(training_rows, config.train.batch_size, config.train.slots)
-        updates = config.train.updates or (config.train.epochs or 0) * batches.per_epoch
-        check_updates(config, updates, batches.per_epoch)
-        self.task.check_scored(rows, f"{dataset} ({language}, validation)")
-        features = self.task.encode(rows, self.model.tokenizer, language)
-        return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
-
-    def _batches(self, rows: Sequence[Row], size: int, slots: int) -> Batches:
-        return Batches(
-            training_features(self.config, rows, self.model.tokenizer)[1],
+        size, slots = train.batch_size, train.slots
+        if isinstance(task, FisherTask):
+            size, slots = task.batch_size, task.batch_size * task.max_length  # a batch is one forward pass
+        batches = Batches(
+            training_features(config, training_rows, self.model.tokenizer)[1],
             batch_size=size,
-            seed=self.config.seed,
+            seed=config.seed,
             slots=slots,
             pad_id=self.model.pad_id,
             device=self.device,
             unit=self.model.head.unit,
             ahead=self.device.type == "cuda",
         )
+        if isinstance(task, FisherTask):
+            return batches, task.batches, dict
+        (rows,) = others
+        updates = train.updates or (train.epochs or 0) * batches.per_epoch
+        check_updates(config, updates, batches.per_epoch)
+        task.check_scored(rows, f"{dataset} ({language}, validation)")
+        features = task.encode(rows, self.model.tokenizer, language)
+        return batches, updates, lambda: self.score(rows, features, language, dataset).metrics
 
     def _tests(self, wanted: Tests) -> list[TestSet]:
         """The test sets, their language adapters loaded: what is missing is told before training.
@@ -254,28 +247,21 @@ class Experiment:
         logits = outputs(self.model, features, slots=train.eval_slots, precision=self.config.precision)
         return self.task.score(rows, features, logits, language, dataset)
 
-    def evaluate(self, attempt: Attempt, tests: Iterable[TestSet]) -> tuple[Evaluations, float]:
-        """Zero-shot evaluation: swap the language adapter, keep the predictions. Also the seconds that it took."""
+    def evaluate(self, tests: Iterable[TestSet], attempt: Attempt | None = None) -> tuple[Evaluations, float]:
+        """Zero-shot evaluation: swap the language adapter, keep predictions in `attempt`. Also the seconds it took."""
         started = time.perf_counter()
         evaluated: Evaluations = {}
-        for (dataset, language, _, named), scored in self._scored(tests):
+        for dataset, language, rows, named in tests:
+            self.model.activate(language)
+            scored = self.score(rows, self.task.encode(rows, self.model.tokenizer, language), language, dataset)
             evaluated.setdefault(dataset, {})[language] = {"keys": named, "metrics": scored.metrics}
-            attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
+            if attempt:
+                attempt.publish(predictions_file(dataset, language), pd.DataFrame(scored.predictions).to_parquet)
+        self.model.activate(self.config.training_language)
         return evaluated, time.perf_counter() - started
 
-    def _metrics(self, tests: Iterable[TestSet]) -> Metrics:
-        metrics: Metrics = {}
-        for test, scored in self._scored(tests):
-            metrics.setdefault(test.dataset, {})[test.language] = scored.metrics
-        return metrics
-
-    def _scored(self, tests: Iterable[TestSet]) -> Iterator[tuple[TestSet, Scored]]:
-        """Each test set as the weights are now; behind the last the model reads the training language again."""
-        for test in tests:
-            self.model.activate(test.language)
-            features = self.task.encode(test.rows, self.model.tokenizer, test.language)
-            yield test, self.score(test.rows, features, test.language, test.dataset)
-        self.model.activate(self.config.training_language)
+    def _metrics(self, tests: Iterable[TestSet]) -> dict[str, dict[str, dict[str, float]]]:
+        return metrics_of(self.evaluate(tests)[0])
 
     def _record_body(self, progress: Progress, evaluated: Evaluations, evaluate_seconds: float) -> dict[str, Any]:
         """The record as the results store wants it (design contract 4)."""
@@ -310,19 +296,19 @@ class Experiment:
 
 def build_model(config: RunConfig) -> TaskModel:
     """The encoder with what trains on it. Raises ConfigError where it is not what conf/model says."""
+    encoder = config.model
     model = TaskModel(
-        config.model.source,
+        encoder.source,
         config.adapter,
-        config.task.head(layers=config.model.head_layers, pooler=config.model.pooler),
+        config.task.head(layers=encoder.head_layers, pooler=encoder.pooler),
         name=config.lang or config.task.name,
         language_adapters=adapter_origins(config),
         init_seed=derive(config.seed, "initialisation", 0),
-        revision=config.model.revision,
+        revision=encoder.revision,
         dropout=config.train.dropout,
         results=results_root(),
     )
-    expected = config.model
-    check_encoder(model.module.config, name=expected.name, layers=expected.layers, positions=expected.positions)
+    check_encoder(model.module.config, name=encoder.name, layers=encoder.layers, positions=encoder.positions)
     return model
 
 
@@ -347,7 +333,7 @@ def check_unchanged(inputs: Iterable[Input], before: Mapping[str, str]) -> None:
         )
 
 
-def _tracking(config: RunConfig, wanted: Tests, before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+def _tracking(config: RunConfig, wanted: Tests, before: Mapping[str, Any]) -> dict[str, Any]:
     """What is to be followed along training, as the record says it: also what was followed `before`."""
     fisher_every = config.track.fisher_every or before.get("fisher_every", 0)
     tests_every = config.track.tests_every or before.get("tests_every")

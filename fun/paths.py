@@ -2,12 +2,6 @@
 
 from pathlib import Path
 
-
-def _config_dir() -> Path:
-    """conf/ lies beside this package in a checkout and inside it when installed."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-CONFIG_DIR = _config_dir()
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "conf"  # in a checkout it lies beside the package
+CONFIG_DIR = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "conf"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fun.config import RunConfig, ours, results_root
-from fun.config.checks import planned_updates, updates_per_epoch
+from fun.config.checks import planned_updates
 from fun.inputs import run_folder, run_id
 
 
@@ -13,13 +13,11 @@ def preview(config: RunConfig) -> dict[str, Any]:
     `ours` says which of the values no source gives, and why they are what they are. Epochs count from 1, as updates do.
     """
     folder = run_folder(config, results_root()).present()
-    updates, at_least = planned_updates(config)
-    per_epoch, _ = updates_per_epoch(config)
-    by_epoch = config.schedule.by_epoch
+    updates, per_epoch, at_least = planned_updates(config)
 
     def begins(update: int) -> dict[str, Any]:
         """When a stage begins: of one that begins with its epoch the update may be known by that alone."""
-        if not by_epoch:
+        if not config.schedule.by_epoch:
             return {"update": update}
         unsure = at_least and update > 1
         return {"epoch": (update - 1) // per_epoch + 1, "update": {"at_least": update} if unsure else update}

@@ -30,8 +30,7 @@ class Registry(dict[str, type[Any]]):
 
     def __init__(self, group: str, by: str = "name") -> None:
         super().__init__()
-        self.group = group
-        self.by = by
+        self.group, self.by = group, by
 
     def register(self, name: str) -> Callable[[C], C]:
         """Class decorator: make a choice known under `name`."""

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from importlib import import_module
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,9 +14,9 @@ from omegaconf import DictConfig
 
 from fun import sweep
 from fun.config import CONFIG_DIR
-from fun.config.compose import hydra_says
-from fun.errors import ConfigError, FunError
-from fun.inputs import from_hydra
+from fun.config.compose import hydra_says, plain
+from fun.errors import ConfigError, FunError, tell
+from fun.inputs import from_values
 from fun.machine import signals as survival
 
 
@@ -33,35 +34,29 @@ def main(composed: DictConfig) -> None:
         sys.exit(130)
     except FunError as error:
         if HydraConfig.get().mode is not RunMode.MULTIRUN:
-            sys.exit(_tell(error))
+            sys.exit(tell(error))
         sweep.job_failed(error)
 
 
 def _run(composed: DictConfig) -> None:
     if "sweep" in composed and composed.hparams == "published" and HydraConfig.get().mode is RunMode.RUN:
         raise ConfigError("+sweep=… stands for many runs: type -m as well")
-    config = from_hydra(composed, HydraConfig.get().overrides.task)
+    config = from_values(plain(composed), HydraConfig.get().overrides.task)
     if config.dry_run:
         from fun.preview import preview
 
         print(json.dumps(preview(config), indent=2))
         return
-    _import_experiment()
+    if "fun.experiment" not in sys.modules:
+        # torch and transformers take seconds to import; --help and mistakes do not wait for them. A fifth of these
+        # seconds would go into looking for garbage among what is imported, which is there to stay.
+        gc.disable()
+        import_module("fun.experiment")
+        gc.freeze()
+        gc.enable()
     from fun.experiment import run
 
     run(config)
-
-
-def _import_experiment() -> None:
-    """torch and transformers take seconds to import; --help and mistakes should not wait for them.
-
-    A fifth of these seconds would go into looking for garbage among what is imported, which is there to stay.
-    """
-    if "fun.experiment" not in sys.modules:
-        gc.disable()
-
-        gc.freeze()
-        gc.enable()
 
 
 def _start() -> int:
@@ -81,17 +76,11 @@ def _start() -> int:
         main()
     except Exception as error:
         if message := hydra_says(error):
-            return _tell(ConfigError(message))
+            return tell(ConfigError(message))
         if failure := sweep.launcher_says(error):
-            return _tell(failure)
+            return tell(failure)
         raise
     return 0
-
-
-def _tell(error: FunError) -> int:
-    """Print an error. The exit status that it means."""
-    print(f"error: {error}", file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
 
 
 if __name__ == "__main__":

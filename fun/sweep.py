@@ -9,7 +9,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -75,24 +74,19 @@ def _problems(config: DictConfig) -> list[str]:
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job of a sweep, in Hydra's order; of two for one field the later counts.
-
-    Raises ConfigError.
-    """
+    """The overrides of every job of a sweep, in Hydra's order; the later of two for one field. Raises ConfigError."""
+    choices: dict[str, list[str]] = {}
     try:
         with hydra_is_up() as loader:  # which `glob` asks for the choices that there are
-            parsed = OverridesParser.create(loader).parse_overrides(list(overrides))
-            fields = {override.get_key_element(): override for override in parsed}
-            return [list(job) for job in itertools.product(*map(_choices, fields.values()))]
+            for override in OverridesParser.create(loader).parse_overrides(list(overrides)):
+                key = override.get_key_element()
+                if override.is_sweep_override():
+                    choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                else:
+                    choices[key] = [str(override.input_line)]
     except HydraException as error:
         raise ConfigError(str(error)) from error
-
-
-def _choices(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        assert override.input_line is not None
-        return [override.input_line]
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    return [list(job) for job in itertools.product(*choices.values())]
 
 
 def job_failed(error: FunError) -> None:
@@ -129,11 +123,11 @@ def failed() -> bool:
     """
     runs = {job: config for job, config in SWEEP.items() if not config.dry_run}
     folders = {job: run_folder(config, results_root()).present() for job, config in runs.items()}
-    done = [job for job, folder in folders.items() if folder.status().state is State.DONE]
+    done = {job: folder for job, folder in folders.items() if folder.status().state is State.DONE}
     if done and _elsewhere():
         from fun.experiment import summary
 
-        for folder in map(folders.__getitem__, done):
+        for folder in done.values():
             print("".join([str(folder.path), *summary(folder.record()).splitlines()]), file=sys.stderr)
     lost = list(dict.fromkeys([*FAILED, *(job for job in folders if job not in done)]))
     if lost:

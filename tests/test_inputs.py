@@ -16,7 +16,7 @@ from fun import world
 from fun.data import FolderSource
 from fun.errors import ConfigError, InputChanged
 from fun.inputs import Rows, keys
-from fun.inputs.origins import folder_key
+from fun.inputs.inputs import folder_key
 from fun.models.files import adapter_files, encoder_files
 from fun.results import Record
 from reproduce.numbers.cells import notes_on

@@ -17,10 +17,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from fun import world
 from fun.data import FolderSource
+from fun.inspect import request
 from fun.inspect.__main__ import main
 from fun.inspect.rendering import CIRCLE, END, ISOLATE, visible
 from fun.inspect.report import Report, Token, report
-from fun.inspect.request import request
 from fun.tasks.base import by_example
 from tests import declared, hub_datasets, tiny_models, tiny_tokenizers
 from tests.conftest import ROOT, real_data

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fun.inputs.origins import folder_key
+from fun.inputs.inputs import folder_key
 from fun.models.encoders import check_encoder, load_encoder
 from fun.models.files import encoder_files
 from tests import small_encoder

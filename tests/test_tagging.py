@@ -16,8 +16,8 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from fun import metrics
 from fun.data import FolderSource, HubSource
 from fun.errors import ConfigError, RunError
+from fun.inspect import request
 from fun.inspect.report import report
-from fun.inspect.request import request
 from fun.models.heads import TaggingHead
 from fun.tasks.base import Feature, collate
 from tests import declared, hub_datasets, tiny_tokenizers

@@ -20,8 +20,8 @@ from fun.config.checks import planned_updates
 from fun.data import FolderSource, HubSource, facts, formats
 from fun.errors import ConfigError
 from fun.inputs import compose, run_id, source
+from fun.inspect import request
 from fun.inspect.report import report
-from fun.inspect.request import request
 from fun.machine.hub import Hub
 from fun.paths import CONFIG_DIR
 from fun.tasks.base import Feature
@@ -280,7 +280,7 @@ def test_updates_are_counted_where_no_sentence_goes_on() -> None:
     """As many in ten epochs of 32 sentences as in the specification."""
     typed = ["model=xlmr_large", "paper=graddrop", "adapter=full", STANDARD]
     counted = {task: planned_updates(compose([f"task={task}", *typed])) for task in ("ner", "pos", "nc")}
-    assert counted == {"ner": (4390, False), "pos": (7940, False), "nc": (31250, False)}
+    assert counted == {"ner": (4390, 439, False), "pos": (7940, 794, False), "nc": (31250, 3125, False)}
 
 
 # Parts of speech

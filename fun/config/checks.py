@@ -37,32 +37,24 @@ def check_choices(values: Mapping[str, Any]) -> None:
 
 def check(config: RunConfig) -> None:
     """Raise ConfigError for a run that could not work, or that would not do what was typed."""
-    groups = (_of_lang, _of_origins, _of_language_adapters, _of_sizes, _of_schedule, _of_tests)
-    for problem in (problem for group in groups for problem in group(config)):
-        raise ConfigError(problem)
+    for problems in (_of_lang, _of_origins, _of_sizes, _of_schedule, _of_tests):
+        for problem in problems(config):
+            raise ConfigError(problem)
     for choice in (config.task, config.adapter, config.regularizer, config.mask):
         choice.check(config)
 
 
-def planned_updates(config: RunConfig) -> tuple[int, bool]:
-    """The number of updates, and whether it is only a lower bound (QA windows, or data not counted yet)."""
-    if config.task.batches is not None:
-        return config.task.batches, False
-    if config.train.updates is not None:
-        return config.train.updates, False
-    assert config.train.epochs is not None
-    per_epoch, at_least = updates_per_epoch(config)
-    return config.train.epochs * per_epoch, at_least
-
-
-def updates_per_epoch(config: RunConfig) -> tuple[int, bool]:
-    """The number of updates in an epoch, and whether it is only a lower bound (see `planned_updates`)."""
+def planned_updates(config: RunConfig) -> tuple[int, int, bool]:
+    """Updates in all and in an epoch; whether the first is only a lower bound (QA windows, or data not counted yet)."""
     examples = config.data_size.examples or training_examples(config) if config.task.trains else None
-    if examples is None:
-        return 1, True
+    per_epoch = -(-examples // config.train.batch_size) if examples else 1
+    budget = config.train.updates if config.task.batches is None else config.task.batches
+    if budget is not None:
+        return budget, per_epoch, False
+    assert config.train.epochs is not None
     # The authors' subset rule cuts a second time, after windowing: its number of training examples is exact.
     exact = config.data_size.subset == "first" or not config.task.windows
-    return -(-examples // config.train.batch_size), not exact
+    return config.train.epochs * per_epoch, per_epoch, not (examples and exact)
 
 
 def check_updates(config: RunConfig, updates: int, per_epoch: int) -> None:
@@ -108,7 +100,7 @@ def _of_lang(config: RunConfig) -> Iterator[str]:
 
 
 def _of_origins(config: RunConfig) -> Iterator[str]:
-    model = config.model
+    model, origins = config.model, config.language_adapters
     if not ENCODER.fullmatch(model.source):
         yield (
             f"model.source is {model.source!r}; expected world, hub:<namespace>/<name> or folder:<path>: type "
@@ -116,24 +108,21 @@ def _of_origins(config: RunConfig) -> Iterator[str]:
         )
     if model.revision is not None and not model.source.startswith("hub:"):
         yield f"model.revision pins a model of the hub, but model.source is {model.source}: leave it out"
-    for language, origin in config.language_adapters.items():
+    for language, origin in origins.items():
         if origin is not None and not LANGUAGE_ADAPTER.fullmatch(origin):
             yield (
                 f"language_adapters.{language} is {origin!r}; expected hub:<namespace>/<name>[@<revision>], "
                 "run:<16 hexadecimal digits>, folder:<path>, train, world or null"
             )
-
-
-def _of_language_adapters(config: RunConfig) -> Iterator[str]:
-    # Of the languages of this run alone: what the others have is not read.
-    origins, ours = config.language_adapters, languages(config) if config.uses_language_adapters else ()
-    if ours and origins.get(config.SOURCE_LANGUAGE) is None:
+    if not config.adapter.uses_language_adapters:
+        return
+    if origins.get(config.SOURCE_LANGUAGE) is None:
         yield (
             f"the task adapter is trained on the language adapter of {config.SOURCE_LANGUAGE}, and there is none: "
             f"type language_adapters.{config.SOURCE_LANGUAGE}=train, or adapter.language_adapter=false"
         )
-    for language in ours:
-        if origins.get(language) == "world" and config.model.source != "world":
+    for language in languages(config):  # of this run alone: what the others have is not read
+        if origins.get(language) == "world" and model.source != "world":
             yield (
                 f"language_adapters.{language} is world, which fits the miniature world's encoder alone: type "
                 f"language_adapters.{language}=train"
@@ -163,8 +152,7 @@ def _of_sizes(config: RunConfig) -> Iterator[str]:
 
 
 def _of_schedule(config: RunConfig) -> Iterator[str]:
-    updates, at_least = planned_updates(config)
-    per_epoch, _ = updates_per_epoch(config)
+    updates, per_epoch, at_least = planned_updates(config)
     try:
         config.schedule.planned(config.layers, updates, per_epoch)
     except ValueError as error:

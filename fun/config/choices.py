@@ -18,13 +18,13 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from fun.registry import Registry
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Chosen:
     """Annotates a section of the configuration: the `classes` that it may be, and the field `by` that says which."""
 
-    def __init__(self, group: str, classes: Mapping[str, type], by: str = "name") -> None:
-        self.group = group
-        self.classes = classes
-        self.by = by
+    group: str
+    classes: Mapping[str, type]
+    by: str = "name"
 
     @classmethod
     def of(cls, registry: Registry) -> "Chosen":
@@ -41,16 +41,17 @@ class Chosen:
         kind = str(values.get(self.by))
         if kind not in self.classes:
             raise self._wrong(self.by, kind, f"expected one of {', '.join(sorted(self.classes))}")
-        chosen = self.classes[kind]
-        names = field_names(chosen)
+        names = field_names(self.classes[kind])
         fields = {name: value for name, value in values.items() if name in names or name != self.by}
         for name, value in fields.items():
             if name not in names:
-                raise self._wrong(name, value, _no_field(f"{self.group}={values.get('name', kind)}", names, name))
+                near = difflib.get_close_matches(name, names, n=1)
+                has = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+                raise self._wrong(name, value, f"{self.group}={values.get('name', kind)} has no such field: {has}")
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._wrong(name, value, "expected a finite number")
         # As JSON a list may become a tuple although every other type has to be the right one.
-        return _adapter(chosen).validate_json(json.dumps(fields), strict=True)
+        return _adapter(self.classes[kind]).validate_json(json.dumps(fields), strict=True)
 
     def _wrong(self, field: str, value: Any, message: str) -> ValidationError:
         # A message is no template: what was typed may have braces.
@@ -76,9 +77,3 @@ def active_fields(choice: Any) -> dict[str, Any]:
 @cache
 def _adapter(chosen: type) -> TypeAdapter[Any]:
     return TypeAdapter(chosen)
-
-
-def _no_field(choice: str, names: list[str], unknown: str) -> str:
-    near = difflib.get_close_matches(unknown, names, n=1)
-    has = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
-    return f"{choice} has no such field: {has}"

@@ -20,18 +20,19 @@ from pydantic import ValidationError
 
 from fun.config.checks import check, check_choices
 from fun.config.rules import fill
-from fun.config.schema import RunConfig
+from fun.config.schema import RunConfig, TrainConfig
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
+from fun.tasks import TASKS
 from fun.yaml_files import from_yaml
 
 
 def typed(composition: Mapping[str, Any]) -> RunConfig:
     """The typed and checked configuration of composed values, after looking up what is null. Raises ConfigError.
 
-    They stay as they are; neither `hparams` nor `sweep` is among them any more.
+    They stay as they are; which search `hparams` and `sweep` ask for is not looked at.
     """
-    values = copy.deepcopy(dict(composition))
+    values = copy.deepcopy({name: value for name, value in composition.items() if name not in ("hparams", "sweep")})
     for name in _sections():
         if not isinstance(values.get(name), dict):
             field = f"{name}.{next(iter(_default()[name]))}"
@@ -43,6 +44,9 @@ def typed(composition: Mapping[str, Any]) -> RunConfig:
     check_choices(values)
     paper = values["paper"]
     values |= {"looked_up": fill(values, paper["rules"]), "paper": paper["name"]}
+    kind = TASKS.get(values["task"]["kind"])
+    if kind and not kind.trains:  # needs none of these values, and leaves them null
+        values["train"] = TrainConfig.model_construct(**values["train"])
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -166,11 +170,6 @@ def hydra_is_up() -> Iterator[ConfigLoader]:
     else:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIG_DIR)):
             yield hydra.config_loader()
-
-
-def typed_fields(overrides: Sequence[str]) -> frozenset[str]:
-    """The keys that `overrides` give a value, or a choice."""
-    return frozenset(override.lstrip("+~").partition("=")[0] for override in overrides)
 
 
 def plain(composition: DictConfig) -> dict[str, Any]:

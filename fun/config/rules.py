@@ -41,11 +41,12 @@ def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str
         for rule in rules if _applies(selectors, values) else ():
             if _applies(rule, values):
                 looked_up |= {field: (value, rule.get("source")) for field, value in rule["set"].items()}
-    budget_given = any(_get(values, field) is not None for field in EITHER)
+    budgets = (section[key] for section, key in (_place(values, field) for field in EITHER))
+    given = EITHER if any(budget is not None for budget in budgets) else ()
     sources: dict[str, str] = {}
     for field, (value, source) in looked_up.items():
-        if _get(values, field) is None and not (budget_given and field in EITHER):
-            section, key = _place(values, field)
+        section, key = _place(values, field)
+        if section[key] is None and field not in given:
             section[key] = value
             if source is not None:
                 sources[field] = source
@@ -75,11 +76,6 @@ def _rules(file: str) -> tuple[Rule, Sequence[Rule]]:
 
         rules = [{**rule, "source": retold(rule["source"])} for rule in _rules(content["like"])[1]] + rules
     return content.get("for", {}), rules
-
-
-def _get(values: Mapping[str, Any], field: str) -> Any:
-    section, key = _place(values, field)
-    return section[key]
 
 
 def _place(values: Any, field: str) -> tuple[dict[str, Any], str]:

@@ -9,17 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fun.config.choices import Chosen, active_fields
+from fun.config.rules import OURS
 from fun.errors import ConfigError
 from fun.fisher import FISHERS, Estimator
 from fun.methods import MASKS, REGULARIZERS, MethodChoice
@@ -52,12 +45,6 @@ class ModelConfig(Section):
     head_layers: int = Field(ge=1)
     """Linear layers of a classification head."""
 
-    @property
-    def told(self) -> str:
-        """Its source as records tell it: a folder by its name, wherever that lies."""
-        kind, _, place = self.source.partition(":")
-        return f"folder:{Path(place).name}" if kind == "folder" else self.source
-
 
 class DataConfig(Section):
     """Where the data come from. Only their content is identity, and whether they may be other than the paper's."""
@@ -89,13 +76,10 @@ class TrainConfig(Section):
 
     optimizer: Annotated[Literal["adamw", "adamw_transformers"], null_means("adamw")]
     """adamw, or null: torch's; adamw_transformers: the authors', which adds eps before the bias is corrected."""
-
     warmup: Annotated[int, Field(ge=0), null_means(0)]
     """Updates in which the learning rate rises linearly from 0; null, where no paper says: none."""
-
     dropout: float | None = Field(ge=0, lt=1)
     """Of the encoder's hidden states and attention, and of the head; null: the encoder's own."""
-
     lr: float = Field(gt=0)
     """The largest learning rate."""
     lr_schedule: Literal["linear", "constant"]
@@ -208,22 +192,10 @@ class RunConfig(Section):
 
     SOURCE_LANGUAGE: ClassVar[str] = "en"
 
-    @field_validator("train", mode="wrap")
-    @classmethod
-    def _train(cls, values: Any, typed: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        """A run that makes no update needs none of these values, and leaves them null."""
-        trains = "task" not in info.data or info.data["task"].trains
-        return typed(values) if trains else TrainConfig.model_construct(**values)
-
     @property
     def training_language(self) -> str:
         """The language of the training and validation data."""
         return self.lang or self.SOURCE_LANGUAGE
-
-    @property
-    def uses_language_adapters(self) -> bool:
-        """Whether inputs go through the language adapter of their language."""
-        return self.adapter.uses_language_adapters
 
     @property
     def layers(self) -> int:
@@ -233,7 +205,8 @@ class RunConfig(Section):
     def active(self) -> dict[str, Any]:
         """The scientific fields in use, nested; a field of a component that is not in use is absent."""
         model = self.model.model_dump(include={"name", "source", "revision"}, exclude_none=True)
-        model["source"] = self.model.told
+        if model["source"].startswith("folder:"):  # is told by its name, wherever it lies
+            model["source"] = f"folder:{Path(self.model.source.removeprefix('folder:')).name}"
         if self.task.classifies:
             model |= self.model.model_dump(include={"pooler", "head_layers"})
         active: dict[str, Any] = {
@@ -276,18 +249,14 @@ class RunConfig(Section):
 
 def ours(config: RunConfig) -> dict[str, str]:
     """Field -> reason, for every looked-up value of this run that no source gives."""
-    prefix = "ours: "
-    return {
-        field: source.removeprefix(prefix) for field, source in config.looked_up.items() if source.startswith(prefix)
-    }
+    return {field: told.removeprefix(OURS) for field, told in config.looked_up.items() if told.startswith(OURS)}
 
 
 def results_root() -> Path:
     """`$FUN_RESULTS`, else `results` under the current directory. Raises ConfigError as `checked_root`."""
-    typed, cure = os.environ.get("FUN_RESULTS"), "export FUN_RESULTS=FOLDER"
-    return checked_root(
-        Path(typed or "results").expanduser().absolute(), "FUN_RESULTS" if typed else "the results root", cure
-    )
+    typed = os.environ.get("FUN_RESULTS")
+    root = Path(typed or "results").expanduser().absolute()
+    return checked_root(root, "FUN_RESULTS" if typed else "the results root", "export FUN_RESULTS=FOLDER")
 
 
 def checked_root(root: Path, name: str, cure: str) -> Path:
@@ -296,11 +265,11 @@ def checked_root(root: Path, name: str, cure: str) -> Path:
     `cure`: what to type to name another.
     """
     try:
-        problem = "" if stat.S_ISDIR(root.stat().st_mode) else "not a folder"
+        if stat.S_ISDIR(root.stat().st_mode):
+            return root
+        problem = "not a folder"
     except FileNotFoundError:  # made when something is to be written there, and not by who only reads
-        problem = ""
+        return root
     except (NotADirectoryError, PermissionError) as error:
         problem = f"cannot be reached ({error.strerror})"
-    if problem:
-        raise ConfigError(f"{name} is {root}: {problem}: type {cure}")
-    return root
+    raise ConfigError(f"{name} is {root}: {problem}: type {cure}")

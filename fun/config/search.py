@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -15,9 +16,10 @@ from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.results import Damaged, checksum, run_id_of
 from fun.results.files import create_exclusive, read_object
+from fun.yaml_files import from_yaml
 
 DEFAULT = "lr_k"
-"""The search whose selection `hparams=selected` reads where no `+sweep=` is typed."""
+"""The search that nobody has to name."""
 
 Value = bool | int | float | str
 
@@ -40,6 +42,13 @@ class SweepConfig(Section):
     """Of values with a mean within so many points of the best the largest; 0: the best, of equal ones the smallest."""
 
 
+@cache
+def default_sweep() -> SweepConfig:
+    """The search whose selection `hparams=selected` reads where no `+sweep=` is typed. Raises ValidationError."""
+    file = CONFIG_DIR / "sweep" / f"{DEFAULT}.yaml"
+    return SweepConfig.model_validate(from_yaml(file.read_text(encoding="utf-8"))["sweep"])
+
+
 GROUPS = ("task", "model", "adapter", "schedule", "data_size", "regularizer", "mask")
 """The choices that a search is for."""
 
@@ -55,21 +64,17 @@ class Search:
     within: float = 0.0
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], sweep: SweepConfig, typed: Collection[str]) -> Self:
-        """For composed values, of which somebody typed those of the fields `typed`."""
-        grid = {
-            field: tuple(sorted(set(tried)))
-            for field, tried in sweep.grid.items()
-            if field not in typed and _has(values, field) and values["task"]["name"] not in sweep.keep.get(field, ())
-        }
-        choice = {group: values[group]["name"] for group in GROUPS}
-        return cls(
-            sweep.name,
-            {group: name for group, name in choice.items() if name != "none"},
-            grid,
-            sweep.seeds,
-            sweep.within,
-        )
+    def of(cls, values: Mapping[str, Any], sweep: SweepConfig, overrides: Sequence[str]) -> Self:
+        """For the values that `overrides` compose; what these give a value is not searched."""
+        typed = {override.lstrip("+~").partition("=")[0] for override in overrides}
+        grid = {}
+        for field, tried in sweep.grid.items():
+            section, _, key = field.partition(".")
+            has = section in values and (not key or key in values[section])
+            if has and field not in typed and values["task"]["name"] not in sweep.keep.get(field, ()):
+                grid[field] = tuple(sorted(set(tried)))
+        choice = {group: name for group in GROUPS if (name := values[group]["name"]) != "none"}
+        return cls(sweep.name, choice, grid, sweep.seeds, sweep.within)
 
     @property
     def label(self) -> str:
@@ -117,21 +122,20 @@ class Selection:
     @classmethod
     def read(cls, path: Path, run_ids: Iterable[str]) -> Self:
         """Raises FileNotFoundError, and Damaged for a file that is not what `write` wrote for these runs."""
-        fields = read_object(path)
-        expected = checksum({name: value for name, value in fields.items() if name != "checksum"})
-        if fields.get("checksum") != expected:
-            raise Damaged(f"{path}: checksum: found {fields.get('checksum')}, expected {expected} for this content")
-        if fields.get("runs", {}).keys() != set(run_ids):
+        content = read_object(path)
+        stated, expected = content.pop("checksum", None), checksum(content)
+        if stated != expected:
+            raise Damaged(f"{path}: checksum: found {stated}, expected {expected} for this content")
+        if content.get("runs", {}).keys() != set(run_ids):
             raise Damaged(f"{path} was selected from other runs than its name says")
-        return cls(**{name: value for name, value in fields.items() if name != "checksum"})
+        return cls(**content)
 
     def write(self, root: Path) -> Path:
         """Write it as a file of its own; of two at once one does. Raises Damaged where another selection is there."""
         path = self.path(root, self.label, self.runs)
         content = dataclasses.asdict(self)
-        if not create_exclusive(path, {**content, "checksum": checksum(content)}) and (
-            self.read(path, self.runs) != self
-        ):
+        written = create_exclusive(path, {**content, "checksum": checksum(content)})
+        if not written and self.read(path, self.runs) != self:
             raise Damaged(f"{path} holds another selection from these runs: remove it, and select again")
         return path
 
@@ -146,24 +150,8 @@ def option(field: str) -> str:
     return f"'sweep.grid={{{field}:[…]}}'"
 
 
-def _has(values: Mapping[str, Any], field: str) -> bool:
-    section, _, key = field.partition(".")
-    return section in values and (not key or key in values[section])
-
-
-def sweep_config(values: Mapping[str, Any] | None) -> SweepConfig:
-    """What was composed as `+sweep=…`, else the default's file. Raises ValidationError."""
-    return SweepConfig.model_validate(_default() if values is None else values)
-
-
-def _default() -> Any:
-    composed = OmegaConf.load(CONFIG_DIR / "sweep" / f"{DEFAULT}.yaml")
-    return OmegaConf.to_container(OmegaConf.select(composed, "sweep"))
-
-
-def selected(search: Search, run_ids: Iterable[str], root: Path) -> Values:
+def selected(search: Search, run_ids: Sequence[str], root: Path) -> Values:
     """The selected values of the searched fields. Raises ConfigError where there is no selection from these runs."""
-    run_ids = list(run_ids)
     path = Selection.path(root, search.label, run_ids)
     try:
         return Selection.read(path, run_ids).selected
@@ -181,30 +169,24 @@ def unselected(search: Search, why: str) -> str:
     )
 
 
-def parameters(search: Search) -> dict[str, str]:
-    """A search as parameters of Hydra's sweeper, or as overrides. Raises ConfigError where it searches nothing.
-
-    Without test languages: what the values are chosen by is validation alone.
-    """
-    if not search.grid:
-        raise ConfigError(
-            f"sweep={search.name} has nothing to search here: {', '.join(sweep_config(None).grid)} were typed, or stay "
-            "as they are for this task, or the choice has no such field"
-        )
-    swept = {**search.grid, "seed": search.seeds}
-    return {field: ",".join(map(str, tried)) for field, tried in swept.items()} | {"evaluate.languages": "[]"}
-
-
 def _parameters(*, _root_: DictConfig) -> dict[str, str]:
-    """Resolves conf/sweep's `${search:}`; with `hparams=selected` what was typed is all there is to run.
+    """Resolves conf/sweep's `${search:}`: the search as parameters of Hydra's sweeper.
 
-    While Hydra still composes, that file alone is the root.
+    With `hparams=selected` what was typed is all there is to run; while Hydra still composes, that file alone is the
+    root. Without test languages: what the values are chosen by is validation alone. Raises ConfigError where nothing
+    is searched.
     """
     if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
     sweep: Any = OmegaConf.to_container(_root_["sweep"])
-    fields = {override.partition("=")[0] for override in _root_["hydra"]["overrides"]["task"]}
-    return parameters(Search.of(_root_, sweep_config(sweep), fields))
+    search = Search.of(_root_, SweepConfig.model_validate(sweep), _root_["hydra"]["overrides"]["task"])
+    if not search.grid:
+        raise ConfigError(
+            f"sweep={search.name} has nothing to search here: {', '.join(default_sweep().grid)} were typed, or stay "
+            "as they are for this task, or the choice has no such field"
+        )
+    swept = {**search.grid, "seed": search.seeds}
+    return {field: ",".join(map(str, tried)) for field, tried in swept.items()} | {"evaluate.languages": "[]"}
 
 
 OmegaConf.register_new_resolver("search", _parameters, replace=True)

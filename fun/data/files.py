@@ -37,10 +37,10 @@ def sha256_of(path: Path) -> str:
     if path.suffix == HASH:
         return path.read_text(encoding="utf-8").split()[0]
     with _READING:
-        return _sha256(path, path.stat().st_mtime_ns)
+        return _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, changed_at: int) -> str:
+def _sha256(path: Path, changed_at: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

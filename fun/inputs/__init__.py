@@ -1,13 +1,11 @@
 """What a run reads, with a content key each: its identity, and the configuration whose inputs are there."""
 
-from fun.config.data import evaluations, languages, source, test_sets, training_examples
-from fun.inputs.composition import compose, from_hydra, search
+from fun.config.data import evaluations, languages, source, test_sets
+from fun.inputs.composition import compose, from_values, search
 from fun.inputs.identity import SEMANTICS, flat, identity_of
 from fun.inputs.inputs import (
     Encoder,
-    Fisher,
     Input,
-    LanguageAdapter,
     Rows,
     adapter_origins,
     evaluation_inputs,

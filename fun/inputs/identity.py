@@ -16,37 +16,17 @@ SEMANTICS = 2
 
 FROZEN: dict[int, dict[str, Any]] = {
     2: {
-        "adapter.embeddings": "always",
-        "adapter.reduction": 16,
-        "adapter.nonlinearity": "relu",
-        "adapter.r": 8,
-        "adapter.alpha": 8,
-        "data_size.subset": "seeded",
-        "fisher.batches": 40,
-        "fisher.labels": "sampled",
-        "fisher.name": "algorithm2",
-        "schedule.delay": 0,
-        "schedule.first": "top",
-        "schedule.offset": 1,
-        "task.bare_scripts": [],
-        "task.choices": ["choice1", "choice2"],
-        "task.columns": ["premise", "hypothesis"],
-        "task.labels": ["entailment", "neutral", "contradiction"],
-        "task.mask_padding": True,
-        "task.max_answer_length": 30,
-        "task.n_best": 20,
-        "task.overflow": "continue",
-        "task.pad_to_max_length": False,
-        "train.clip": 1.0,
-        "train.optimizer": "adamw",
-        "train.warmup": 0,
-        "train.eval_slots": 4096,
-        "train.lr_schedule": "linear",
-        "train.slots": 1024,
-        "train.ties": "earliest",
-        "train.weight_decay": 0.0,
+        "adapter.embeddings": "always", "adapter.reduction": 16, "adapter.nonlinearity": "relu", "adapter.r": 8,
+        "adapter.alpha": 8, "data_size.subset": "seeded",
+        "fisher.batches": 40, "fisher.labels": "sampled", "fisher.name": "algorithm2",
+        "schedule.delay": 0, "schedule.first": "top", "schedule.offset": 1,
+        "task.bare_scripts": [], "task.choices": ["choice1", "choice2"], "task.columns": ["premise", "hypothesis"],
+        "task.labels": ["entailment", "neutral", "contradiction"], "task.mask_padding": True,
+        "task.max_answer_length": 30, "task.n_best": 20, "task.overflow": "continue", "task.pad_to_max_length": False,
+        "train.clip": 1.0, "train.optimizer": "adamw", "train.warmup": 0, "train.eval_slots": 4096,
+        "train.lr_schedule": "linear", "train.slots": 1024, "train.ties": "earliest", "train.weight_decay": 0.0,
     }
-}
+}  # fmt: skip
 
 ALWAYS = ("task.name", "model.name", "adapter.name", "schedule.name", "seed", "precision")
 
@@ -56,19 +36,14 @@ NEVER = ("model.source", "model.revision")
 
 def identity_of(config: RunConfig, inputs: Mapping[str, str]) -> dict[str, Any]:
     """What the run_id hashes; `inputs` are the content keys of what the training reads."""
-    active = flat(config.active())
-    frozen = FROZEN[SEMANTICS]
+    active, frozen = flat(config.active()), FROZEN[SEMANTICS]
     fields = {
         field: value
         for field, value in active.items()
         if field not in (*ALWAYS, *NEVER) and (field not in frozen or frozen[field] != value)
     }
-    return {
-        "semantics": SEMANTICS,
-        **{field.removesuffix(".name"): active[field] for field in ALWAYS},
-        "fields": fields,
-        "inputs": dict(inputs),
-    }
+    always = {field.removesuffix(".name"): active[field] for field in ALWAYS}
+    return {"semantics": SEMANTICS, **always, "fields": fields, "inputs": dict(inputs)}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

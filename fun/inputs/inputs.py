@@ -1,9 +1,10 @@
 """What a run reads, listed once: identity, prefetch, gaps, planner and the run itself go over these lists."""
 
+import hashlib
 import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,9 @@ from fun.config.compose import assignment, composed, typed
 from fun.config.data import evaluations, source
 from fun.config.schema import ModelConfig, RunConfig
 from fun.data import Source
+from fun.data.files import sha256_of
+from fun.errors import ConfigError
 from fun.inputs.identity import identity_of
-from fun.inputs.origins import folder_key, hub_key
 from fun.machine.hub import Hub, Repository
 from fun.models import files
 from fun.results import NotDone, RunFolder, done_run, run_id_of
@@ -38,7 +40,7 @@ class Input(ABC):
         """What names its content, without a download. Raises ConfigError where a file is not there."""
 
     def fetch(self) -> None:
-        """Bring what comes from the hub into its cache, and check it. Raises ConfigError and HubError."""
+        """Bring it into the hub's cache, if its place is on the hub, and check it. Raises ConfigError and HubError."""
         return
 
     def check(self, hub: Hub) -> str:
@@ -62,13 +64,10 @@ class Encoder(Input):
 
     @property
     def place(self) -> str:
-        origin = self.model.source
-        return hub_key(origin, self.model.revision) if origin.startswith("hub:") else origin
+        return _hub_key(self.model.source, self.model.revision)
 
     def key(self) -> str:
-        if self.place == "world":
-            return world.key("encoder")
-        return folder_key(self.place, files.encoder_files) if self.place.startswith("folder:") else self.place
+        return _content_key(self.place, "encoder", files.encoder_files)
 
     def fetch(self) -> None:
         from fun.models.encoders import download  # it takes seconds to import
@@ -135,8 +134,7 @@ class Rows(Input):
 
     def fetch(self) -> None:
         # As the run itself reads them: what is incomplete or not as expected shows now.
-        if self.key().startswith("hub:"):
-            self.data.rows(self.dataset, self.language, self.split)
+        self.data.rows(self.dataset, self.language, self.split)
 
     def check(self, hub: Hub) -> str:
         return self.data.check(hub, self.dataset, self.language, self.split)
@@ -161,7 +159,7 @@ class Artifact(Input):
 
     @property
     def place(self) -> str:
-        return self.source or f"nowhere ({self.language})"
+        return _hub_key(self.source) if self.source else f"nowhere ({self.language})"
 
     @property
     def source(self) -> str | None:
@@ -209,17 +207,8 @@ class LanguageAdapter(Artifact):
     def __str__(self) -> str:
         return f"language adapter of {self.language}"
 
-    @property
-    def place(self) -> str:
-        place = super().place
-        return hub_key(place) if place.startswith("hub:") else place
-
     def key(self) -> str:
-        if self.source == "world":
-            return world.key(f"adapters/{self.language}")
-        if self.place.startswith("folder:"):
-            return folder_key(self.place, files.adapter_files)
-        return self.place if self.source else ""
+        return _content_key(self.place, f"adapters/{self.language}", files.adapter_files) if self.source else ""
 
     def fetch(self) -> None:
         from fun.models.language_adapters import download
@@ -239,13 +228,13 @@ class LanguageAdapter(Artifact):
         return f"fits its encoder, {weights}"
 
     def gap(self, root: Path) -> str | None:
-        if self.source is None:
-            new = "" if self.declared else "+"
-            return (
-                f"{self.language} has no language adapter in this run: for a run that has one, type "
-                f"{new}language_adapters.{self.language}=train, or =hub:<namespace>/<name>"
-            )
-        return super().gap(root)
+        if self.source:
+            return super().gap(root)
+        new = "" if self.declared else "+"
+        return (
+            f"{self.language} has no language adapter in this run: for a run that has one, type "
+            f"{new}language_adapters.{self.language}=train, or =hub:<namespace>/<name>"
+        )
 
 
 @dataclass(frozen=True)
@@ -277,8 +266,7 @@ def training_inputs(config: RunConfig) -> list[Input]:
     inputs: list[Input] = [Encoder("encoder", config.model)]
     if config.task.by_language and config.model.source == "world":
         inputs.append(WorldHead("mlm_head"))
-    for split in config.task.splits:
-        inputs.append(Rows(f"{dataset}.{language}.{split}", data, dataset, language, split))
+    inputs += [Rows(f"{dataset}.{language}.{split}", data, dataset, language, split) for split in config.task.splits]
     return [*inputs, *language_adapters(config, language), *fishers(config)]
 
 
@@ -297,26 +285,22 @@ def inputs_of(config: RunConfig) -> list[Input]:
 
 def language_adapters(config: RunConfig, language: str) -> list[LanguageAdapter]:
     """The language adapter of a language, with or without an origin; none where the run uses none."""
-    if not config.uses_language_adapters:
+    if not config.adapter.uses_language_adapters:
         return []
     name, origins = f"language_adapter.{language}", config.language_adapters
-    origin, declared = origins.get(language), language in origins
-    return [LanguageAdapter(name, config.model, language, origin, config.paper, declared)]
+    return [LanguageAdapter(name, config.model, language, origins.get(language), config.paper, language in origins)]
 
 
 def fishers(config: RunConfig) -> list[Fisher]:
     """The Fishers that what acts on the gradient reads."""
     origins = {**config.mask.fishers, **config.regularizer.fishers}
-    return [
-        Fisher(f"fisher.{language}", config.model, language, origin, config.paper)
-        for language, origin in origins.items()
-    ]
+    return [Fisher(f"fisher.{code}", config.model, code, origin, config.paper) for code, origin in origins.items()]
 
 
 def adapter_origins(config: RunConfig) -> dict[str, str | None]:
     """Language -> where its language adapter comes from; empty where the run uses none."""
-    languages = config.language_adapters if config.uses_language_adapters else ()
-    return {language: adapter.source for language in languages for adapter in language_adapters(config, language)}
+    adapters = (each for language in config.language_adapters for each in language_adapters(config, language))
+    return {adapter.language: adapter.source for adapter in adapters}
 
 
 def keys(inputs: Iterable[Input]) -> dict[str, str]:
@@ -349,18 +333,17 @@ def run_folder(config: RunConfig, root: Path) -> RunFolder:
 @cache
 def _overrides(task: str, model: ModelConfig, language: str, paper: str) -> tuple[str, ...]:
     """The overrides of the task with a paper's defaults for this encoder."""
-    typed = [f"task={task}", f"lang={language}", f"model={model.name}"]
-    default = composed(typed)
+    chosen = [f"task={task}", f"lang={language}", f"model={model.name}"]
+    default = composed(chosen)
     read = model.model_dump(exclude={"pooler", "head_layers"}, exclude_none=True)  # what is not a task's head
     fields = [assignment(f"model.{key}", value) for key, value in read.items() if value != default["model"][key]]
-    return (*typed, *([f"paper={paper}"] if paper != default["paper"]["name"] else []), *fields)
+    return (*chosen, *([f"paper={paper}"] if paper != default["paper"]["name"] else []), *fields)
 
 
 @cache
 def _run_id_of(overrides: tuple[str, ...]) -> str:
     """Composed once: a planner resolves the same origins hundreds of times."""
-    values = composed(overrides)
-    return run_id(typed({name: value for name, value in values.items() if name not in ("hparams", "sweep")}))
+    return run_id(typed(composed(overrides)))
 
 
 def _repository(place: str) -> Repository | None:
@@ -368,3 +351,30 @@ def _repository(place: str) -> Repository | None:
     kind, _, where = place.partition(":")
     name, _, revision = where.partition("@")
     return Repository(name, revision) if kind == "hub" else None
+
+
+def _hub_key(origin: str, revision: str | None = None) -> str:
+    """An origin, with the revision of what is on the hub: main where none is pinned. No cache's place ever enters."""
+    return f"{origin}@{revision or 'main'}" if origin.startswith("hub:") and "@" not in origin else origin
+
+
+def _content_key(place: str, shipped: str, read: Callable[[Path], list[Path]]) -> str:
+    """What names the content of a place: `shipped` of the world, what is `read` of a folder; else the place itself."""
+    if place == "world":
+        return world.key(shipped)
+    return folder_key(place, read) if place.startswith("folder:") else place
+
+
+def folder_key(origin: str, read: Callable[[Path], list[Path]]) -> str:
+    """The hash of the names and contents of the files that are `read` of a folder, and of no others.
+
+    Raises ConfigError where the folder, or one of them, is not there.
+    """
+    folder = Path(origin.removeprefix("folder:"))
+    if not folder.is_dir():
+        raise ConfigError(f"{origin}: there is no such folder; expected one with a model's or adapter's files")
+    try:
+        named = [f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n" for path in sorted(read(folder))]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{origin} cannot be read ({error}): give a folder with all files of the model") from error
+    return f"sha256:{hashlib.sha256(''.join(named).encode()).hexdigest()}"

@@ -5,8 +5,8 @@ import sys
 
 from rich.console import Console
 
-from fun.errors import ConfigError, FunError
-from fun.inspect.request import request
+from fun.errors import FunError, tell
+from fun.inspect import request
 
 WIDTH = 100
 
@@ -46,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         for line in render(report(wanted), width):
             console.print(line)
     except FunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return tell(error)
     return 0
 
 

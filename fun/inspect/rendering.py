@@ -9,16 +9,12 @@ from rich.text import Text
 from fun.inspect.report import Report, Token
 from fun.tasks.base import Fact
 
-LABEL = 12
-"""Width of the labels at the left, if the names of columns need no more."""
-
+LABEL = 12  # the width of the labels at the left, if the names of columns need no more
 ISOLATE, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 """Around text from right to left, so that what stands beside it is not reordered."""
 
 RIGHT_TO_LEFT = ("R", "AL", "AN")
-CIRCLE = "\N{DOTTED CIRCLE}"
-"""Carries a combining mark that has lost its letter to another token."""
-
+CIRCLE = "\N{DOTTED CIRCLE}"  # carries a combining mark that has lost its letter to another token
 SHOWN = {"\n": "↵", "\t": "⇥"}
 JOINED = "·"
 JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fun.errors import ConfigError
 from fun.inputs import Encoder, source
-from fun.inspect.request import Request
+from fun.inspect import Request
 from fun.models.encoders import load_tokenizer
 from fun.randomness import generator
 from fun.tasks.base import Fact, Feature, Row, Task, by_example, share
@@ -33,8 +32,7 @@ class Token(NamedTuple):
     hides: str
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One example: what its task tells of it, then each sequence that the encoder reads, under a heading."""
 
     title: str
@@ -42,8 +40,7 @@ class Example:
     sequences: list[tuple[str, list[Token]]]
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What is told of a split, and some of its examples."""
 
     facts: list[Fact]
@@ -62,23 +59,21 @@ def report(request: Request) -> Report:
     if request.first >= len(groups):
         raise ConfigError(f"first is {request.first}; this split has {len(groups):,} examples: type a smaller one")
     where = f"{request.dataset}, lang={request.language}, split={request.split}"
+    lengths = [max(_inputs(each, "attention_mask").sum(axis=1).max() for each in group) for group in groups]
+    pieces = f"{type(tokenizer).__name__} with {len(tokenizer):,} pieces"
     facts = [
         ("run", f"task={task.name} model={config.model.name}"),
         ("data", f"{where}: {len(groups):,} examples"),
         ("from", source(config).key(request.dataset, request.language, request.split)),
-        (
-            "tokenizer",
-            f"{type(tokenizer).__name__} with {len(tokenizer):,} pieces, of {Encoder('encoder', config.model).key()}",
-        ),
-        ("tokens", _distribution([max(_mask(feature).sum(axis=1).max() for feature in group) for group in groups])),
+        ("tokenizer", f"{pieces}, of {Encoder('encoder', config.model).key()}"),
+        ("tokens", _distribution(lengths)),
         *([("windows", _distribution([len(group) for group in groups]))] if task.windows else []),
         ("unknown", _unknown(features, tokenizer)),
         *task.lost(rows, features, tokenizer),
     ]
     random = generator(config.seed, "evaluation", 0)  # one stream for all examples, as in an evaluation
-    read = [[feature.reading(random) for feature in group] for group in groups[: request.first + request.count]]
-    chosen = range(request.first, len(read))
-    return Report(facts, [_example(task, tokenizer, rows, groups[index], read[index]) for index in chosen])
+    read = [[(each, each.reading(random)) for each in group] for group in groups[: request.first + request.count]]
+    return Report(facts, [_example(task, tokenizer, rows, group) for group in read[request.first :]])
 
 
 def _read(request: Request, tokenizer: PreTrainedTokenizerBase) -> tuple[Sequence[Row], Sequence[Feature]]:
@@ -103,31 +98,24 @@ def _unknown(features: Sequence[Feature], tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _example(
-    task: Task[Any],
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Row],
-    features: Sequence[Feature],
-    read: Sequence[Feature],
+    task: Task[Any], tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], group: Sequence[tuple[Feature, Feature]]
 ) -> Example:
-    """The example of `features`, which are `read` so."""
+    """The example of a `group` of features, each with how it is read."""
     sequences: list[list[Token]] = []
-    for feature, reading in zip(features, read, strict=True):
-        asked = task.asked(reading)
-        for mask, ids, true in zip(_mask(feature), _ids(reading), _ids(feature), strict=True):
+    for feature, reading in group:
+        asked, masks = task.asked(reading), _inputs(feature, "attention_mask").astype(bool)
+        for mask, ids, true in zip(masks, _inputs(reading, "input_ids"), _inputs(feature, "input_ids"), strict=True):
             sequences.append(list(_tokens(tokenizer, ids[mask], true[mask], asked)))
-    headings = (f"sequence {number} of {len(sequences)}" for number in range(1, len(sequences) + 1))
-    headed = [(f"{name}: {len(tokens)} tokens", tokens) for name, tokens in zip(headings, sequences, strict=True)]
-    return Example(f"example {features[0].example}", task.describe(rows, read), headed)
+    headed = [
+        (f"sequence {number} of {len(sequences)}: {len(tokens)} tokens", tokens)
+        for number, tokens in enumerate(sequences, start=1)
+    ]
+    return Example(f"example {group[0][0].example}", task.describe(rows, [reading for _, reading in group]), headed)
 
 
-def _ids(feature: Feature) -> np.ndarray:
-    """[sequences, T]."""
-    return np.atleast_2d(feature.inputs["input_ids"])
-
-
-def _mask(feature: Feature) -> np.ndarray:
-    """[sequences, T]: what is no padding."""
-    return np.atleast_2d(feature.inputs["attention_mask"]).astype(bool)
+def _inputs(feature: Feature, name: str) -> np.ndarray:
+    """[sequences, T]: one of the encoder's inputs."""
+    return np.atleast_2d(feature.inputs[name])
 
 
 def _tokens(
