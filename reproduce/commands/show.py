@@ -12,7 +12,6 @@ from reproduce.declare.papers import ANCHOR, Target
 from reproduce.declare.parts import Needed, merged
 from reproduce.runs.store import Results, Store, missing, results_of, sweeps, with_producers
 from reproduce.show import latex
-from reproduce.show.latex import to_latex
 from reproduce.show.text import placed, to_csv, to_markdown, to_text
 from reproduce.show.view import View, view
 
