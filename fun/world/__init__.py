@@ -56,7 +56,8 @@ def key(name: str) -> str:
     Nothing is generated. Raises ConfigError for an unknown name.
     """
     hashes = _hashes(name)
-    return f"world@sha256:{(hashes if isinstance(hashes, str) else digest(hashes))[:16]}"
+    content = hashes if isinstance(hashes, str) else digest(hashes)
+    return f"world@sha256:{content[:16]}"
 
 
 def digest(value: Any) -> str:

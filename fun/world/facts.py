@@ -81,7 +81,7 @@ class Premise(NamedTuple):
     clauses: list[Clause]
     about: Clause
     swapped: Clause | None  # `about` with the value of another person in the same relation
-    left_open: Clause  # of the words of the text, which does not tell it
+    left_open: Clause  # made of the words of the text, which does not tell it
 
 
 def premise(rng: random.Random, matched: float, single: float = 0.0) -> Premise:
