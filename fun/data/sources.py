@@ -199,10 +199,7 @@ class Parquet:
     Raises ConfigError and HubError, `where` first, also where a file is cut off or its text is no UTF-8."""
 
     def __init__(self, where: str, repository: Repository, pattern: str) -> None:
-        from pyarrow.dataset import (
-            ParquetFragmentScanOptions,
-            dataset,
-        )  # a second to import, which a preview of a run need not wait for
+        from pyarrow import dataset  # a second to import, which a preview of a run need not wait for
 
         self._where, self._repository = where, repository
         try:
@@ -216,8 +213,8 @@ class Parquet:
         # A model may have the same id: the hub itself tells them apart by this prefix.
         self.commits = {f"datasets/{repository.name}": self._copy.commit}
         with self._reading():
-            self._content = dataset(files, format="parquet")
-        self._one_by_one = ParquetFragmentScanOptions(pre_buffer=False)
+            self._content = dataset.dataset(files, format="parquet")
+        self._one_by_one = dataset.ParquetFragmentScanOptions(pre_buffer=False)
 
     def __len__(self) -> int:
         with self._reading():
