@@ -198,7 +198,7 @@ class Parquet:
     Raises ConfigError and HubError, `where` first, also where a file is cut off or its text is no UTF-8."""
 
     def __init__(self, where: str, repository: Repository, pattern: str) -> None:
-        from pyarrow.dataset import dataset  # a second to import, which a preview of a run need not wait for
+        from pyarrow import dataset  # a second to import, which a preview of a run need not wait for
 
         self._where, self._repository = where, repository
         try:
@@ -212,7 +212,8 @@ class Parquet:
         # A model may have the same id: the hub itself tells them apart by this prefix.
         self.commits = {f"datasets/{repository.name}": self._copy.commit}
         with self._reading():
-            self._content = dataset(files, format="parquet")
+            self._content = dataset.dataset(files, format="parquet")
+        self._one_by_one = dataset.ParquetFragmentScanOptions(pre_buffer=False)
 
     def __len__(self) -> int:
         with self._reading():
@@ -222,7 +223,9 @@ class Parquet:
         """The rows with these columns, all or those at ascending positions."""
         facts.check_columns(self._where, self._content.schema.names, columns)
         with self._reading():
-            read = self._content.scanner(columns=list(columns))
+            # One part of one file after the other: a language of Wikipedia is larger than memory.
+            ahead = {"batch_readahead": 1, "fragment_readahead": 1, "fragment_scan_options": self._one_by_one}
+            read = self._content.scanner(columns=list(columns), **ahead)
             table = read.to_table() if positions is None else read.take(positions)
             rows: list[dict[str, Any]] = table.to_pylist()
         return rows
