@@ -207,11 +207,13 @@ def test_a_schedule_that_closes_layers_by_epoch_resumes_exactly(tmp_path: Path, 
 
 
 def test_an_interrupted_run_says_how_to_go_on(cli: Cli) -> None:
-    process = cli.start(*RUN)
+    # So many updates that it cannot end before the signal comes.
+    run = ["train.updates=24000" if field.startswith("train.updates=") else field for field in RUN]
+    process = cli.start(*run)
     wait_for_update(process, cli, 7)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 130
     assert "type the same command again" in error
     assert "Traceback" not in error
-    assert cli.preview(*RUN)["state"] == "stale"
+    assert cli.preview(*run)["state"] == "stale"
