@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from threading import Lock
 
@@ -40,7 +40,7 @@ def sha256_of(path: Path) -> str:
         return _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 
-@lru_cache(maxsize=256)
+@cache
 def _sha256(path: Path, changed_at: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

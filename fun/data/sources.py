@@ -1,6 +1,7 @@
 """Where rows come from: the miniature world, the publishers' files in a folder, and the hub by id and revision."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -213,21 +214,25 @@ class Parquet:
         self.commits = {f"datasets/{repository.name}": self._copy.commit}
         with self._reading():
             self._content = dataset.dataset(files, format="parquet")
-        self._one_by_one = dataset.ParquetFragmentScanOptions(pre_buffer=False)
 
     def __len__(self) -> int:
         with self._reading():
             return int(self._content.count_rows())
 
     def rows(self, columns: tuple[str, ...], positions: Sequence[int] | None = None) -> list[dict[str, Any]]:
-        """The rows with these columns, all or those at ascending positions."""
-        facts.check_columns(self._where, self._content.schema.names, columns)
+        """The rows with these columns, all or those at ascending positions; of a group without any nothing is read."""
+        rows: list[dict[str, Any]] = []
+        begin = 0
         with self._reading():
-            # One part of one file after the other: a language of Wikipedia is larger than memory.
-            ahead = {"batch_readahead": 1, "fragment_readahead": 1, "fragment_scan_options": self._one_by_one}
-            read = self._content.scanner(columns=list(columns), **ahead)
-            table = read.to_table() if positions is None else read.take(positions)
-            rows: list[dict[str, Any]] = table.to_pylist()
+            for file in self._content.get_fragments():
+                facts.check_columns(self._where, file.physical_schema.names, columns)
+                for group in file.split_by_row_group():  # one at a time: a language of Wikipedia is larger than memory
+                    end = begin + sum(part.num_rows for part in group.row_groups)
+                    wanted = range(begin, end) if positions is None else _between(positions, begin, end)
+                    if wanted:
+                        table = group.to_table(columns=list(columns))
+                        rows += table.take([position - begin for position in wanted]).to_pylist()
+                    begin = end
         return rows
 
     def number(self, rows: list[dict[str, Any]], column: str, labels: tuple[str, ...]) -> None:
@@ -258,6 +263,10 @@ class Parquet:
             yield
         except (ArrowException, OSError, UnicodeDecodeError) as error:
             raise HubError(f"{self._where}: {unreadable(self._repository, self._copy, error)}") from error
+
+
+def _between(positions: Sequence[int], begin: int, end: int) -> Sequence[int]:
+    return positions[bisect_left(positions, begin) : bisect_left(positions, end)]
 
 
 def _kind(dataset: str) -> str:

@@ -24,7 +24,7 @@ def from_values(values: Mapping[str, Any], overrides: Sequence[str]) -> RunConfi
         raise ConfigError(f"hparams is {hparams!r}; expected published or selected: type hparams=selected")
     if hparams == "published":
         return _run(values, {})
-    searched = Search.of(values, sweep, overrides)
+    searched = Search.of(values, sweep or default_sweep(), overrides)
     try:
         run_ids = [run_id(run) for run in _runs(searched, values)]
     except ConfigError as error:
@@ -35,7 +35,7 @@ def from_values(values: Mapping[str, Any], overrides: Sequence[str]) -> RunConfi
 def search(overrides: Sequence[str]) -> tuple[Search, list[RunConfig]]:
     """The search that `overrides` with `+sweep=…` describe, and its runs by point and seed. Raises ConfigError."""
     values = composed(overrides)
-    searched = Search.of(values, _sweep(values), overrides)
+    searched = Search.of(values, _sweep(values) or default_sweep(), overrides)
     return searched, _runs(searched, values)
 
 
@@ -50,10 +50,10 @@ def _run(values: Mapping[str, Any], point: Values) -> RunConfig:
     return config
 
 
-def _sweep(values: Mapping[str, Any]) -> SweepConfig:
-    """The sweep among composed values, else the default one. Raises ConfigError."""
+def _sweep(values: Mapping[str, Any]) -> SweepConfig | None:
+    """The sweep among composed values. Raises ConfigError."""
     try:
-        return SweepConfig.model_validate(values["sweep"]) if "sweep" in values else default_sweep()
+        return SweepConfig.model_validate(values["sweep"]) if "sweep" in values else None
     except ValidationError as error:
         raise ConfigError(explain(error, "sweep")) from error
 

@@ -170,8 +170,8 @@ class QaTask(Task[Window]):
             inputs = encoded(encoding, index, tokenizer)
             in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids(index)])
             offsets = np.where(in_context[:, None], encoding["offset_mapping"][index], -1).astype(np.int32)
-            is_first = owner not in owners[max(index - 1, 0) : index]
-            is_last = owner not in owners[index + 1 : index + 2]
+            is_first = index == 0 or owners[index - 1] != owner
+            is_last = index + 1 == len(owners) or owners[index + 1] != owner
             cls = inputs["input_ids"].tolist().index(tokenizer.cls_token_id)
             answer = locate(offsets, answer_span(row), is_first, is_last) or (cls, cls)
             yield Window(example, inputs, answer, offsets)

@@ -118,7 +118,7 @@ class Scope(Table):
 
     selectors: ClassVar[tuple[str, ...]] = SELECTED[1:]
 
-    main: tuple[str, ...]
+    main: Annotated[tuple[str, ...], Field(min_length=1)]
     instead: Mapping[str, str] = {}
 
     def target(self, name: str) -> Target | None:

@@ -101,7 +101,7 @@ def spread_p(first: float, runs: int, second: float, others: int) -> float:
 
 def correlation_p(r: float, n: int) -> float:
     """Two-sided p of Pearson's r of n > 2 pairs, of the hypothesis that the true one is 0 (t test)."""
-    return Estimate(r, math.sqrt((1 - r * r) / (n - 2)), n - 2).p
+    return 0.0 if abs(r) == 1 else Estimate(r, math.sqrt((1 - r * r) / (n - 2)), n - 2).p
 
 
 def paired_t(first: Sequence[float], second: Sequence[float]) -> float:
