@@ -117,7 +117,8 @@ def openings_of(record: Mapping[str, Any]) -> list[tuple[int, list[int]]]:
     """(update, layers that newly open in it, from the top down) of a record's JSON."""
     openings, before = [], set[int]()
     for stage in record["stages"]:
-        openings += [(stage["update"], sorted(set(stage["open"]) - before, reverse=True))]
+        if opened := sorted(set(stage["open"]) - before, reverse=True):
+            openings.append((stage["update"], opened))
         before = set(stage["open"])
     return openings
 

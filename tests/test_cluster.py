@@ -258,7 +258,7 @@ def test_what_fails_by_its_method_is_told_and_not_tried_again(cluster: Cluster, 
     assert "Type a smaller train.lr" in log.read_text()
     assert "held back: madx-std-full-s0" in there.submit("diverging", status=1)
     assert "1 of 2 runs are done and as they were written" in there.reproduce("collect", "diverging")
-    assert (there.results / "tables" / "cluster" / "diverging.csv").is_file()
+    assert (there.results / "tables" / "fun" / "diverging.csv").is_file()
     typed = [part for setting in SETTINGS for part in ("--set", setting)]
     retried = there.reproduce("retry", "diverging", "--profile", "a100", *typed)
     assert "submitted 1 run in 1 job" in retried

@@ -96,8 +96,9 @@ def test_a_run_that_leaves_no_record_is_failed(
 def test_what_one_run_makes_the_next_reads(cli: Cli) -> None:
     typed = (*COPA, "evaluate.languages=[en,l1]", "language_adapters.l1=train")
     shown = cli("run", *typed, module="reproduce").stdout.splitlines()
-    assert [line.split()[0] for line in shown[1:]] == ["[1/2]", "[2/2]"]
-    assert "task=mlm" in shown[1]
+    ends = [line for line in shown if line.startswith("[")]  # on a slow machine there is progress between them
+    assert [line.split()[0] for line in ends] == ["[1/2]", "[2/2]"]
+    assert "task=mlm" in ends[0]
     config = configuration(typed)
     (made,) = (configuration(made.overrides) for made in producers(config))
     record = run_folder(config, cli.results).record()

@@ -65,24 +65,40 @@ class _Watch:
             )
 
 
-def _work() -> frozenset[tuple[str, int]]:
-    """The processes that this test started, in SLURM's jobs too, each with its processor time.
+def _work() -> frozenset[tuple[int, int]]:
+    """The processes that this test started, each with its processor time. Without /proc there are none, and time alone
+    counts.
 
-    They inherit the variable in which pytest names the test. Without /proc there are none, and time alone counts.
+    They descend from this one, as forked commands do, or inherited the variable in which pytest names the test, as
+    SLURM's jobs did.
     """
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0].encode()
+    test = b"PYTEST_CURRENT_TEST=" + os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0].encode()
+    processes = {int(folder.name): stat for folder in Path("/proc").glob("[0-9]*") if (stat := _stat(folder))}
     return frozenset(
-        (folder.name, ticks)
-        for folder in Path("/proc").glob("[0-9]*")
-        if (ticks := _ticks(folder, b"PYTEST_CURRENT_TEST=" + test)) is not None
+        (pid, ticks) for pid, (_, ticks) in processes.items() if _is_below(pid, processes) or test in _environment(pid)
     )
 
 
-def _ticks(process: Path, variable: bytes) -> int | None:
+def _stat(process: Path) -> tuple[int, int] | None:
+    """Its parent, and its processor time in units of half a second."""
     try:
-        if variable not in (process / "environ").read_bytes():
-            return None
         fields = (process / "stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended, or is somebody else's
+    except OSError:  # it has ended
         return None
-    return (int(fields[11]) + int(fields[12])) // TICKS
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) // TICKS
+
+
+def _is_below(pid: int, processes: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether this process is its parent, or a parent's parent."""
+    while pid in processes:
+        pid = processes[pid][0]
+        if pid == os.getpid():
+            return True
+    return False
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it has ended, or is somebody else's
+        return b""
