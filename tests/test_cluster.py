@@ -267,16 +267,17 @@ def test_what_fails_by_its_method_is_told_and_not_tried_again(cluster: Cluster, 
 
 
 @pytest.mark.long
-def test_a_time_limit_of_a_minute(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
-    there.submit("one", "--set", "timeout_min=1")
+def test_a_time_limit(cluster: Cluster, there: ClusterCli, undisturbed: dict[str, Any]) -> None:
+    there.submit("one")
     pid = there.frozen_at(7)
+    (job,) = cluster.jobs()
+    spent = cluster("squeue", "--noheader", f"--jobs={job}", "--format=%M").strip()  # [hours:]minutes:seconds
+    limited = ("scontrol", "update", f"jobid={job}")
+    cluster(*limited, f"timelimit={int(spent.split(':')[-2]) + 2}")
     asked_to_end(pid, signal.SIGUSR2)
-    record = until(lambda: list(there.records().values()), lambda: f"the run is done; {cluster.log()}")[0]
-    until(lambda: not cluster.jobs(), lambda: f"no job is left; {cluster.log()}")
-    assert outcome(record) == undisturbed
-    # On a slow machine a minute is too short for the rest, too.
-    *before, last = there.ends()
-    assert (set(before), last) == ({"asked to end by SIGUSR2"}, "done")
+    cluster(*limited, "timelimit=30")  # on a slow machine the rest takes long
+    assert_done(there, cluster, undisturbed, attempts=2)
+    assert there.ends() == ["asked to end by SIGUSR2", "done"]
 
 
 @pytest.mark.long
