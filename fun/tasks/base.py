@@ -107,7 +107,7 @@ class Task(ABC, Generic[F]):
     trains: ClassVar[bool] = True
     """Whether its runs make updates; else they read training rows and estimate something."""
     splits: ClassVar[tuple[str, ...]] = ("train", "validation")
-    """What a run reads of its training set; where it makes no updates, the first alone."""
+    """What a run reads of its training set; a task that makes no updates sets the first alone."""
 
     name: str
     """What the task is called, in folders and tables."""
