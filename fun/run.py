@@ -48,7 +48,7 @@ def _run(composed: DictConfig) -> None:
         print(json.dumps(preview(config), indent=2))
         return
     if "fun.experiment" not in sys.modules:
-        # torch and transformers take seconds to import; --help and mistakes do not wait for them. A fifth of these
+        # torch and transformers take seconds to import; --help and mistakes do not wait for them. A seventh of these
         # seconds would go into looking for garbage among what is imported, which is there to stay.
         gc.disable()
         import_module("fun.experiment")
