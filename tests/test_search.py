@@ -425,3 +425,9 @@ def test_needed_runs_say_what_to_type() -> None:
         "seed=100",
         "evaluate.languages=[]",
     )
+
+
+def test_a_search_whose_fields_are_typed_names_them(cli: Cli) -> None:
+    typed = ("paper=l2", "task=mnli", "model=mbert", "adapter=full", "schedule=std", "regularizer=l2")
+    refused = cli("-m", "+sweep=lambda", *typed, "regularizer.strength=1", status=2)
+    assert "sweep=lambda has nothing to search here: regularizer.strength were typed" in refused.stderr

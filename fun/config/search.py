@@ -178,11 +178,11 @@ def _parameters(*, _root_: DictConfig) -> dict[str, str]:
     """
     if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
-    sweep: Any = OmegaConf.to_container(_root_["sweep"])
-    search = Search.of(_root_, SweepConfig.model_validate(sweep), _root_["hydra"]["overrides"]["task"])
+    sweep = SweepConfig.model_validate(OmegaConf.to_container(_root_["sweep"]))
+    search = Search.of(_root_, sweep, _root_["hydra"]["overrides"]["task"])
     if not search.grid:
         raise ConfigError(
-            f"sweep={search.name} has nothing to search here: {', '.join(default_sweep().grid)} were typed, or stay "
+            f"sweep={search.name} has nothing to search here: {', '.join(sweep.grid)} were typed, or stay "
             "as they are for this task, or the choice has no such field"
         )
     swept = {**search.grid, "seed": search.seeds}

@@ -35,7 +35,9 @@ def from_values(values: Mapping[str, Any], overrides: Sequence[str]) -> RunConfi
 def search(overrides: Sequence[str]) -> tuple[Search, list[RunConfig]]:
     """The search that `overrides` with `+sweep=…` describe, and its runs by point and seed. Raises ConfigError."""
     values = composed(overrides)
-    searched = Search.of(values, _sweep(values) or default_sweep(), overrides)
+    sweep = _sweep(values)
+    assert sweep is not None, "overrides of a search have a sweep"
+    searched = Search.of(values, sweep, overrides)
     return searched, _runs(searched, values)
 
 
