@@ -1,5 +1,6 @@
 """The small family: merged for its targets alone, read without encoder and data, its table put into a README."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,21 @@ def test_the_table_goes_into_a_readme_from_the_archive_alone(
     readme.write_text("Before.\n<!-- small/table1 -->\nAfter.\n")
     assert main(into) == 2
     assert "found no lines <!-- small/table1 --> and <!-- /small/table1 -->" in capsys.readouterr().err
+
+
+def test_the_readme_has_the_table_of_the_archive_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make readme`, typed into a README whose table is gone."""
+    (encoder,) = re.findall(r"^readme: export FUN_SMALL_ENCODER = (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    monkeypatch.setenv("FUN_SMALL_ENCODER", encoder)
+    text = (ROOT / "README.md").read_text()
+    before, _, rest = text.partition("<!-- small/table1 -->\n")
+    _, _, after = rest.partition("<!-- /small/table1 -->\n")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{before}<!-- small/table1 -->\n<!-- /small/table1 -->\n{after}")
+    assert main(["table", "small/table1", "--results", str(ROOT / "docs/small"), "--into", str(readme)]) == 0
+    assert readme.read_bytes() == (ROOT / "README.md").read_bytes()
 
 
 def test_methods_are_compared_seed_by_seed_on_its_own_page(archive: Path) -> None:
