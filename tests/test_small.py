@@ -141,7 +141,9 @@ def test_the_readme_has_the_table_of_the_archive_byte_for_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`make readme`, typed into a README whose table is gone."""
-    (encoder,) = re.findall(r"^readme: export FUN_SMALL_ENCODER = (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (encoder,) = re.findall(
+        r"^readme: export FUN_SMALL_ENCODER = (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
     monkeypatch.setenv("FUN_SMALL_ENCODER", encoder)
     text = (ROOT / "README.md").read_text()
     before, _, rest = text.partition("<!-- small/table1 -->\n")
