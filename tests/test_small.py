@@ -137,9 +137,7 @@ def test_the_table_goes_into_a_readme_from_the_archive_alone(
     assert "found no lines <!-- small/table1 --> and <!-- /small/table1 -->" in capsys.readouterr().err
 
 
-def test_the_readme_has_the_table_of_the_archive_byte_for_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_readme_has_the_table_of_the_archive_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make readme`, typed into a README whose table is gone."""
     (encoder,) = re.findall(
         r"^readme: export FUN_SMALL_ENCODER = (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
