@@ -1,5 +1,6 @@
 """The errors a user may see. Their text is the whole message: what was found, what was expected, what to type."""
 
+import os
 import sys
 
 
@@ -35,3 +36,9 @@ def tell(error: FunError) -> int:
     """Print an error on standard error. The exit status that it means."""
     print(f"error: {error}", file=sys.stderr)
     return 2 if isinstance(error, ConfigError) else 1
+
+
+def unread() -> int:
+    """The reader of standard output, such as `head`, has seen enough: flush nothing more to it. The exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from fun import sweep
 from fun.config import CONFIG_DIR
 from fun.config.compose import hydra_says, plain
-from fun.errors import ConfigError, FunError, tell
+from fun.errors import ConfigError, FunError, tell, unread
 from fun.inputs import from_values
 from fun.machine import signals as survival
 
@@ -45,7 +45,7 @@ def _run(composed: DictConfig) -> None:
     if config.dry_run:
         from fun.preview import preview
 
-        print(json.dumps(preview(config), indent=2))
+        _show(json.dumps(preview(config), indent=2))
         return
     if "fun.experiment" not in sys.modules:
         # torch and transformers take seconds to import; --help and mistakes do not wait for them. A seventh of these
@@ -59,13 +59,20 @@ def _run(composed: DictConfig) -> None:
     run(config)
 
 
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.exit(unread())
+
+
 def _start() -> int:
     """Let Hydra run what was typed, and tell without a traceback what it or a launcher refuses. The exit status."""
     try:
         if {"--help", "-h"} & set(sys.argv):
             from fun.config.help import help_text
 
-            print(help_text([argument for argument in sys.argv[1:] if not argument.startswith("-")]))
+            _show(help_text([argument for argument in sys.argv[1:] if not argument.startswith("-")]))
             return 0
         if root := os.environ.get("FUN_RESULTS"):
             os.environ["FUN_RESULTS"] = os.path.expanduser(root)  # Hydra writes there too

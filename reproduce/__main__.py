@@ -1,11 +1,10 @@
 """The command line of the reproduction: `python -m reproduce --help`. Each command is a module of `commands`."""
 
 import errno
-import os
 import sys
 from pathlib import Path
 
-from fun.errors import ConfigError, FunError
+from fun.errors import ConfigError, FunError, unread
 from reproduce.commands import COMMANDS
 from reproduce.commands.options import Parser
 from reproduce.declare import papers
@@ -30,9 +29,8 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
     except FunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough; nothing more may be flushed to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        return unread()
     except OSError as error:
         if error.errno not in CLOSED or error.filename is None:
             raise

@@ -1,5 +1,8 @@
 """What is typed wrongly ends in a clear message: what was found, what was expected, what to type."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from fun.errors import ConfigError
 from fun.inputs import compose
 from fun.sweep import expand
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 
 # What was typed, what the message says was found, what was expected, and what to type. A row for each kind of mistake.
 MISTAKES = [
@@ -164,3 +167,17 @@ def test_a_cluster_without_accounting_is_no_news(cli: Cli, programs: Path) -> No
     install(programs, NO_ACCOUNTING)
     swept = cli("-m", "hydra/launcher=slurm_a100", "task=copa", "dry_run=true")
     assert "Bypassing" not in swept.stdout + swept.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "typed"),
+    [("fun.run", ["dry_run=true"]), ("fun.run", ["--help"]), ("reproduce", ["status"])],
+)
+def test_a_reader_that_has_seen_enough_sees_no_traceback(cli: Cli, module: str, typed: list[str]) -> None:
+    """As `| head` is, which closes its end; here before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", module, *typed]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=cli.environment())
+    os.close(writer)
+    assert (ended.stderr, ended.returncode) == ("", 1)
