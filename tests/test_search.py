@@ -96,6 +96,11 @@ def test_a_search_may_be_over_any_fields_also_those_with_a_default() -> None:
     # What is typed is not searched, be it the default.
     assert "adapter.reduction" not in search([*typed, "adapter.reduction=16"])[0].grid
     assert search(typed)[0].edges({"adapter.reduction": 2, "train.lr_schedule": "linear"}) == ["adapter.reduction"]
+    for plus in ("+", "++"):  # in the commands of `reproduce`, too, whose searches have no sign before sweep=
+        (other,) = searches(["sweep=lr_k", "model=micro", "task=copa", "schedule=std", plus + grid.lstrip("+")])
+        assert other.search == search(typed)[0]
+        needed = [run_id(configuration(run.overrides)) for run in other.needed()]
+        assert needed == [run_id(run) for run in search(typed)[1]]
 
 
 def test_a_run_of_a_search_is_the_one_typed_by_hand() -> None:

@@ -33,6 +33,11 @@ Point = tuple[tuple[str, Value], ...]
 """(field, value) for each searched field, in the order of the grid."""
 
 
+def _of_search(override: str) -> bool:
+    """Whether it changes the search itself; `+` adds a field to the grid."""
+    return override.lstrip("+").startswith("sweep.")
+
+
 @dataclass(frozen=True)
 class Searched:
     """The search for one configuration: what was typed for it, and its runs."""
@@ -43,7 +48,7 @@ class Searched:
     @cached_property
     def runs(self) -> dict[Point, list[Needed]]:
         """Point of the grid -> its runs, one for each seed; they are tested in no language."""
-        own = [override for override in self.typed if not override.startswith("sweep.")]
+        own = [override for override in self.typed if not _of_search(override)]
         runs: dict[Point, list[Needed]] = {}
         for point in self.search.points():
             values = [f"{field}={value}" for field, value in point.items()]
@@ -58,7 +63,7 @@ class Searched:
     @property
     def command(self) -> str:
         """What to type for runs with the selected values."""
-        own = self.search.name != DEFAULT or any(override.startswith("sweep.") for override in self.typed)
+        own = self.search.name != DEFAULT or any(map(_of_search, self.typed))
         sweep = (f"+sweep={self.search.name}",) if own else ()
         return command(("-m", *self.typed, *sweep, "hparams=selected", "seed=0,1,2,3"))
 
