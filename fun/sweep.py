@@ -82,6 +82,8 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
                 key = override.get_key_element()
                 if override.is_sweep_override():
                     choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                    if not choices[key]:
+                        raise ConfigError(f"{override.input_line} stands for no value; expected at least one")
                 else:
                     choices[key] = [str(override.input_line)]
     except HydraException as error:

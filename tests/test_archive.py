@@ -116,6 +116,8 @@ def test_a_gap_is_listed_and_nothing_is_no_archive(
     assert missing == ["python -m fun.run model=micro task=mnli adapter=madx data_size=full schedule=gu seed=0"]
     assert "1 of 6 runs are missing" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
+    pack(root, tmp_path / "empty", status=2)
+    assert f"found --out {tmp_path / 'empty'}, a folder; expected a file" in capsys.readouterr().err
     pack(tmp_path / "empty", tmp_path / "empty.tar.gz", status=1)
     assert capsys.readouterr().err == "error: nothing to archive: none of the 6 runs of demo is done.\n"
     assert not (tmp_path / "empty.tar.gz").exists()

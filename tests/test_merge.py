@@ -189,12 +189,13 @@ def test_what_cannot_be_merged_is_told_and_left(roots: tuple[Path, Path], capsys
     (damaged_there.path / "adapter/weights").write_bytes(b"other")
     finish(there, seed=0)
     finish(there, seed=2)
+    (finish(there, seed=3).path / "record.json").unlink()
     running = run_folder(config(2), here).begin()
     before = content(here)
     assert main(["merge", str(there), "--results", str(here)]) == 1
     told = capsys.readouterr().out
     assert content(here) == before
-    for reason in ("damaged there", "is being run", "checksum: found", "0 copied", "3 left"):
+    for reason in ("damaged there", "record.json is gone", "is being run", "checksum: found", "0 copied", "4 left"):
         assert reason in told
     running.interrupt("")
 

@@ -375,6 +375,8 @@ MIXED = "expected names of targets, which say all of their runs, or the override
         ("status table1 seed=0", f"found table1 with seed=0; {MIXED}"),
         ("cancel table1 seed=0", f"found table1 with seed=0; {MIXED}"),
         ("collect table1 seed=0", f"found table1 with seed=0; {MIXED}"),
+        ("run task=copa seed=0 --model xlmr", "found --model xlmr with task=copa seed=0; expected it with names"),
+        ("plan schedule=glob(zzz*)", "schedule=glob(zzz*) stands for no value"),
         ("plan +sweep=lr_k task=copa", "found +sweep=lr_k for single runs: type sweep=lr_k for the search"),
     ],
 )

@@ -28,6 +28,8 @@ def check_choices(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"task={task} trains a language adapter, not adapter={adapter}: leave adapter out")
     if tuning.by_language and not kind.by_language:
         raise ConfigError(f"adapter={adapter} is a language's own, and task={task} trains none: leave adapter out")
+    if not kind.trains and scheduling is not Standard:
+        raise ConfigError(f"task={task} makes no update for schedule={schedule} to act on: leave it out")
     if (tuning.by_language or not tuning.layered) and scheduling is not Standard:
         raise ConfigError(
             f"adapter={adapter} has no unfreezing schedule, and schedule={schedule} was chosen: type "
@@ -134,8 +136,8 @@ def _of_sizes(config: RunConfig) -> Iterator[str]:
     if config.precision == "fp16" and config.device == "cpu":
         yield "precision=fp16 needs a GPU: type device=cuda, or precision=bf16"
     if config.task.trains and (train.epochs is None) == (train.updates is None):
-        given = "both" if train.epochs else "neither"
-        yield f"{given} of train.epochs and train.updates given; expected one: type train.updates=…"
+        given, cure = ("both", "leave one out") if train.epochs else ("neither", "type train.updates=…")
+        yield f"{given} of train.epochs and train.updates given; expected one: {cure}"
     if config.task.max_length > config.model.positions:
         yield (
             f"task.max_length is {config.task.max_length}, but model={config.model.name} reads at most "

@@ -196,6 +196,9 @@ def assignment(key: str, value: object) -> str:
 
 # What is wrong
 
+_OPEN = ("hydra", "sweep", "language_adapters", "regularizer.origins")
+"""Where a field may be added."""
+
 
 def hydra_says(error: Exception) -> str:
     """Hydra's own message of what it refuses in what was typed, with a near name; empty for any other error."""
@@ -204,6 +207,8 @@ def hydra_says(error: Exception) -> str:
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return ""
     message, cause = str(error).split("\nConfig search path")[0].strip(), error.__cause__
+    if not re.match(f"Could not override '({'|'.join(_OPEN)})", message):  # elsewhere + makes a field that nothing has
+        message = re.sub(r"\nTo append to your config use .*", "", message)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         fields = map(str, cause.parent_node)
         if near := difflib.get_close_matches(str(cause.full_key).rpartition(".")[2], fields, n=1):

@@ -31,10 +31,14 @@ EITHER = ("train.epochs", "train.updates")
 def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str]:
     """Fill null fields of the nested `values` in place from a paper's `entries`: files below conf/paper, or rules.
 
-    Returns each filled field's `source`, if its rule names one. Raises ConfigError for a file that is not there, and
-    ValueError for a rule that sets a field which the configuration does not have: a mistake in the data, which must
-    not pass as "no value".
+    Returns each filled field's `source`, if its rule names one. Raises ConfigError for a file that is not there and for
+    a setting that no rule is for, and ValueError for a rule that sets a field which the configuration does not have: a
+    mistake in the data, which must not pass as "no value".
     """
+    known = _settings(entries)
+    if (setting := values.get("setting")) is not None and setting not in known:
+        has = f"settings {', '.join(map(str, sorted(known)))}" if known else "no settings: leave it out"
+        raise ConfigError(f"setting is {setting!r}; paper={values['paper']['name']} has {has}")
     looked_up: dict[str, tuple[Any, str | None]] = {}
     for entry in entries:
         selectors, rules = _rules(entry) if isinstance(entry, str) else ({}, [entry])
@@ -51,6 +55,12 @@ def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str
             if source is not None:
                 sources[field] = source
     return sources
+
+
+def _settings(entries: Sequence[str | Rule]) -> set[int]:
+    """The settings that a paper's rules are for, of whatever model or task."""
+    rules = (rule for entry in entries for rule in (_rules(entry)[1] if isinstance(entry, str) else [entry]))
+    return {setting for rule in rules for setting in rule.get("setting", ()) if setting is not None}
 
 
 def _applies(selectors: Rule, values: Mapping[str, Any]) -> bool:

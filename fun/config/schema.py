@@ -270,6 +270,6 @@ def checked_root(root: Path, name: str, cure: str) -> Path:
         problem = "not a folder"
     except FileNotFoundError:  # made when something is to be written there, and not by who only reads
         return root
-    except (NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         problem = f"cannot be reached ({error.strerror})"
     raise ConfigError(f"{name} is {root}: {problem}: type {cure}")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from fun.config.compose import explain
 from fun.config.schema import Section
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
@@ -178,7 +179,10 @@ def _parameters(*, _root_: DictConfig) -> dict[str, str]:
     """
     if "task" not in _root_ or _root_["hparams"] == "selected":
         return {}
-    sweep = SweepConfig.model_validate(OmegaConf.to_container(_root_["sweep"]))
+    try:
+        sweep = SweepConfig.model_validate(OmegaConf.to_container(_root_["sweep"]))
+    except ValidationError as error:
+        raise ConfigError(explain(error, "sweep")) from error
     search = Search.of(_root_, sweep, _root_["hydra"]["overrides"]["task"])
     if not search.grid:
         raise ConfigError(

@@ -377,4 +377,6 @@ def folder_key(origin: str, read: Callable[[Path], list[Path]]) -> str:
         named = [f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n" for path in sorted(read(folder))]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{origin} cannot be read ({error}): give a folder with all files of the model") from error
+    if not named:
+        raise ConfigError(f"{origin} has none of the files that are read: give a folder with all files of the model")
     return f"sha256:{hashlib.sha256(''.join(named).encode()).hexdigest()}"

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from fun.config import RunConfig
 from fun.errors import ConfigError
 from fun.inputs import identity, run_folder
-from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, run_folders
+from fun.results import AlreadyDone, Busy, Damaged, NotDone, Record, ResultsError, RunFolder, State, run_folders
 from fun.results.record import WEIGHTS
 
 Outcome = StrEnum("Outcome", ["COPIED", "SAME", "DIFFERENT", "LEFT", "OTHER"])
@@ -49,13 +48,16 @@ def merge(
         yield Merged("runs", Outcome.LEFT, str(reason))
     for path in paths:
         theirs, place = RunFolder(path, path.name.rpartition("-")[2]), root / path.relative_to(other)
-        with suppress(NotDone):
+        try:
             if needed is None or theirs.run_id in wanted:
                 ours = RunFolder(place, theirs.run_id).present()
                 yield Merged(path.name, *_merge_run(theirs, ours, weights))
             else:
                 namesake = namesakes.get(place.with_name(path.name.rpartition("-")[0]))
                 yield Merged(path.name, Outcome.OTHER, _otherwise(theirs, namesake))
+        except NotDone:
+            if (status := theirs.status()).state is State.DAMAGED:  # what was finished is never passed over
+                yield Merged(path.name, Outcome.LEFT, f"damaged there: {status.detail}")
 
 
 def _otherwise(theirs: RunFolder, ours: Mapping[str, Any] | None) -> str:

@@ -68,6 +68,8 @@ def prefetch(typed: argparse.Namespace, declared: Targets) -> int:
 def archive(typed: argparse.Namespace, declared: Targets) -> int:
     target, root = options.target(typed, declared), options.root(typed)
     out = typed.out or root / "archives" / f"{target.name}.tar.gz"
+    if out.is_dir():
+        raise ConfigError(f"found --out {out}, a folder; expected a file, such as {out / 'archive.tar.gz'}")
     results = results_of(target.needed(), options.store(typed))
     manifest = archives.pack(target, results, root, out, weights=typed.weights)
     if missing := manifest["missing"]:

@@ -78,6 +78,8 @@ def flag(name: str, help: str) -> Option:
 
 def folder(text: str) -> Path:
     """A folder as it was typed, from anywhere."""
+    if not text:  # a variable of the shell that is not set
+        raise argparse.ArgumentTypeError("found nothing; expected a folder")
     return Path(text).expanduser().absolute()
 
 
@@ -160,6 +162,11 @@ def needed(typed: argparse.Namespace, declared: Targets) -> dict[str, list[Neede
         raise ConfigError(
             f"found {' '.join(names)} with {' '.join(overrides)}; expected names of targets, which say all of their "
             "runs, or the overrides of one sweep: type each in a command of its own"
+        )
+    if overrides and typed.model:
+        raise ConfigError(
+            f"found --model {typed.model} with {' '.join(overrides)}; expected it with names of targets: type "
+            f"model={typed.model} in its place"
         )
     chosen = [numbered(name, typed.model, declared) or [papers.find(name, typed.model, declared)] for name in names]
     groups = {target.name: target.needed() for targets in chosen for target in targets}
