@@ -43,6 +43,7 @@ small: $(READY) ## Train on real text with a real encoder, hours on two cores; t
 	$(BIN)/python -m reproduce run small/figure3 small $(if $(RUNS),--at-most $(RUNS))
 	$(BIN)/python -m reproduce table small/table1
 	$(BIN)/python -m reproduce table small/table13
+	$(BIN)/python -m reproduce table small/l2
 	-$(BIN)/python -m reproduce figure small/figure3
 	-$(BIN)/python -m reproduce figure small/figure5
 	$(BIN)/python -m reproduce report
