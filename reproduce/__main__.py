@@ -4,7 +4,7 @@ import errno
 import sys
 from pathlib import Path
 
-from fun.errors import ConfigError, FunError, unread
+from fun.errors import FunError, tell, unread
 from reproduce.commands import COMMANDS
 from reproduce.commands.options import Parser
 from reproduce.declare import papers
@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None, declarations: Path = papers.PAPERS)
         typed = parser.parse_args(arguments)
         return int(typed.run(typed, declared))
     except FunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return tell(error)
     except BrokenPipeError:
         return unread()
     except OSError as error:

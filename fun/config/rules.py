@@ -35,8 +35,7 @@ def fill(values: dict[str, Any], entries: Sequence[str | Rule]) -> dict[str, str
     a setting that no rule is for, and ValueError for a rule that sets a field which the configuration does not have: a
     mistake in the data, which must not pass as "no value".
     """
-    known = _settings(entries)
-    if (setting := values.get("setting")) is not None and setting not in known:
+    if (setting := values.get("setting")) is not None and setting not in (known := _settings(entries)):
         has = f"settings {', '.join(map(str, sorted(known)))}" if known else "no settings: leave it out"
         raise ConfigError(f"setting is {setting!r}; paper={values['paper']['name']} has {has}")
     looked_up: dict[str, tuple[Any, str | None]] = {}
