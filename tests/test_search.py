@@ -332,6 +332,8 @@ def test_a_selection_from_other_runs_is_not_read(results: Path) -> None:
         (["task=copa"], "one sweep="),
         (["sweep=lr_k", "task=copa", "sweep.grid={schedule.k:[a]}"], "schedule.k is 'a'"),
         (["sweep=lr_k", "task=copa", "sweep.grid={schedule.k:3}"], "sweep.grid.schedule.k=[3]"),
+        (["sweep=lr_k", "task=copa", "+sweep.grid={train.epoch:[2,3]}"], "no choice: did you mean train.epochs?"),
+        (["sweep=lr_k", "task=copa", "+sweep.grid={scheduel.k:[2,3]}"], "no choice: did you mean schedule.k?"),
         (["sweep=lr_k", "task=copa", "sweep.seeds=[]"], "sweep.seeds"),
         # whose rate is kept, and which has no k
         (["sweep=lr_k", "task=copa", "schedule=std"], "sweep.keep={train.lr:[]}"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from fun.config.choices import Chosen, active_fields
+from fun.config.choices import Chosen, active_fields, field_names
 from fun.config.rules import OURS
 from fun.errors import ConfigError
 from fun.fisher import FISHERS, Estimator
@@ -245,6 +245,18 @@ class RunConfig(Section):
         k = f"-k{self.schedule.k}" if hasattr(self.schedule, "k") else ""
         methods = "".join(f"-{choice.label}" for choice in (self.regularizer, self.mask) if choice.label)
         return f"{self.adapter.name}-{self.schedule.name}{k}{methods}-{self.data_size.name}-s{self.seed}"
+
+
+def all_fields() -> list[str]:
+    """Every field that a configuration may have, with one choice or another, as it is typed."""
+    fields = []
+    for section, declared in RunConfig.model_fields.items():
+        chosen = [each for each in declared.metadata if isinstance(each, Chosen)]
+        names = [name for each in chosen for kind in each.classes.values() for name in field_names(kind)]
+        if isinstance(declared.annotation, type) and issubclass(declared.annotation, Section):
+            names = list(declared.annotation.model_fields)
+        fields += [section, *(f"{section}.{name}" for name in names)]
+    return list(dict.fromkeys(fields))
 
 
 def ours(config: RunConfig) -> dict[str, str]:

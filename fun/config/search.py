@@ -1,6 +1,7 @@
 """The hyperparameter search of section 4.2: its grid, and the selection that `hparams=selected` reads."""
 
 import dataclasses
+import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from fun.config.compose import explain
-from fun.config.schema import Section
+from fun.config.schema import Section, all_fields
 from fun.errors import ConfigError
 from fun.paths import CONFIG_DIR
 from fun.results import Damaged, checksum, run_id_of
@@ -41,6 +42,18 @@ class SweepConfig(Section):
     """The seeds of each point."""
     within: float = Field(default=0.0, ge=0.0)
     """Of values with a mean within so many points of the best the largest; 0: the best, of equal ones the smallest."""
+
+    @field_validator("grid")
+    @classmethod
+    def _known(cls, grid: Mapping[str, tuple[Value, ...]]) -> Mapping[str, tuple[Value, ...]]:
+        """Raises ValueError for a field that no choice has: that of another choice is left out, not that of none."""
+        known = all_fields()
+        for field in grid:
+            if field not in known:
+                near = difflib.get_close_matches(field, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else "expected a field that python -m fun.run --help shows"
+                raise ValueError(f"sweep.grid has {field}, which is a field of no choice: {hint}")
+        return grid
 
 
 @cache

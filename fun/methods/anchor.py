@@ -5,6 +5,7 @@ part of the loss, not decoupled: its gradient goes through clipping and Adam lik
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -111,6 +112,11 @@ class Ewc(L2):
 
     def check(self, config: "RunConfig") -> None:
         super().check(config)
+        if repeated := [code for code, count in Counter(self.languages).items() if count > 1]:
+            raise ConfigError(
+                f"regularizer.languages has {', '.join(repeated)} more than once; expected each language once: type "
+                f"regularizer.languages=[{','.join(dict.fromkeys(self.languages))}]"
+            )
         for language, origin in self.origins.items():
             if language not in self.languages or not re.fullmatch(r"train|run:[0-9a-f]{16}", origin):
                 raise ConfigError(
