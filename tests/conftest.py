@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,13 @@ SHORT = ("train.updates=14", "train.eval_every=7", "train.batch_size=8", "fisher
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test first, else it is the last one and the others' processes wait for it."""
     items.sort(key=lambda item: item.path.name != "test_seams.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A script's `&` starts the tests deaf to Ctrl-C, and their children would inherit it: wait for one for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def nobody(job: str) -> bool:
